@@ -1,0 +1,154 @@
+# pg_ha: high availability for PostgreSQL from inside the server
+#
+#	make, make install		the module, the extension and pg_ha_boot
+#	make installcheck		pg_regress and TAP against what is installed
+#	make check-unit			plain C: unit tests under sanitizers, simulator
+#	make check-layers lint indent	habits
+#	make fuzz mutants soak		longer runs; docs/testing.md says more
+#
+# "./check" does everything from a bare machine on.
+
+EXTENSION = pg_ha
+DATA = pg_ha--1.0.sql
+PGFILEDESC = "pg_ha - high availability from inside the server"
+
+# Plain C without PostgreSQL headers: the same objects go into the module,
+# pg_ha_boot, the simulator, the unit tests and the fuzzers.
+SHARED_OBJS = decide.o quorum.o lease.o cluster_json.o dcs.o etcd_json.o dcs_etcd.o control.o
+SERVER_OBJS = pg_ha.o worker.o server.o slots.o settings.o fence.o functions.o
+BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
+
+MODULE_big = pg_ha
+OBJS = $(SERVER_OBJS) $(SHARED_OBJS)
+SHLIB_LINK = -lcurl -ljansson
+
+# PGXS builds a module or a program, not both; this gets pg_ha_boot installed.
+SCRIPTS_built = pg_ha_boot
+
+REGRESS = pg_ha decide
+REGRESS_OPTS = --temp-instance=./tmp_check_regress \
+	--temp-config=$(srcdir)/test/regress.conf
+TAP_TESTS = 1
+
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers
+
+UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/*_test.c)))
+FUZZERS = $(patsubst %.c,%,$(sort $(wildcard test/fuzz_*.c)))
+SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
+PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c
+PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
+
+EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer \
+	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
+
+# No bitcode: it would need clang and nothing of ours is worth inlining.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Debian's PGXS tracks no dependencies, and everything is built in seconds.
+$(OBJS) $(BOOT_OBJS): $(wildcard *.h boot/*.h) Makefile
+
+$(BOOT_OBJS): override CPPFLAGS := -DFRONTEND -DPGBINDIR=\"$(bindir)\" \
+	$(CPPFLAGS) -I$(includedir)
+
+# Not $(LIBS): that asks for libraries whose -dev packages are not there.
+pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) \
+		-lpgfeutils -lpgcommon -lpgport -lpq \
+		-lcrypto -lcurl -ljansson -lmicrohttpd -lm -lpthread -o $@
+
+# The writer speaks libpq like any application, and knows nothing of pg_ha.
+test/writer: test/writer.c
+	$(CC) $(UNIT_CFLAGS) -O2 -I$(includedir) $< -lpq -o $@
+
+installcheck: test/writer
+
+
+# ---------------------------------------------------------------------------
+# Tests of the plain C part
+# ---------------------------------------------------------------------------
+
+UNIT_WARNINGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wdeclaration-after-statement $(COPT)
+UNIT_CFLAGS = -std=gnu99 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -I. \
+	$(UNIT_WARNINGS)
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+test/sanitized/%.o: %.c $(wildcard *.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c $< -o $@
+
+$(UNIT_TESTS): %: %.c $(SANITIZED_OBJS) $(wildcard test/*.h)
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) $< $(SANITIZED_OBJS) \
+		-lcurl -ljansson -lpthread -o $@
+
+# The simulator is its own store, so dcs_etcd.c stays out.  -O2, since it has
+# thousands of histories to run.
+test/sim: test/sim.c $(PURE_SOURCES) $(wildcard *.h test/*.h) Makefile
+	$(CC) $(UNIT_CFLAGS) -O2 $(SIM_CFLAGS) $< $(PURE_SOURCES) \
+		-ljansson -lm -o $@
+
+SIM_FIRST_SEED = 1
+SIM_SEEDS = 2000
+
+check-sim: test/sim
+	test/sim $(SIM_FIRST_SEED) $(SIM_SEEDS)
+
+check-unit-tests: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do \
+		echo "== $$t"; ./$$t || { echo "$$t failed" >&2; exit 1; }; \
+	done
+
+check-unit: check-unit-tests check-sim
+
+# A list for scripts, which must not guess what the Makefile builds.
+print-%:
+	@echo $($*)
+
+FUZZ_CC = clang-14
+FUZZ_SECONDS = 10
+
+$(FUZZERS): %: %.c $(PLAIN_SOURCES) $(wildcard *.h)
+	$(FUZZ_CC) $(UNIT_CFLAGS) -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined $< $(PLAIN_SOURCES) \
+		-lcurl -ljansson -o $@
+
+fuzz: $(FUZZERS)
+	@for f in $(FUZZERS); do \
+		corpus=tmp_check_fuzz/$$(basename $$f); mkdir -p $$corpus; \
+		seeds=; if [ -d $$f.corpus ]; then seeds=$$f.corpus; fi; \
+		echo "== $$f"; \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -len_control=0 \
+			-print_final_stats=1 -artifact_prefix=tmp_check_fuzz/ \
+			$$corpus $$seeds || exit 1; \
+	done
+
+# Known bugs, put back in one at a time: the simulator must catch each.
+mutants:
+	test/mutants
+
+
+# ---------------------------------------------------------------------------
+# Habits
+# ---------------------------------------------------------------------------
+
+check-layers: all
+	test/layers
+
+lint:
+	test/lint
+
+# The types are read from the objects' debugging information.
+indent: all
+	test/typedefs >typedefs.list.tmp && mv typedefs.list.tmp typedefs.list
+	test/indent
+
+soak: all test/writer
+	test/soak
+
+.PHONY: check-unit check-unit-tests check-sim fuzz mutants check-layers lint \
+	indent soak

@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * datadir.h
+ *	  The data directory while no server runs in it: make, clone, rewind,
+ *	  prepare for a start.
+ *
+ * Nothing here deletes a data directory: what must go is renamed to
+ * PGDATA.aside.YYYYMMDDTHHMMSS (with a number if that is taken).
+ *
+ * Long work (initdb, pg_basebackup, pg_rewind) runs in a child process, whose
+ * exit the caller waits for in its loop; each "start" function returns the
+ * child's pid, or -1 after reporting why.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_DATADIR_H
+#define HA_DATADIR_H
+
+#include <sys/types.h>
+
+#include "../cluster.h"
+#include "node_file.h"
+
+typedef enum HaDataState
+{
+	HA_DATA_EMPTY,				/* missing or empty */
+	HA_DATA_CLUSTER,			/* has PG_VERSION of ours and a sane pg_control */
+	HA_DATA_TORN,				/* a rewind or clone was interrupted: unusable */
+	HA_DATA_STRANGE,			/* not empty, no cluster of this major version */
+} HaDataState;
+
+typedef struct HaDataFacts
+{
+	HaDataState state;
+	uint64_t	sysid;
+	uint32_t	timeline;		/* of the latest checkpoint */
+	uint64_t	checkpoint_lsn; /* start of the latest checkpoint record */
+	bool		clean;			/* shut down, or shut down in recovery */
+	bool		was_primary;	/* pg_control: shut down, shutting down, in
+								 * production or in crash recovery */
+	bool		standby_signal; /* standby.signal is there */
+} HaDataFacts;
+
+extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
+
+/*
+ * initdb (local peer, host scram-sha-256, checksums), then the replication role
+ * with a SCRAM verifier and the grants pg_rewind needs, through a single-user
+ * server's standard input, then the two hba lines.  The child does it all.
+ */
+extern pid_t ha_datadir_start_initdb(const HaNode *node);
+
+/*
+ * pg_basebackup from host:port into an empty data directory; a marker in the state
+ * directory makes an interrupted clone HA_DATA_TORN.
+ */
+extern pid_t ha_datadir_start_clone(const HaNode *node, const char *host,
+									int port);
+
+/*
+ * Wait until the source's control file shows "timeline" (its checkpoint after
+ * promotion is done), then pg_rewind.  A marker in the state directory makes an
+ * interrupted rewind HA_DATA_TORN.
+ */
+extern pid_t ha_datadir_start_rewind(const HaNode *node, const char *host,
+									 int port, uint32_t timeline);
+
+/* The child of that kind ended well: remove the marker.  false: reported. */
+extern bool ha_datadir_finish(const HaNode *node);
+
+/* Rename the data directory aside; a missing or empty one is left alone. */
+extern bool ha_datadir_move_aside(const HaNode *node);
+
+/*
+ * Make it ready for a start: the include line in postgresql.conf (once),
+ * pg_ha.conf, and as standby also pg_ha.managed.conf with an empty
+ * primary_conninfo and standby.signal.  As primary pg_ha.managed.conf is left as
+ * the worker wrote it (S-17: the names of synchronous standbys must not be
+ * weaker than they were) and standby.signal is removed.  All fsynced.
+ */
+extern bool ha_datadir_prepare(const HaNode *node, bool as_primary);
+
+/* Put standby.signal back (S-17: right after a start as primary succeeded). */
+extern bool ha_datadir_put_standby_signal(const HaNode *node);
+
+#endif							/* HA_DATADIR_H */

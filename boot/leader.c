@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * leader.c
+ *	  The leader key as pg_ha_boot sees it while its own server is down.
+ *
+ * Every txn here compares the leader key's mod_revision and its lease (S-6): the
+ * first tells that nobody has touched it, the second that it hangs on the lease
+ * which we, and nobody else, renew or let run out.  So none of them can take a
+ * key from another member, however late it arrives.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include "../cluster_json.h"
+#include "leader.h"
+
+bool
+ha_leader_is_us(const HaView *view, const HaControlLease *lease,
+				const char *name, bool reput_is_open)
+{
+	const HaLeaderKey *key = &view->leader;
+	const HaTerm *term = &view->term;
+
+	if (!key->present || strcmp(key->name, name) != 0)
+		return false;
+	if (lease->lease == 0 || key->lease != lease->lease)
+		return false;
+
+	/* Nobody but us puts under that lease, so a re-put of ours it must be. */
+	if (key->mod_revision != lease->key_revision && !reput_is_open)
+		return false;
+
+	/* An intent acknowledged nothing, and its timeline is not its own. */
+	return term->present && !term->intent &&
+		strcmp(term->owner, name) == 0 && term->term == lease->term &&
+		term->timeline == lease->timeline;
+}
+
+static bool
+is_in_sync(const HaSync *sync, const char *name)
+{
+	for (int i = 0; i < sync->nstandbys; i++)
+		if (strcmp(sync->standbys[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* No position means that its worker is not there to stand for election. */
+static bool
+may_lead(const HaView *view, const HaMember *member)
+{
+	if (member->state != HA_STATE_RUNNING ||
+		member->role != HA_ROLE_STANDBY || member->lsn == 0)
+		return false;
+	if (member->nofailover || member->failover_priority <= 0)
+		return false;
+	return view->config.synchronous_mode == HA_SYNC_OFF ||
+		is_in_sync(&view->sync, member->name);
+}
+
+bool
+ha_leader_others_may_lead(const HaView *view, const char *name)
+{
+	for (int i = 0; i < view->nmembers; i++)
+		if (strcmp(view->members[i].name, name) != 0 &&
+			may_lead(view, &view->members[i]))
+			return true;
+	return false;
+}
+
+bool
+ha_leader_is_synchronous(const HaView *view, const char *name)
+{
+	return view->config.synchronous_mode != HA_SYNC_OFF &&
+		view->sync.present && strcmp(view->sync.leader, name) == 0 &&
+		view->sync.nstandbys > 0;
+}
+
+const HaMember *
+ha_leader_source(const HaView *view, const char *name)
+{
+	const HaTerm *term = &view->term;
+
+	if (!view->leader.present || strcmp(view->leader.name, name) == 0)
+		return NULL;
+	if (!term->present || term->intent ||
+		strcmp(term->owner, view->leader.name) != 0)
+		return NULL;
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, view->leader.name) == 0)
+			return member->state == HA_STATE_RUNNING &&
+				member->role == HA_ROLE_PRIMARY &&
+				member->host[0] != '\0' && member->port > 0 ? member : NULL;
+	}
+	return NULL;
+}
+
+/* Who promoted to a timeline; NULL = it is not recorded. */
+static const char *
+owner_of(const HaTerm *term, uint32_t timeline)
+{
+	if (term->timeline == timeline)
+		return term->timeline_owner;
+	for (int i = 0; i < term->nlineage; i++)
+		if (term->lineage[i].timeline == timeline)
+			return term->lineage[i].owner;
+	return NULL;
+}
+
+bool
+ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
+						const char *name)
+{
+	const char *owner = owner_of(term, timeline);
+
+	return owner != NULL && strcmp(owner, name) == 0;
+}
+
+/* A put of the heartbeat that says: this reign goes on. */
+static void
+put_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
+			  uint64_t lsn)
+{
+	HaHeartbeat heartbeat = {
+		.present = true,
+		.term = lease->term,
+		.ttl = lease->ttl,
+		.lsn = lsn,
+	};
+
+	strlcpy(heartbeat.name, name, sizeof(heartbeat.name));
+	ha_txn_put(txn, "pg_ha/heartbeat", ha_heartbeat_json(&heartbeat), 0);
+}
+
+void
+ha_txn_reput(HaTxn *txn, const HaView *view, const HaControlLease *lease,
+			 const char *name)
+{
+	memset(txn, 0, sizeof(*txn));
+	ha_txn_compare(txn, HA_MOD_REVISION, "leader", view->leader.mod_revision);
+	ha_txn_compare(txn, HA_LEASE, "leader", lease->lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, "pg_ha/term",
+				   view->term.mod_revision);
+	ha_txn_put(txn, "leader", strdup(name), lease->lease);
+	put_heartbeat(txn, lease, name, view->heartbeat.lsn);
+}
+
+void
+ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
+				 uint64_t lsn)
+{
+	memset(txn, 0, sizeof(*txn));
+	ha_txn_compare(txn, HA_MOD_REVISION, "leader", lease->key_revision);
+	ha_txn_compare(txn, HA_LEASE, "leader", lease->lease);
+	put_heartbeat(txn, lease, name, lsn);
+}

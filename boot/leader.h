@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * leader.h
+ *	  The leader key as pg_ha_boot sees it while its own server is down.
+ *
+ * Pure: what a view and the control block together say, and the txns on it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_LEADER_H
+#define HA_LEADER_H
+
+#include "../cluster.h"
+#include "../control.h"
+#include "../dcs.h"
+
+/*
+ * Is the leader key ours, from a reign that was confirmed, as the control block
+ * knows it?  "reput_is_open": a re-put of ours has no known outcome, so that its
+ * mod_revision may be another than recorded.
+ */
+extern bool ha_leader_is_us(const HaView *view, const HaControlLease *lease,
+							const char *name, bool reput_is_open);
+
+/* Could another member take over now? */
+extern bool ha_leader_others_may_lead(const HaView *view, const char *name);
+
+/* Does a standby in /sync hold all that was ever acknowledged? */
+extern bool ha_leader_is_synchronous(const HaView *view, const char *name);
+
+/*
+ * The member to clone or rewind from: another one that leads a confirmed reign and
+ * runs as primary.  NULL = there is none now.
+ */
+extern const HaMember *ha_leader_source(const HaView *view, const char *name);
+
+/*
+ * May pg_rewind be trusted with data that a primary wrote on "timeline"?  Not if
+ * that timeline id is not known to be ours: it then names two histories, and
+ * pg_rewind can't tell them apart.
+ */
+extern bool ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
+									const char *name);
+
+/* The leader key anew under the same lease, which voids every txn in flight. */
+extern void ha_txn_reput(HaTxn *txn, const HaView *view,
+						 const HaControlLease *lease, const char *name);
+
+/* A heartbeat, if the leader key is still as the control block knows it. */
+extern void ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease,
+							 const char *name, uint64_t lsn);
+
+#endif							/* HA_LEADER_H */

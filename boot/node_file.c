@@ -1,0 +1,1098 @@
+/*-------------------------------------------------------------------------
+ *
+ * node_file.c
+ *	  Read and check the node file.
+ *
+ * Three steps, so that all faults are told at once: scan the lines into
+ * settings (text and line number of each known name, the last one wins as in
+ * the server), check each value by the kind that its name has, then check what
+ * concerns several values.  A value is refused here rather than in the running
+ * server: what passes can be put into a configuration file, a JSON string or
+ * an URL as it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/logging.h"
+#include "port.h"
+
+#include "../cluster_json.h"
+#include "node_file.h"
+
+#define PREFIX			"pg_ha."
+#define LINE_SIZE		4096
+#define DEFAULT_PORT	5432
+#define DEFAULT_REST	"127.0.0.1:8008"
+#define DEFAULT_ROLE	"ha_repl"
+
+typedef enum KeyKind
+{
+	KEY_NAME,					/* [A-Za-z0-9_.-]{1,63} */
+	KEY_PATH,					/* absolute, or empty */
+	KEY_TEXT,					/* checked by a function of its own */
+	KEY_SERVER,					/* for the extension: not looked at here */
+	KEY_LATER,					/* has no effect yet, which is said */
+} KeyKind;
+
+typedef struct Key
+{
+	const char *name;			/* without the prefix */
+	KeyKind		kind;
+	bool		required;
+	size_t		offset;			/* in HaNode, of the first three kinds */
+	size_t		size;
+} Key;
+
+#define FIELD(member) \
+	offsetof(HaNode, member), sizeof(((HaNode *) NULL)->member)
+
+/* Every name there is.  "port" and "listen_addresses" are handled apart. */
+static const Key keys[] = {
+	{"scope", KEY_NAME, true, FIELD(scope)},
+	{"name", KEY_NAME, true, FIELD(name)},
+	{"namespace", KEY_NAME, false, FIELD(name_space)},
+	{"etcd_endpoints", KEY_TEXT, true, FIELD(etcd_endpoints)},
+	{"etcd_cacert", KEY_PATH, false, FIELD(etcd_cacert)},
+	{"etcd_cert", KEY_PATH, false, FIELD(etcd_cert)},
+	{"etcd_key", KEY_PATH, false, FIELD(etcd_key)},
+	{"etcd_user", KEY_TEXT, false, FIELD(etcd_user)},
+	{"etcd_password_file", KEY_PATH, false, FIELD(etcd_password_file)},
+	{"connect_address", KEY_TEXT, false, FIELD(connect_host)},
+	{"rest_listen", KEY_TEXT, false, FIELD(rest_listen)},
+	{"rest_connect_address", KEY_TEXT, false, FIELD(rest_connect_address)},
+	{"tags", KEY_TEXT, false, FIELD(tags)},
+	{"replication_user", KEY_NAME, false, FIELD(replication_user)},
+	{"replication_passfile", KEY_PATH, true, FIELD(replication_passfile)},
+	{"state_dir", KEY_PATH, false, FIELD(state_dir)},
+	{"fence", KEY_SERVER, false, 0, 0},
+	{"fence_wait", KEY_SERVER, false, 0, 0},
+	{"local_hba_file", KEY_SERVER, false, 0, 0},
+	{"local_ident_file", KEY_SERVER, false, 0, 0},
+	{"site", KEY_SERVER, false, 0, 0},
+	{"etcd_srv", KEY_LATER, false, 0, 0},
+	{"rest_cert", KEY_LATER, false, 0, 0},
+	{"rest_key", KEY_LATER, false, 0, 0},
+	{"rest_cafile", KEY_LATER, false, 0, 0},
+	{"rest_auth_file", KEY_LATER, false, 0, 0},
+	{"rest_allow", KEY_LATER, false, 0, 0},
+	{"replication_sslcert", KEY_LATER, false, 0, 0},
+	{"replication_sslkey", KEY_LATER, false, 0, 0},
+	{"replication_sslrootcert", KEY_LATER, false, 0, 0},
+	{"clone_methods", KEY_LATER, false, 0, 0},
+	{"rewind", KEY_LATER, false, 0, 0},
+	{"rebuild_on_divergence", KEY_LATER, false, 0, 0},
+	{"on_start", KEY_LATER, false, 0, 0},
+	{"on_stop", KEY_LATER, false, 0, 0},
+	{"on_restart", KEY_LATER, false, 0, 0},
+	{"on_reload", KEY_LATER, false, 0, 0},
+	{"on_role_change", KEY_LATER, false, 0, 0},
+	{"pre_promote", KEY_LATER, false, 0, 0},
+	{"before_stop", KEY_LATER, false, 0, 0},
+	{"start_without_dcs", KEY_LATER, false, 0, 0},
+	{"dcs_start_timeout", KEY_LATER, false, 0, 0},
+};
+
+/* The text of one setting; line 0 = it does not stand in the file. */
+typedef struct Setting
+{
+	int			line;
+	bool		broken;			/* it does, but its text could not be read */
+	char		text[HA_TEXT_SIZE];
+} Setting;
+
+/* The file while it is being read. */
+typedef struct NodeFile
+{
+	const char *path;
+	HaNode	   *node;
+	Setting		settings[lengthof(keys)];	/* in the order of keys[] */
+	Setting		port;
+	Setting		listen_addresses;
+	bool		etcd_is_local;	/* every endpoint is a loopback address */
+	int			nfaults;
+} NodeFile;
+
+/* Report a fault at a line (0 = of the file as a whole) with a hint. */
+static void fault(NodeFile *file, int line, const char *hint,
+				  const char *fmt,...) pg_attribute_printf(4, 5);
+
+static void
+fault(NodeFile *file, int line, const char *hint, const char *fmt,...)
+{
+	char		message[2 * HA_TEXT_SIZE];
+	va_list		args;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	if (line > 0)
+		pg_log_error("%s:%d: %s", file->path, line, message);
+	else
+		pg_log_error("%s: %s", file->path, message);
+	pg_log_error_hint("%s", hint);
+	file->nfaults++;
+}
+
+/*
+ * Scanning: the grammar of the server's guc-file.l, one line at a time.
+ */
+
+/* How many single-character edits make b of a (Levenshtein). */
+static int
+edit_distance(const char *a, const char *b)
+{
+	int			row[64];
+	int			nb = strlen(b);
+
+	if (nb >= lengthof(row))
+		return INT_MAX;
+	for (int j = 0; j <= nb; j++)
+		row[j] = j;
+	for (int i = 0; a[i] != '\0'; i++)
+	{
+		int			diagonal = row[0];
+
+		row[0] = i + 1;
+		for (int j = 1; j <= nb; j++)
+		{
+			int			change = diagonal + (a[i] != b[j - 1]);
+
+			diagonal = row[j];
+			row[j] = Min(change, Min(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[nb];
+}
+
+static void
+fault_no_such_key(NodeFile *file, int line, const char *name)
+{
+	const char *nearest = NULL;
+	int			nearest_distance = 2 + strlen(name) / 4;
+	char		hint[128];
+
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		int			distance = edit_distance(name, keys[i].name);
+
+		if (distance < nearest_distance)
+		{
+			nearest = keys[i].name;
+			nearest_distance = distance;
+		}
+	}
+	if (nearest != NULL)
+		snprintf(hint, sizeof(hint), "Did you mean \"" PREFIX "%s\"?", nearest);
+	else
+		snprintf(hint, sizeof(hint),
+				 "The documentation of the node file lists every setting.");
+	fault(file, line, hint, "there is no setting \"" PREFIX "%s\"", name);
+}
+
+/* Where the setting of that (lower case) name goes; NULL = nowhere. */
+static Setting *
+find_setting(NodeFile *file, int line, const char *name)
+{
+	if (strcmp(name, "port") == 0)
+		return &file->port;
+	if (strcmp(name, "listen_addresses") == 0)
+		return &file->listen_addresses;
+	if (strcmp(name, "include") == 0 || strcmp(name, "include_dir") == 0 ||
+		strcmp(name, "include_if_exists") == 0)
+	{
+		pg_log_warning("%s:%d: only the server follows \"%s\"",
+					   file->path, line, name);
+		pg_log_warning_hint("Settings of pg_ha, port and listen_addresses must stand in the node file itself.");
+		return NULL;
+	}
+	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
+		return NULL;			/* some other setting of the server */
+	name += strlen(PREFIX);
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		if (strcmp(keys[i].name, name) == 0)
+			return &file->settings[i];
+	}
+	fault_no_such_key(file, line, name);
+	return NULL;
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+}
+
+static bool
+is_letter(char c)
+{
+	return isalpha((unsigned char) c) || c == '_' || IS_HIGHBIT_SET(c);
+}
+
+static bool
+is_letter_or_digit(char c)
+{
+	return is_letter(c) || isdigit((unsigned char) c);
+}
+
+/* Scan a name, folded to lower case; the text behind it, or NULL. */
+static const char *
+scan_name(const char *p, char *name, size_t size)
+{
+	size_t		n = 0;
+	bool		dot = false;
+
+	if (!is_letter(*p))
+		return NULL;
+	while (is_letter_or_digit(*p) || (*p == '.' && !dot && is_letter(p[1])))
+	{
+		if (n >= size - 1)
+			return NULL;
+		dot |= *p == '.';
+		name[n++] = pg_tolower((unsigned char) *p++);
+	}
+	name[n] = '\0';
+	return p;
+}
+
+/* One escape of a quoted value, behind the backslash; the text behind it. */
+static const char *
+scan_escape(const char *p, char *c)
+{
+	static const char from[] = "bfnrt";
+	static const char to[] = "\b\f\n\r\t";
+	const char *letter = *p != '\0' ? strchr(from, *p) : NULL;
+
+	if (*p >= '0' && *p <= '7')
+	{
+		int			octal = 0;
+
+		for (int i = 0; i < 3 && *p >= '0' && *p <= '7'; i++)
+			octal = octal * 8 + (*p++ - '0');
+		*c = (char) octal;
+		return p;
+	}
+	*c = letter != NULL ? to[letter - from] : *p;
+	return *p != '\0' ? p + 1 : p;
+}
+
+/*
+ * Scan a value into text; the text behind it, or NULL.  Unquoted ones are
+ * words or numbers to the server, so "127.0.0.1:5432" without quotes is none.
+ */
+static const char *
+scan_value(const char *p, char *text, size_t size)
+{
+	size_t		n = 0;
+
+	if (*p != '\'')
+	{
+		const char *more = is_letter(*p) ? "-._:/" : "+-.";
+		bool		word = is_letter(*p);
+		int			dots = 0;
+
+		while (is_letter_or_digit(*p) || (*p != '\0' && strchr(more, *p)))
+		{
+			if (n >= size - 1 || (!word && *p == '.' && ++dots > 1))
+				return NULL;
+			text[n++] = *p++;
+		}
+		text[n] = '\0';
+		return n > 0 ? p : NULL;
+	}
+
+	for (p++; *p != '\0'; n++)
+	{
+		if (n >= size)
+			return NULL;
+		if (*p == '\\')
+			p = scan_escape(p + 1, &text[n]);
+		else if (*p == '\'' && p[1] != '\'')
+		{
+			text[n] = '\0';
+			return p + 1;
+		}
+		else
+		{
+			p += *p == '\'' ? 2 : 1;
+			text[n] = p[-1];
+		}
+	}
+	return NULL;				/* the quote is not closed */
+}
+
+static void
+scan_line(NodeFile *file, int line, const char *p)
+{
+	static const char hint[] =
+	"Write: name = 'value'; paths and addresses need the quotes, and a quote inside is doubled.";
+	char		name[128];
+	char		text[HA_TEXT_SIZE];
+	Setting    *setting;
+
+	while (is_blank(*p))
+		p++;
+	if (*p == '\0' || *p == '#')
+		return;
+	p = scan_name(p, name, sizeof(name));
+	if (p == NULL)
+	{
+		fault(file, line, hint, "a setting's name was expected");
+		return;
+	}
+	setting = find_setting(file, line, name);
+	while (is_blank(*p))
+		p++;
+	if (*p == '=')
+		p++;
+	while (is_blank(*p))
+		p++;
+	p = scan_value(p, text, sizeof(text));
+	while (p != NULL && is_blank(*p))
+		p++;
+	if (p == NULL || (*p != '\0' && *p != '#'))
+	{
+		if (setting != NULL)
+			setting->broken = true;
+		fault(file, line, hint,
+			  "the value of \"%s\" is missing, too long or not well quoted",
+			  name);
+	}
+	else if (setting != NULL)
+	{
+		setting->line = line;
+		strlcpy(setting->text, text, sizeof(setting->text));
+	}
+}
+
+/* Control characters have no place in any value, and would break files. */
+static void
+check_printable(NodeFile *file, Setting *setting, const char *name)
+{
+	for (const char *c = setting->text; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c >= ' ' && *c != 0x7f)
+			continue;
+		fault(file, setting->line, "Remove it.",
+			  "the value of \"%s\" contains a control character", name);
+		setting->broken = true;
+		return;
+	}
+}
+
+static bool
+scan_file(NodeFile *file)
+{
+	static const char hint[] =
+	"Give a file that the server's user can read with -c.";
+	char		buf[LINE_SIZE];
+	int			line = 0;
+	FILE	   *stream = fopen(file->path, "r");
+	bool		ok;
+
+	if (stream == NULL)
+	{
+		fault(file, 0, hint, "could not open node file: %m");
+		return false;
+	}
+	while (fgets(buf, sizeof(buf), stream) != NULL)
+	{
+		size_t		length = strlen(buf);
+
+		line++;
+		if (length > 0 && buf[length - 1] == '\n')
+			buf[length - 1] = '\0';
+		else if (!feof(stream))
+		{
+			fault(file, line, "Break it up.",
+				  "the line is too long or holds a zero byte");
+			fclose(stream);
+			return false;
+		}
+		scan_line(file, line, buf);
+	}
+	ok = !ferror(stream);
+	if (!ok)
+		fault(file, 0, hint, "could not read node file: %m");
+	fclose(stream);
+	return ok;
+}
+
+/*
+ * Addresses.
+ */
+
+/*
+ * A DNS name or a literal address; nothing that libpq or an URL could misread.
+ */
+static bool
+is_host(const char *host)
+{
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return true;
+	return host[0] != '\0' && host[0] != '-' && host[0] != '.' &&
+		strspn(host, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == strlen(host);
+}
+
+static bool
+is_literal(const char *host)
+{
+	unsigned char address[16];
+
+	return inet_pton(AF_INET, host, address) == 1 ||
+		inet_pton(AF_INET6, host, address) == 1;
+}
+
+static bool
+is_loopback(const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return (ntohl(v4.s_addr) >> 24) == 127;
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&v6) ||
+			(IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+	return pg_strcasecmp(host, "localhost") == 0;
+}
+
+/* Does it stand for every address, so that nobody can connect to it? */
+static bool
+is_wildcard(const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return v4.s_addr == htonl(INADDR_ANY);
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return IN6_IS_ADDR_UNSPECIFIED(&v6);
+	return strcmp(host, "*") == 0;
+}
+
+static bool
+parse_port(const char *text, int *port)
+{
+	size_t		n = strlen(text);
+
+	if (n < 1 || n > 5 || strspn(text, "0123456789") != n)
+		return false;
+	*port = atoi(text);
+	return *port >= 1 && *port <= 65535;
+}
+
+/*
+ * Split "host", "host:port", "[v6]", "[v6]:port" or "v6".  *port is left alone
+ * where none is told.
+ */
+static bool
+parse_address(const char *text, char *host, size_t size, int *port)
+{
+	bool		bracket = text[0] == '[';
+	const char *start = bracket ? text + 1 : text;
+	size_t		length = strcspn(start, bracket ? "]" : ":");
+	const char *end = start + length;
+
+	if (bracket)
+	{
+		if (*end++ != ']')
+			return false;
+	}
+	else if (*end == ':' && strchr(end + 1, ':') != NULL)
+	{
+		length = strlen(start); /* an IPv6 address without brackets */
+		end = start + length;
+	}
+	if (length >= size)
+		return false;
+	memcpy(host, start, length);
+	host[length] = '\0';
+	if (bracket && strchr(host, ':') == NULL)
+		return false;
+	if (*end == ':')
+		return is_host(host) && parse_port(end + 1, port);
+	return is_host(host) && *end == '\0';
+}
+
+/* The other way round; false if it does not fit. */
+static bool
+format_address(char *out, size_t size, const char *host, int port)
+{
+	const char *fmt = strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d";
+
+	return snprintf(out, size, fmt, host, port) < size;
+}
+
+/*
+ * Checking.
+ */
+
+static Setting *
+setting_of(NodeFile *file, const char *name)
+{
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		if (strcmp(keys[i].name, name) == 0)
+			return &file->settings[i];
+	}
+	pg_unreachable();
+}
+
+static void
+fault_too_long(NodeFile *file, int line, const char *name)
+{
+	fault(file, line, "Shorten it.", "the value of \"%s\" is too long", name);
+}
+
+/* Copy a value of one of the simple kinds into the node. */
+static void
+check_value(NodeFile *file, const Key *key, const Setting *value)
+{
+	char		name[64];
+	char	   *field = (char *) file->node + key->offset;
+
+	if (value->broken)
+		return;
+	snprintf(name, sizeof(name), PREFIX "%s", key->name);
+	if (value->text[0] == '\0' && key->required)
+	{
+		fault(file, value->line, "Every member needs it in its node file.",
+			  "setting \"%s\" is missing", name);
+		return;
+	}
+	if (value->line == 0)
+		return;					/* the default is there already */
+	if (key->kind == KEY_LATER)
+	{
+		pg_log_warning("%s:%d: setting \"%s\" has no effect in this version",
+					   file->path, value->line, name);
+		return;
+	}
+	if (key->kind == KEY_SERVER)
+		return;
+	if (key->kind == KEY_NAME && !ha_name_is_valid(value->text))
+		fault(file, value->line,
+			  "Use 1 to 63 letters, digits, dots, hyphens and underscores.",
+			  "the value of \"%s\" is no name: \"%s\"", name, value->text);
+	else if (key->kind == KEY_PATH && value->text[0] != '\0' &&
+			 !is_absolute_path(value->text))
+		fault(file, value->line, "Give an absolute path.",
+			  "the value of \"%s\" is a relative path: \"%s\"",
+			  name, value->text);
+	else if (strlcpy(field, value->text, key->size) >= key->size)
+		fault_too_long(file, value->line, name);
+}
+
+/* One URL of etcd_endpoints; notes in the file if it is not a loopback one. */
+static void
+check_endpoint(NodeFile *file, int line, const char *url)
+{
+	static const char hint[] =
+	"Write http://host:port or https://host:port, separated by commas.";
+	char		authority[HA_TEXT_SIZE];
+	char		host[256];
+	const char *rest;
+	int			port = 2379;
+
+	if (strchr(url, '@') != NULL)
+	{
+		/* The value is not repeated here: it holds a password. */
+		fault(file, line,
+			  "Use pg_ha.etcd_user and pg_ha.etcd_password_file.",
+			  "an etcd endpoint contains a user name or password");
+		return;
+	}
+	if (pg_strncasecmp(url, "http://", 7) == 0)
+		rest = url + 7;
+	else if (pg_strncasecmp(url, "https://", 8) == 0)
+		rest = url + 8;
+	else
+		rest = "";
+	strlcpy(authority, rest, sizeof(authority));
+	if (authority[0] != '\0' && authority[strlen(authority) - 1] == '/')
+		authority[strlen(authority) - 1] = '\0';
+	if (!parse_address(authority, host, sizeof(host), &port))
+		fault(file, line, hint, "\"%s\" is not the URL of an etcd endpoint",
+			  url);
+	else if (!is_loopback(host))
+		file->etcd_is_local = false;
+}
+
+static void
+check_etcd(NodeFile *file)
+{
+	const Setting *endpoints = setting_of(file, "etcd_endpoints");
+	HaNode	   *node = file->node;
+	char		list[HA_TEXT_SIZE];
+	char	   *rest = list;
+	char	   *url;
+	int			n = 0;
+
+	file->etcd_is_local = true;
+	strlcpy(list, endpoints->text, sizeof(list));
+	while ((url = strsep(&rest, ", \t")) != NULL)
+	{
+		if (url[0] == '\0')
+			continue;
+		check_endpoint(file, endpoints->line, url);
+		n++;
+	}
+	if (n == 0 && endpoints->text[0] != '\0')
+		fault(file, endpoints->line, "Give at least one URL.",
+			  "\"pg_ha.etcd_endpoints\" names no endpoint");
+	if ((node->etcd_cert[0] == '\0') != (node->etcd_key[0] == '\0'))
+		fault(file, 0, "Set both or neither.",
+			  "only one of \"pg_ha.etcd_cert\" and \"pg_ha.etcd_key\" is set");
+	if ((node->etcd_user[0] == '\0') != (node->etcd_password_file[0] == '\0'))
+		fault(file, 0, "Set both or neither.",
+			  "only one of \"pg_ha.etcd_user\" and \"pg_ha.etcd_password_file\" is set");
+}
+
+/*
+ * Where others would find the server if connect_address does not tell: the
+ * first listen address that is not of this host alone.
+ */
+static void
+default_connect_host(NodeFile *file, char *host, size_t size)
+{
+	char		list[HA_TEXT_SIZE];
+	char	   *rest = list;
+	char	   *address;
+
+	strlcpy(host, "127.0.0.1", size);
+	strlcpy(list, file->listen_addresses.text, sizeof(list));
+	while ((address = strsep(&rest, ", \t")) != NULL)
+	{
+		if (address[0] == '\0' || is_loopback(address) || is_wildcard(address))
+			continue;
+		if (!is_host(address))
+			fault(file, file->listen_addresses.line,
+				  "Give addresses or host names, or set pg_ha.connect_address.",
+				  "\"%s\" in \"listen_addresses\" is not an address", address);
+		else if (strlcpy(host, address, size) >= size)
+			fault_too_long(file, file->listen_addresses.line,
+						   "listen_addresses");
+		return;
+	}
+}
+
+static void
+check_connect_address(NodeFile *file)
+{
+	const Setting *address = setting_of(file, "connect_address");
+	HaNode	   *node = file->node;
+
+	node->port = DEFAULT_PORT;
+	if (file->port.line > 0 && !parse_port(file->port.text, &node->port))
+		fault(file, file->port.line, "Give a number from 1 to 65535.",
+			  "the value of \"port\" is no port: \"%s\"", file->port.text);
+	if (file->listen_addresses.line > 0 &&
+		file->listen_addresses.text[0] == '\0')
+		fault(file, file->listen_addresses.line,
+			  "Members stream from each other over TCP.",
+			  "\"listen_addresses\" must not be empty");
+
+	if (address->text[0] == '\0')
+		default_connect_host(file, node->connect_host,
+							 sizeof(node->connect_host));
+	else if (!parse_address(address->text, node->connect_host,
+							sizeof(node->connect_host), &node->port) ||
+			 is_wildcard(node->connect_host))
+	{
+		fault(file, address->line,
+			  "Write 'host:port', with the address that other members connect to.",
+			  "the value of \"pg_ha.connect_address\" is no address: \"%s\"",
+			  address->text);
+		return;
+	}
+	if (is_loopback(node->connect_host) && !file->etcd_is_local)
+		fault(file, address->line,
+			  "Set pg_ha.connect_address to an address of this host that other members can reach.",
+			  "members on other hosts could not connect to \"%s\"",
+			  node->connect_host);
+}
+
+/* The default is fine for one host; with peers elsewhere it misleads them. */
+static void
+check_rest_reach(NodeFile *file, const char *host, int line)
+{
+	static const char hint[] =
+	"Set pg_ha.rest_connect_address to an address of this host that other members can reach.";
+
+	if (!is_loopback(host) || file->etcd_is_local)
+		return;
+	if (line > 0)
+		fault(file, line, hint,
+			  "members on other hosts could not reach HTTP at \"%s\"", host);
+	else
+	{
+		pg_log_warning("%s: members on other hosts cannot reach HTTP at \"%s\"",
+					   file->path, host);
+		pg_log_warning_hint("%s", hint);
+	}
+}
+
+static void
+check_rest(NodeFile *file)
+{
+	const Setting *listen = setting_of(file, "rest_listen");
+	const Setting *connect = setting_of(file, "rest_connect_address");
+	HaNode	   *node = file->node;
+	char		host[256];
+	int			port = 8008;
+
+	if (node->rest_listen[0] == '\0')
+	{
+		node->rest_connect_address[0] = '\0';
+		return;
+	}
+	if (!parse_address(node->rest_listen, host, sizeof(host), &port) ||
+		!is_literal(host) ||
+		!format_address(node->rest_listen, sizeof(node->rest_listen),
+						host, port))
+	{
+		fault(file, listen->line,
+			  "Write 'address:port' with an IPv4 or [IPv6] address, or '' for no HTTP.",
+			  "the value of \"pg_ha.rest_listen\" is no address: \"%s\"",
+			  listen->text);
+		return;
+	}
+
+	if (connect->text[0] == '\0')
+	{
+		/* All addresses: then also the one at which the server is found. */
+		if (is_wildcard(host))
+			strlcpy(host, node->connect_host, sizeof(host));
+	}
+	else if (!parse_address(connect->text, host, sizeof(host), &port) ||
+			 is_wildcard(host))
+	{
+		fault(file, connect->line, "Write 'host:port'.",
+			  "the value of \"pg_ha.rest_connect_address\" is no address: \"%s\"",
+			  connect->text);
+		return;
+	}
+	if (!format_address(node->rest_connect_address,
+						sizeof(node->rest_connect_address), host, port))
+		fault_too_long(file, connect->line, "pg_ha.rest_connect_address");
+	check_rest_reach(file, host, Max(connect->line, listen->line));
+}
+
+/*
+ * One of the tags, "key" or "key=value"; those we don't know are the user's.
+ */
+static void
+check_tag(NodeFile *file, int line, const char *key, const char *value)
+{
+	HaNode	   *node = file->node;
+	bool		on = true;
+	char	   *end;
+	long		number;
+
+	if (strspn(key, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(key))
+		fault(file, line, "Write: 'tag, tag = value, ...'.",
+			  "\"%s\" is not the name of a tag", key);
+	else if (strcmp(key, "failover_priority") == 0)
+	{
+		errno = 0;
+		number = strtol(value, &end, 10);
+		if (value[0] == '\0' || *end != '\0' || errno != 0 ||
+			number < -1000000 || number > 1000000)
+			fault(file, line,
+				  "Higher is preferred, 1 is the default, 0 is never.",
+				  "the tag \"%s\" needs a whole number", key);
+		else
+			node->failover_priority = number;
+	}
+	else if (strcmp(key, "nofailover") == 0 || strcmp(key, "nosync") == 0)
+	{
+		if (strcmp(value, "false") == 0)
+			on = false;
+		else if (value[0] != '\0' && strcmp(value, "true") != 0)
+			fault(file, line, "Write it alone, or with true or false.",
+				  "\"%s\" is no value for the tag \"%s\"", value, key);
+		if (strcmp(key, "nosync") == 0)
+			node->nosync = on;
+		else
+			node->nofailover = on;
+	}
+}
+
+/* Cut blanks off both ends, in place. */
+static char *
+trim(char *text)
+{
+	size_t		n;
+
+	while (is_blank(*text))
+		text++;
+	n = strlen(text);
+	while (n > 0 && is_blank(text[n - 1]))
+		text[--n] = '\0';
+	return text;
+}
+
+static void
+check_tags(NodeFile *file)
+{
+	char		list[HA_TEXT_SIZE];
+	char	   *rest = list;
+	char	   *tag;
+
+	strlcpy(list, file->node->tags, sizeof(list));
+	while ((tag = strsep(&rest, ",")) != NULL)
+	{
+		char	   *value = tag;
+		char	   *key = trim(strsep(&value, "="));
+
+		if (key[0] != '\0' || value != NULL)
+			check_tag(file, setting_of(file, "tags")->line, key,
+					  value != NULL ? trim(value) : "");
+	}
+}
+
+static void
+check_role(NodeFile *file)
+{
+	if (strncmp(file->node->replication_user, "pg_", 3) == 0)
+		fault(file, setting_of(file, "replication_user")->line,
+			  "PostgreSQL keeps names that begin with \"pg_\" to itself; the default is \"" DEFAULT_ROLE "\".",
+			  "a role cannot be called \"%s\"", file->node->replication_user);
+}
+
+/* It is no part of the data: a base backup must never copy it. */
+static void
+check_state_dir(NodeFile *file)
+{
+	HaNode	   *node = file->node;
+	int			line = setting_of(file, "state_dir")->line;
+
+	if (node->state_dir[0] == '\0' &&
+		snprintf(node->state_dir, sizeof(node->state_dir), "%s.pg_ha",
+				 node->data_dir) >= sizeof(node->state_dir))
+		fault_too_long(file, 0, "pg_ha.state_dir");
+	canonicalize_path(node->state_dir);
+	if (path_is_prefix_of_path(node->data_dir, node->state_dir) ||
+		path_is_prefix_of_path(node->state_dir, node->data_dir))
+		fault(file, line, "The default is the data directory's path with \".pg_ha\" appended.",
+			  "the state directory must not be inside the data directory, nor around it");
+}
+
+/* A path from the command line. */
+static void
+take_path(NodeFile *file, const char *what, const char *path, char *out)
+{
+	if (!is_absolute_path(path) || strlen(path) >= HA_PATH_SIZE)
+		fault(file, 0, "Give an absolute path of reasonable length.",
+			  "the path of the %s cannot be used: \"%s\"", what, path);
+	strlcpy(out, path, HA_PATH_SIZE);
+	canonicalize_path(out);
+	for (const char *c = out; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+		{
+			fault(file, 0, "Use another path.",
+				  "the path of the %s contains a control character", what);
+			return;
+		}
+	}
+}
+
+static void
+set_defaults(HaNode *node)
+{
+	memset(node, 0, sizeof(*node));
+	strlcpy(node->name_space, "service", sizeof(node->name_space));
+	strlcpy(node->rest_listen, DEFAULT_REST, sizeof(node->rest_listen));
+	strlcpy(node->replication_user, DEFAULT_ROLE,
+			sizeof(node->replication_user));
+	node->failover_priority = 1;
+}
+
+bool
+ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
+			 HaNode *node)
+{
+	NodeFile   *file = pg_malloc0(sizeof(NodeFile));
+	bool		ok;
+
+	set_defaults(node);
+	file->path = path;
+	file->node = node;
+	take_path(file, "node file", path, node->path);
+	take_path(file, "data directory", data_dir, node->data_dir);
+	take_path(file, "programs", bin_dir, node->bin_dir);
+
+	if (scan_file(file))
+	{
+		check_printable(file, &file->listen_addresses, "listen_addresses");
+		for (int i = 0; i < lengthof(keys); i++)
+		{
+			check_printable(file, &file->settings[i], keys[i].name);
+			check_value(file, &keys[i], &file->settings[i]);
+		}
+		check_etcd(file);
+		check_connect_address(file);
+		check_rest(file);
+		check_tags(file);
+		check_role(file);
+		check_state_dir(file);
+	}
+	ok = file->nfaults == 0;
+	pg_free(file);
+	return ok;
+}
+
+/*
+ * The password file.
+ */
+
+/*
+ * If the next field of a passfile line is "*" or, escapes undone, equals want:
+ * the text behind its colon, else NULL.
+ */
+static const char *
+match_field(const char *p, const char *want)
+{
+	if (p[0] == '*' && p[1] == ':')
+		return p + 2;
+	for (; *p != ':' && *p != '\0'; p++, want++)
+	{
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		if (*want == '\0' || *p != *want)
+			return NULL;
+	}
+	return *p == ':' && *want == '\0' ? p + 1 : NULL;
+}
+
+/*
+ * The password of a line that is for us in that database, escapes not undone.
+ */
+static const char *
+match_line(const HaNode *node, const char *line, const char *database)
+{
+	char		port[16];
+	const char *p;
+
+	snprintf(port, sizeof(port), "%d", node->port);
+	p = line[0] == '#' ? NULL : match_field(line, node->connect_host);
+	if (p != NULL)
+		p = match_field(p, port);
+	if (p != NULL)
+		p = match_field(p, database);
+	if (p != NULL)
+		p = match_field(p, node->replication_user);
+	return p;
+}
+
+/* Copy the last field of a line; false if it is empty or does not fit. */
+static bool
+copy_password(const char *p, char *password, size_t size)
+{
+	size_t		n = 0;
+
+	for (; *p != ':' && *p != '\0'; p++)
+	{
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		if (n >= size - 1)
+			return false;
+		password[n++] = *p;
+	}
+	password[n] = '\0';
+	return n > 0;
+}
+
+/* The first line for a database decides, as in libpq. */
+static bool
+find_password(const HaNode *node, FILE *stream, const char *database,
+			  char *password, size_t size)
+{
+	char		line[LINE_SIZE];
+	bool		found = false;
+	bool		ok = false;
+
+	rewind(stream);
+	while (!found && fgets(line, sizeof(line), stream) != NULL)
+	{
+		const char *p;
+
+		line[strcspn(line, "\r\n")] = '\0';
+		p = match_line(node, line, database);
+		found = p != NULL;
+		ok = found && copy_password(p, password, size);
+	}
+	explicit_bzero(line, sizeof(line));
+	return ok;
+}
+
+/* Open it, if nobody else can read it. */
+static FILE *
+open_passfile(const char *path)
+{
+	struct stat st;
+	FILE	   *stream = fopen(path, "r");
+
+	if (stream == NULL || fstat(fileno(stream), &st) != 0)
+	{
+		pg_log_error("could not open password file \"%s\": %m", path);
+		pg_log_error_hint("Create it with mode 0600 and the line *:*:*:ROLE:PASSWORD.");
+	}
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+			 (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	{
+		pg_log_error("password file \"%s\" must be a file of the server's user and of mode 0600",
+					 path);
+		pg_log_error_hint("Run chown and chmod 0600 on it.");
+	}
+	else
+		return stream;
+	if (stream != NULL)
+		fclose(stream);
+	return NULL;
+}
+
+/*
+ * Both databases are looked up, since pg_basebackup and the walreceiver look
+ * for "replication" and pg_rewind for "postgres": they must find the same.
+ */
+bool
+ha_node_password(const HaNode *node, char *password, size_t size)
+{
+	const char *path = node->replication_passfile;
+	FILE	   *stream = open_passfile(path);
+	char		other[LINE_SIZE];
+	bool		ok;
+
+	if (stream == NULL)
+		return false;
+	setvbuf(stream, NULL, _IONBF, 0);	/* no copy of it stays behind */
+	ok = find_password(node, stream, "replication", password, size) &&
+		find_password(node, stream, "postgres", other, sizeof(other)) &&
+		strcmp(password, other) == 0;
+	fclose(stream);
+	explicit_bzero(other, sizeof(other));
+	if (ok)
+		return true;
+	explicit_bzero(password, size);
+	pg_log_error("password file \"%s\" has no usable password for role \"%s\" at %s:%d in both databases \"replication\" and \"postgres\"",
+				 path, node->replication_user, node->connect_host,
+				 node->port);
+	pg_log_error_hint("Add the line *:*:*:%s:PASSWORD.",
+					  node->replication_user);
+	return false;
+}

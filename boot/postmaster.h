@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * postmaster.h
+ *	  The processes of the server: start, find, signal, and end every one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_POSTMASTER_H
+#define HA_POSTMASTER_H
+
+#include <sys/types.h>
+
+#include "../control.h"
+#include "node_file.h"
+
+typedef struct HaPostmaster
+{
+	pid_t		pid;			/* 0 = none lives that we know of */
+	uint64_t	start;			/* ha_process_start_time */
+	bool		child;			/* ours to reap, and so will its orphans be */
+	int			pidfd;			/* of one that is not our child; else -1 */
+} HaPostmaster;
+
+/*
+ * Make this process the one that inherits orphans, so that no backend can
+ * outlive its postmaster unseen.  false: reported.
+ */
+extern bool ha_postmaster_adopt_orphans(void);
+
+/* Start "postgres -D DATA".  false: reported. */
+extern bool ha_postmaster_start(HaPostmaster *pm, const HaNode *node);
+
+/*
+ * Find a postmaster that already runs in the data directory, and watch it.
+ * false: there is none.
+ */
+extern bool ha_postmaster_attach(HaPostmaster *pm, const HaNode *node,
+								 const HaControl *control);
+
+/* For one that is not our child: has it ended? */
+extern bool ha_postmaster_has_ended(const HaPostmaster *pm);
+
+/* Forget one that has ended. */
+extern void ha_postmaster_forget(HaPostmaster *pm);
+
+extern void ha_postmaster_signal(const HaPostmaster *pm, int signo);
+
+/* SIGKILL to it and to its children, none of which can be forked meanwhile. */
+extern void ha_postmaster_kill_tree(const HaPostmaster *pm);
+
+/*
+ * SIGKILL to every child of ours but "spare" (0 = none) and "spare2".  Returns
+ * how many live ones were found, spared ones included: 0 means that no process
+ * of the old server is left.
+ */
+extern int	ha_children_kill(pid_t spare, pid_t spare2);
+
+#endif							/* HA_POSTMASTER_H */

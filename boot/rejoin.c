@@ -1,0 +1,907 @@
+/*-------------------------------------------------------------------------
+ *
+ * rejoin.c
+ *	  From no running server to a server that may run.
+ *
+ * Everything starts from BOOT_LOOK: a linearizable read that was sent after the
+ * last process of the old server was gone (or after its deadline), the data
+ * directory, and the control block.  Each step from there either ends in a
+ * running server or leads back to BOOT_LOOK, which then judges anew from what is
+ * really there.  So no outcome has to be guessed, and a crash of pg_ha_boot
+ * between any two steps is just one more way to come to BOOT_LOOK.
+ *
+ * What must never happen, and what prevents it:
+ *
+ * - Two clusters out of one bootstrap: only the txn that creates the initialize
+ *	 key lets initdb run, the key hangs on our lease meanwhile, and the system id
+ *	 replaces exactly that key or the new data is put aside.
+ *
+ * - A start as primary beside another leader: it needs the leader key put anew by
+ *	 us after the last read.  That also voids every earlier txn of ours on it
+ *	 which has no known outcome (S-6).
+ *
+ * - The last copy of the data gone: data is only ever renamed, and data of the
+ *	 cluster only when a confirmed leader is there to be cloned.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include "common/logging.h"
+
+#include "../cluster_json.h"
+#include "../decide.h"
+#include "../lease.h"
+#include "leader.h"
+#include "rejoin.h"
+
+/* A read that is older says too little of the present to act on. */
+#define VIEW_MAX_AGE		5000
+
+/* pg_ha.dcs_start_timeout: a standby may start without the store after it. */
+#define DCS_START_TIMEOUT	30000
+
+/* Another node with our name may be our own former life: give its lease time. */
+#define RIVAL_GRACE			2000
+
+/* A child gives up on a source that has not led for so long. */
+#define SOURCE_PATIENCE		30000
+
+/* A rewind that could not even begin is tried so often before a clone is. */
+#define REWIND_TRIES		3
+
+#define CLONE_BACK_OFF_MAX	15000
+
+/* Older crashes say nothing about the next one. */
+#define CRASH_MEMORY		60000
+
+#define RETRY_AFTER			1000
+#define SOON				300
+
+static int64_t
+ttl_of(const HaControlLease *lease, const HaBoot *b)
+{
+	return Max(lease->ttl, ha_session_config(b->session)->ttl);
+}
+
+/*
+ * Facts about the leader key.
+ */
+
+static bool
+key_is_ours(const HaBoot *b, const HaView *view, HaControlLease *lease)
+{
+	return ha_control_get_lease(b->control, lease) &&
+		ha_leader_is_us(view, lease, b->node.name, b->reput_is_open);
+}
+
+/*
+ * Up to where the reign that ends may have acknowledged anything.  Every commit
+ * lies before the shutdown checkpoint.  After a crash only the worker can know,
+ * if it lived long enough to say so.
+ */
+static uint64_t
+released_lsn(const HaDataFacts *facts, const HaControlLease *lease)
+{
+	if (facts->state == HA_DATA_CLUSTER && facts->clean && facts->was_primary)
+		return facts->checkpoint_lsn;
+	return lease->safe_lsn;
+}
+
+/* From here on, and until a server runs again, the lease section is ours. */
+static void
+own_lease(HaBoot *b, HaControlLease *lease)
+{
+	lease->owner = HA_LEASE_BOOT;
+	ha_control_set_lease(b->control, lease);
+}
+
+static void
+release(HaBoot *b, const HaView *view, const HaDataFacts *facts,
+		HaControlLease *lease)
+{
+	HaTxn		txn;
+
+	memset(&txn, 0, sizeof(txn));
+	own_lease(b, lease);
+	ha_txn_release(&txn, b->node.name, view->leader.mod_revision, lease->lease,
+				   lease->term, lease->ttl, released_lsn(facts, lease));
+	if (ha_session_send_txn(b->session, &txn))
+		ha_boot_enter(b, BOOT_RELEASE);
+}
+
+static void
+step_release(HaBoot *b)
+{
+	HaControlLease lease;
+	int64_t		revision;
+
+	switch (ha_session_txn_outcome(b->session, &revision))
+	{
+		case HA_ASK_OUT:
+			return;
+		case HA_ASK_DONE:
+			pg_log_info("the leader key was released");
+			b->release_is_open = b->reput_is_open = false;
+			if (ha_control_get_lease(b->control, &lease))
+			{
+				lease.owner = HA_LEASE_NOBODY;
+				lease.holding = false;
+				ha_control_set_lease(b->control, &lease);
+			}
+			break;
+		case HA_ASK_UNKNOWN:
+
+			/*
+			 * It may yet land.  Say it again until the key is gone; nobody
+			 * renews the lease, so that comes to pass in any case.
+			 */
+			b->release_is_open = true;
+			break;
+		case HA_ASK_FAILED:
+			break;				/* the next look tells whose it is now */
+		case HA_ASK_REFUSED:
+			b->retry_at = b->now + RETRY_AFTER;
+			break;
+	}
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
+/*
+ * Ask for the key anew and for more time, both in our hand before a server may
+ * start as primary.
+ */
+static void
+reput(HaBoot *b, const HaView *view, HaControlLease *lease)
+{
+	HaTxn		txn;
+
+	own_lease(b, lease);
+	ha_txn_reput(&txn, view, lease, b->node.name);
+	if (!ha_session_send_keepalive(b->session, lease->lease))
+	{
+		HaRequest	unsent = {.txn = txn};
+
+		ha_dcs_request_free(&unsent);
+		return;
+	}
+	if (ha_session_send_txn(b->session, &txn))
+	{
+		b->optime = view->heartbeat.lsn;
+		ha_boot_enter(b, BOOT_REPUT);
+	}
+}
+
+static void
+step_reput(HaBoot *b)
+{
+	HaControlLease lease;
+	int64_t		revision;
+	int64_t		ttl;
+	HaOutcome	put = ha_session_txn_outcome(b->session, &revision);
+	HaOutcome	alive = ha_session_keepalive_outcome(b->session, &ttl);
+
+	if (put == HA_ASK_OUT || alive == HA_ASK_OUT)
+		return;
+	if (put == HA_ASK_UNKNOWN)
+		b->reput_is_open = true;
+	if (put == HA_ASK_DONE && ha_control_get_lease(b->control, &lease))
+	{
+		/* Also when we don't go on: this is how the key stands now. */
+		b->reput_is_open = b->release_is_open = false;
+		lease.key_revision = revision;
+		lease.holding = true;
+		if (alive == HA_ASK_DONE)
+			lease.ttl = ttl;
+		ha_control_set_lease(b->control, &lease);
+
+		if (alive == HA_ASK_DONE && !b->stop_requested)
+		{
+			b->keeping = true;
+			b->keep_since = b->died_at;
+			b->keep_at = b->now + ttl / 5;
+			ha_boot_start_server(b, true,
+								 "the leader key is still ours, put anew");
+			return;
+		}
+	}
+	b->retry_at = b->now + SOON;
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
+/*
+ * A new cluster.
+ */
+
+/* Does anybody have data?  Then an absent initialize key is no new cluster. */
+static bool
+somebody_has_data(const HaBoot *b, const HaView *view)
+{
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, b->node.name) != 0 &&
+			member->state == HA_STATE_RUNNING)
+			return true;
+	}
+	return view->term.present || view->heartbeat.present;
+}
+
+static void
+race(HaBoot *b)
+{
+	int64_t		lease = ha_session_lease(b->session);
+	HaTxn		txn;
+
+	if (lease == 0)
+		return;					/* being granted */
+	ha_session_pin_lease(b->session, true);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
+	ha_txn_compare(&txn, HA_CREATE_REVISION, "leader", 0);
+	ha_txn_put(&txn, "initialize", strdup(""), lease);
+	if (ha_session_send_txn(b->session, &txn))
+		ha_boot_enter(b, BOOT_RACE);
+}
+
+static void
+lose_race(HaBoot *b)
+{
+	ha_session_pin_lease(b->session, false);
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
+static void
+step_race(HaBoot *b)
+{
+	int64_t		revision;
+
+	switch (ha_session_txn_outcome(b->session, &revision))
+	{
+		case HA_ASK_OUT:
+			return;
+		case HA_ASK_DONE:
+			break;
+		case HA_ASK_UNKNOWN:
+
+			/*
+			 * A key that is ours without our knowing would keep everybody
+			 * waiting.  With the lease it goes, or will never come.
+			 */
+			ha_session_drop_lease(b->session);
+			lose_race(b);
+			return;
+		default:
+			b->retry_at = b->now + SOON;
+			lose_race(b);
+			return;
+	}
+
+	b->init_revision = revision;
+	if (b->stop_requested)
+	{
+		lose_race(b);
+		return;
+	}
+	pg_log_info("initializing a new cluster: it has no data and no leader yet");
+	b->job = ha_datadir_start_initdb(&b->node);
+	b->member_state = HA_STATE_INITDB;
+	ha_boot_enter(b, BOOT_INITDB);
+}
+
+/* Ours is not the cluster's first data after all. */
+static void
+discard_initdb(HaBoot *b, const char *why)
+{
+	pg_log_error("%s: the data made by initdb is moved aside", why);
+	ha_session_pin_lease(b->session, false);
+	if (!ha_datadir_move_aside(&b->node))
+		ha_boot_quit(b, HA_EXIT_TEMPORARY);
+	else
+		ha_boot_enter(b, BOOT_LOOK);
+}
+
+static void
+step_initdb(HaBoot *b)
+{
+	HaDataFacts facts;
+	bool		ok;
+
+	if (!ha_boot_job_is_over(b, false, &ok))
+		return;
+
+	/* The marker goes first: once the system id stands, this data counts. */
+	if (ok && ha_datadir_finish(&b->node))
+	{
+		ha_datadir_facts(&b->node, &facts);
+		if (facts.state == HA_DATA_CLUSTER)
+		{
+			ha_boot_enter(b, BOOT_PUBLISH);
+			return;
+		}
+	}
+
+	/* Leaving ends the lease, and the initialize key with it. */
+	ha_datadir_move_aside(&b->node);
+	if (!b->stop_requested)
+	{
+		pg_log_error("could not initialize the cluster");
+		pg_log_error_hint("The messages above say why; another node may try now.");
+	}
+	ha_boot_quit(b, b->stop_requested ? HA_EXIT_OK : HA_EXIT_TEMPORARY);
+}
+
+static void
+send_system_id(HaBoot *b, const HaDataFacts *facts)
+{
+	char		sysid[32];
+	HaTxn		txn;
+
+	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_MOD_REVISION, "initialize", b->init_revision);
+	ha_txn_compare_value(&txn, "initialize", "");
+	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
+	b->sent = ha_session_send_txn(b->session, &txn);
+}
+
+/* The outcome was not known; what stands there now? */
+static void
+look_for_system_id(HaBoot *b, const HaDataFacts *facts)
+{
+	const HaView *view = ha_session_view(b->session, b->retry_at);
+
+	if (view == NULL)
+		return;
+	if (view->initialize_revision == b->init_revision)
+		b->sent = false;		/* it has not landed: once more */
+	else if (view->sysid == facts->sysid)
+	{
+		ha_session_pin_lease(b->session, false);
+		ha_boot_start_server(b, true, "this node initialized the cluster");
+	}
+	else
+		discard_initdb(b, "lost the initialize key");
+}
+
+static void
+step_publish(HaBoot *b)
+{
+	HaDataFacts facts;
+	int64_t		revision;
+
+	ha_datadir_facts(&b->node, &facts);
+	if (!b->sent)
+	{
+		b->retry_at = 0;
+		send_system_id(b, &facts);
+		return;
+	}
+	switch (ha_session_txn_outcome(b->session, &revision))
+	{
+		case HA_ASK_OUT:
+			break;
+		case HA_ASK_DONE:
+			pg_log_info("the cluster is initialized, its system identifier is "
+						UINT64_FORMAT, facts.sysid);
+			ha_session_pin_lease(b->session, false);
+			ha_boot_start_server(b, true, "this node initialized the cluster");
+			break;
+		case HA_ASK_FAILED:
+			discard_initdb(b, "lost the initialize key");
+			break;
+		case HA_ASK_UNKNOWN:
+		case HA_ASK_REFUSED:
+			if (b->retry_at == 0)
+				b->retry_at = b->now + SOON;	/* a later read tells */
+			if (b->now > b->retry_at)
+				look_for_system_id(b, &facts);
+			break;
+	}
+}
+
+/* Data, but no initialize key: the store has lost it, or we are the first. */
+static void
+adopt(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	char		sysid[32];
+	HaTxn		txn;
+
+	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
+	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
+				   view->leader.present ? view->leader.mod_revision : 0);
+	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
+	if (!ha_session_send_txn(b->session, &txn))
+		return;
+	pg_log_info("the cluster has no system identifier: recording ours, %s",
+				sysid);
+	ha_boot_enter(b, BOOT_ADOPT);
+}
+
+static void
+step_adopt(HaBoot *b)
+{
+	int64_t		revision;
+
+	if (ha_session_txn_outcome(b->session, &revision) == HA_ASK_OUT)
+		return;
+	b->retry_at = b->now + SOON;
+	ha_boot_enter(b, BOOT_LOOK);	/* it says what stands there now */
+}
+
+/*
+ * Cloning.
+ */
+
+/* Whom a child copies from is no use any more if another one leads. */
+static bool
+source_is_past(const HaBoot *b)
+{
+	const HaMember *source;
+
+	source = ha_leader_source(ha_session_last_view(b->session), b->node.name);
+	return b->now > b->entered_at + SOURCE_PATIENCE && source != NULL &&
+		strcmp(source->name, b->job_source) != 0;
+}
+
+static void
+clone(HaBoot *b, const HaMember *source)
+{
+	/* Its leader makes our slot when it sees this, before we need it. */
+	b->member_state = HA_STATE_CLONING;
+	if (!ha_session_has_published(b->session, HA_STATE_CLONING))
+		return;
+	if (b->now < b->not_before)
+	{
+		ha_boot_wait_for(b, "the time to try the next clone");
+		return;
+	}
+	pg_log_info("cloning from leader \"%s\" at %s:%d", source->name,
+				source->host, source->port);
+	strlcpy(b->job_source, source->name, sizeof(b->job_source));
+	b->job = ha_datadir_start_clone(&b->node, source->host, source->port);
+	ha_boot_enter(b, BOOT_CLONE);
+}
+
+static void
+step_clone(HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+	HaDataFacts facts;
+	bool		ok;
+
+	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
+		return;
+	if (ok)
+	{
+		ha_datadir_facts(&b->node, &facts);
+		ok = view->sysid != 0 && facts.sysid == view->sysid;
+		if (!ok)
+			pg_log_error("the clone has system identifier " UINT64_FORMAT ", but the cluster's is " UINT64_FORMAT,
+						 facts.sysid, view->sysid);
+	}
+	if (ok && ha_datadir_finish(&b->node))
+	{
+		pg_log_info("the clone is complete");
+		b->clone_failures = b->rewind_failures = b->unclean_rounds = 0;
+		b->not_before = 0;
+		b->wrote_timeline = 0;
+		b->rewind_wanted = false;
+	}
+	else
+	{
+		b->not_before = b->now +
+			Min(CLONE_BACK_OFF_MAX, 1000 << Min(b->clone_failures, 4));
+		b->clone_failures++;
+		if (!b->stop_requested)
+			pg_log_warning("the clone failed, the next one is tried in %d s",
+						   (int) ((b->not_before - b->now) / 1000));
+		ha_datadir_move_aside(&b->node);
+	}
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
+/*
+ * Rewinding.
+ */
+
+static void
+clone_instead(HaBoot *b, const char *why)
+{
+	pg_log_warning("this data can't be rewound: %s; it is moved aside and a clone made",
+				   why);
+	if (ha_datadir_move_aside(&b->node))
+		ha_boot_enter(b, BOOT_LOOK);
+	else
+		ha_boot_quit(b, HA_EXIT_TEMPORARY);
+}
+
+static void
+look_rewind(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	const HaMember *source = ha_leader_source(view, b->node.name);
+
+	b->member_state = HA_STATE_REWINDING;
+	if (source == NULL)
+	{
+		ha_boot_wait_for(b, "a leader to rewind from");
+		return;
+	}
+	if (b->wrote_timeline != 0 &&
+		!ha_leader_allows_rewind(&view->term, b->wrote_timeline, b->node.name))
+		clone_instead(b, "it was primary on a timeline that is not recorded as its own");
+	else if (b->rewind_failures >= REWIND_TRIES)
+		clone_instead(b, "pg_rewind has failed again and again");
+	else if (!facts->clean && b->unclean_rounds > 0)
+		clone_instead(b, "it does not shut down cleanly");
+	else if (!facts->clean)
+	{
+		/*
+		 * pg_rewind would run crash recovery on it as a primary, whose
+		 * checkpoint makes the divergence worse; as a standby there is none.
+		 */
+		b->unclean_rounds++;
+		b->rewind_wanted = false;
+		ha_boot_start_server(b, false,
+							 "crash recovery has to come before a rewind");
+	}
+	else
+	{
+		pg_log_info("rewinding to timeline %u of leader \"%s\" at %s:%d",
+					view->term.timeline, source->name, source->host,
+					source->port);
+		strlcpy(b->job_source, source->name, sizeof(b->job_source));
+		b->job = ha_datadir_start_rewind(&b->node, source->host, source->port,
+										 view->term.timeline);
+		ha_boot_enter(b, BOOT_REWIND);
+	}
+}
+
+static void
+step_rewind(HaBoot *b)
+{
+	HaDataFacts facts;
+	bool		ok;
+
+	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
+		return;
+	if (ok && ha_datadir_finish(&b->node))
+	{
+		pg_log_info("the rewind is complete");
+		b->rewind_failures = b->unclean_rounds = 0;
+		b->wrote_timeline = 0;
+		b->rewind_wanted = false;
+		ha_boot_enter(b, BOOT_LOOK);
+		return;
+	}
+	ha_datadir_facts(&b->node, &facts);
+	if (facts.state == HA_DATA_CLUSTER || b->stop_requested)
+	{
+		/* It did not touch the data, or the next life will see to that. */
+		b->rewind_failures++;
+		b->not_before = b->now + RETRY_AFTER;
+		ha_boot_enter(b, BOOT_LOOK);
+	}
+	else
+		clone_instead(b, "pg_rewind failed half way");
+}
+
+/*
+ * Starting what is there.
+ */
+
+static int
+recent_crashes(const HaBoot *b)
+{
+	int			n = 0;
+
+	for (int i = 0; i < HA_CRASHES_KEPT; i++)
+		if (b->crashes[i] != 0 && b->now - b->crashes[i] < CRASH_MEMORY)
+			n++;
+	return n;
+}
+
+/* Once for each end of a server, as soon as pg_control can be read. */
+static void
+note_end(HaBoot *b, const HaDataFacts *facts)
+{
+	if (facts->was_primary)
+		b->wrote_timeline = facts->timeline;
+	if (b->crash_counted)
+		return;
+	b->crash_counted = true;
+	if (!b->crashed || !facts->was_primary)
+		return;
+	memmove(b->crashes + 1, b->crashes,
+			sizeof(b->crashes) - sizeof(b->crashes[0]));
+	b->crashes[0] = b->died_at;
+}
+
+/* What the control block says of the key is of a reign that is over. */
+static void
+forget_key(HaBoot *b, HaControlLease *lease)
+{
+	b->release_is_open = b->reput_is_open = false;
+	if (!lease->holding)
+		return;
+	lease->owner = HA_LEASE_NOBODY;
+	lease->holding = false;
+	ha_control_set_lease(b->control, lease);
+}
+
+static HaStart
+decide_start(HaBoot *b, const HaView *view, const HaDataFacts *facts,
+			 HaControlLease *lease, char *why, size_t whylen)
+{
+	HaStartFacts f = {
+		.stop_requested = b->stop_requested || b->purpose == HA_WANT_STOP,
+		.demote_wanted = b->purpose != HA_WANT_NOTHING,
+		.crashed = b->crashed,
+		.was_primary = facts->state == HA_DATA_CLUSTER && facts->was_primary,
+		.reaped = true,			/* BOOT_CLEARING came before BOOT_LOOK */
+		.key_is_ours = key_is_ours(b, view, lease),
+		.others_may_lead = ha_leader_others_may_lead(view, b->node.name),
+		.synchronous = ha_leader_is_synchronous(view, b->node.name),
+		.primary_start_timeout = view->config.primary_start_timeout,
+		.crashes = recent_crashes(b),
+	};
+
+	/* One that is out may land: only more of the same settles it. */
+	if (f.key_is_ours && b->release_is_open)
+	{
+		strlcpy(why, "a release of the leader key has no known outcome",
+				whylen);
+		return HA_START_RELEASE;
+	}
+	if (!f.key_is_ours)
+		forget_key(b, lease);
+	return ha_decide_start(&f, why, whylen);
+}
+
+static void
+start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	HaControlLease lease;
+	char		why[HA_WHY_SIZE];
+	HaStart		start = decide_start(b, view, facts, &lease, why, sizeof(why));
+	bool		ours = key_is_ours(b, view, &lease);
+
+	if (start == HA_START_NOT)
+		ha_boot_wait_for(b, "a reason to start the server: %s", why);
+	else if (start == HA_START_RELEASE && ours)
+	{
+		pg_log_info("releasing the leader key: %s", why);
+		release(b, view, facts, &lease);
+	}
+	else if (b->now < b->not_before)
+		ha_boot_wait_for(b, "the time to try again");
+	else if (b->rewind_wanted)
+		look_rewind(b, view, facts);
+	else if (start == HA_START_PRIMARY && ours)
+		reput(b, view, &lease);
+	else
+		ha_boot_start_server(b, false, why);
+}
+
+static void
+look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	HaControlLease lease;
+
+	note_end(b, facts);
+	if (view->initialize_revision == 0)
+	{
+		if (!view->leader.present || key_is_ours(b, view, &lease))
+		{
+			adopt(b, view, facts);
+			return;
+		}
+		/* Nothing to compare with; the leader's walsender will do it. */
+	}
+	else if (view->sysid == 0)
+	{
+		ha_boot_wait_for(b, "another node's initialization of the cluster");
+		return;
+	}
+	else if (view->sysid != facts->sysid)
+	{
+		pg_log_error("the data directory has system identifier " UINT64_FORMAT ", but the cluster's is " UINT64_FORMAT,
+					 facts->sysid, view->sysid);
+		pg_log_error_hint("This data is of another cluster. Check pg_ha.scope; to join with a fresh copy, move \"%s\" away.",
+						  b->node.data_dir);
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+		return;
+	}
+	start_something(b, view, facts);
+}
+
+static void
+look_empty(HaBoot *b, const HaView *view)
+{
+	const HaMember *source = ha_leader_source(view, b->node.name);
+
+	if (view->initialize_revision == 0 && !view->leader.present)
+	{
+		if (somebody_has_data(b, view))
+			ha_boot_wait_for(b, "a member with data: the cluster has none recorded, but is not new");
+		else
+			race(b);
+	}
+	else if (source != NULL && view->sysid != 0)
+		clone(b, source);
+	else if (view->leader.present)
+		ha_boot_wait_for(b, "leader \"%s\" to be ready to be cloned",
+						 view->leader.name);
+	else
+		ha_boot_wait_for(b, "a leader to clone");
+}
+
+/*
+ * Before anything else our name must be ours, or the cluster would have two
+ * members that answer to it.
+ */
+static bool
+have_name(HaBoot *b)
+{
+	int64_t		rival_since = ha_session_rival_since(b->session);
+
+	/* Later it may be lost to a dead lease, and is no reason to stay down. */
+	if (b->name_is_ours)
+		return true;
+	if (ha_session_has_published(b->session, b->member_state))
+	{
+		b->name_is_ours = true;
+		return true;
+	}
+
+	/* A full store takes no key, but shows that nobody else has the name. */
+	if (rival_since == 0)
+		return b->now - b->died_at > DCS_START_TIMEOUT;
+	if (b->now - rival_since >
+		ha_session_config(b->session)->ttl + RIVAL_GRACE)
+	{
+		pg_log_error("member name is taken: another node calls itself \"%s\" in cluster \"%s\"",
+					 b->node.name, b->node.scope);
+		pg_log_error_hint("Give each node a pg_ha.name of its own.");
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+	}
+	else
+		ha_boot_wait_for(b, "the other node called \"%s\" to go away",
+						 b->node.name);
+	return false;
+}
+
+/* The store does not answer. */
+static void
+look_blindly(HaBoot *b)
+{
+	const HaView *last = ha_session_last_view(b->session);
+	int64_t		since = Max(b->died_at, last->valid ? last->sent_at : 0);
+	HaControlLease lease;
+	HaDataFacts facts;
+
+	if (b->stop_requested || b->purpose == HA_WANT_STOP)
+	{
+		/* A key that can't be released has run out after a TTL. */
+		if (!ha_control_get_lease(b->control, &lease) || !lease.holding ||
+			b->now - b->died_at > ttl_of(&lease, b))
+			ha_boot_quit(b, b->stop_requested ? HA_EXIT_OK : HA_EXIT_REFUSED);
+		return;
+	}
+	if (b->now - b->entered_at < RETRY_AFTER)
+		return;					/* a read takes its time */
+	ha_boot_wait_for(b, "etcd to answer");
+
+	/* A standby can't lead without the store, and serves reads meanwhile. */
+	if (b->rewind_wanted || b->now < b->not_before ||
+		b->now - since < DCS_START_TIMEOUT)
+		return;
+	ha_datadir_facts(&b->node, &facts);
+	if (facts.state != HA_DATA_CLUSTER)
+		return;
+	note_end(b, &facts);
+	ha_boot_start_server(b, false, "etcd does not answer");
+}
+
+/* Going away for good: give up the leader key first, if it is ours. */
+static void
+look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	HaControlLease lease;
+	char		why[HA_WHY_SIZE];
+
+	if (decide_start(b, view, facts, &lease, why, sizeof(why)) ==
+		HA_START_RELEASE && key_is_ours(b, view, &lease))
+	{
+		pg_log_info("releasing the leader key: %s", why);
+		release(b, view, facts, &lease);
+	}
+	else
+		ha_boot_quit(b, b->stop_requested ? HA_EXIT_OK : HA_EXIT_REFUSED);
+}
+
+static void
+step_look(HaBoot *b)
+{
+	const HaView *view;
+	HaDataFacts facts;
+
+	if (b->now <= b->retry_at)
+		return;
+	view = ha_session_view(b->session, Max(Max(b->entered_at, b->retry_at),
+										   b->now - VIEW_MAX_AGE));
+	if (view == NULL)
+	{
+		look_blindly(b);
+		return;
+	}
+	ha_datadir_facts(&b->node, &facts);
+	b->empty = facts.state == HA_DATA_EMPTY;
+	if (b->stop_requested || b->purpose == HA_WANT_STOP)
+	{
+		look_and_leave(b, view, &facts);
+		return;
+	}
+	if (!have_name(b))
+		return;
+	switch (facts.state)
+	{
+		case HA_DATA_EMPTY:
+			look_empty(b, view);
+			break;
+		case HA_DATA_CLUSTER:
+			look_cluster(b, view, &facts);
+			break;
+		case HA_DATA_TORN:
+			pg_log_warning("an earlier initdb, clone or rewind was interrupted");
+			if (!ha_datadir_move_aside(&b->node))
+				ha_boot_quit(b, HA_EXIT_TEMPORARY);
+			break;
+		case HA_DATA_STRANGE:
+			pg_log_error("directory \"%s\" is neither empty nor a data directory of this PostgreSQL version",
+						 b->node.data_dir);
+			pg_log_error_hint("Check -D, or move what is there away.");
+			ha_boot_quit(b, HA_EXIT_REFUSED);
+			break;
+	}
+}
+
+void
+ha_rejoin_step(HaBoot *b)
+{
+	switch (b->state)
+	{
+		case BOOT_LOOK:
+			step_look(b);
+			break;
+		case BOOT_RACE:
+			step_race(b);
+			break;
+		case BOOT_INITDB:
+			step_initdb(b);
+			break;
+		case BOOT_PUBLISH:
+			step_publish(b);
+			break;
+		case BOOT_ADOPT:
+			step_adopt(b);
+			break;
+		case BOOT_CLONE:
+			step_clone(b);
+			break;
+		case BOOT_REWIND:
+			step_rewind(b);
+			break;
+		case BOOT_REPUT:
+			step_reput(b);
+			break;
+		case BOOT_RELEASE:
+			step_release(b);
+			break;
+		default:
+			break;
+	}
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * rejoin.h
+ *	  From no running server to a server that may run.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_REJOIN_H
+#define HA_REJOIN_H
+
+#include "supervise.h"
+
+/* Do what the state asks for, for the states from BOOT_LOOK to BOOT_RELEASE. */
+extern void ha_rejoin_step(HaBoot *b);
+
+#endif							/* HA_REJOIN_H */

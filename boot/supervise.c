@@ -1,0 +1,844 @@
+/*-------------------------------------------------------------------------
+ *
+ * supervise.c
+ *	  The life of one node: the loop, and the server while it lives.
+ *
+ * One thread, one poll().  Nothing in here waits for the network or for a child:
+ * each round takes what has come, lets the present state do its step, and sleeps.
+ *
+ * While the postmaster lives its worker decides, and this file only does what it
+ * asks for.  When it has died, BOOT_CLEARING makes sure that nothing of it can
+ * acknowledge a commit any more before rejoin.c so much as looks at the leader
+ * key (S-7): either every process is reaped, or the deadline in the control block
+ * has passed.  That deadline was raised before any backend could see it, so it is
+ * never too early.
+ *
+ * After a start as primary pg_ha_boot keeps the leader key until the new worker
+ * takes it.  Meanwhile it writes the lease section only while no server runs, so
+ * that section never has two writers: keeping the key takes heartbeats and
+ * keepalives, which change nothing that stands there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/logging.h"
+
+#include "leader.h"
+#include "rejoin.h"
+#include "supervise.h"
+
+/* The longest sleep: how late a change in the control block may be seen. */
+#define TICK				200
+
+/* The same while dying processes are waited for. */
+#define CLEARING_TICK		10
+
+/* How often to look while something elsewhere is waited for. */
+#define WAITING_LOOK		300
+
+/* A worker that saw its postmaster die closes the gate and speaks for it. */
+#define WORKER_LAST_ACT		500
+
+/* A process that SIGKILL does not end is not waited for longer than this. */
+#define UNKILLABLE_AFTER	5000
+
+#define STOP_WAIT_MIN		5000
+#define QUIT_WAIT			10000
+#define KILL_AGAIN			1000
+#define JOB_TERM_WAIT		5000
+#define LEAVE_WAIT			3000
+#define START_BACK_OFF_MAX	30000
+#define WORKER_FRESH_FOR	1000
+
+/* A server that ends later than this has started, reported or not. */
+#define START_WITHIN		60000
+
+/* Taken for the TTL when neither the control block nor the store tells it. */
+#define UNHEARD_TTL			30000
+
+/*
+ * States and messages.
+ */
+
+void
+ha_boot_enter(HaBoot *b, HaBootState state)
+{
+	b->state = state;
+	b->sent = false;
+	b->waiting[0] = '\0';
+
+	/* Not b->now: a read sent earlier in this round is no later read. */
+	b->entered_at = ha_now();
+	ha_session_look_every(b->session, state == BOOT_LOOK ? WAITING_LOOK : 0);
+}
+
+/* Said once, until it is something else. */
+void
+ha_boot_wait_for(HaBoot *b, const char *fmt,...)
+{
+	char		text[sizeof(b->waiting)];
+	va_list		args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (strcmp(text, b->waiting) == 0)
+		return;
+	strlcpy(b->waiting, text, sizeof(b->waiting));
+	pg_log_info("waiting for %s", text);
+}
+
+void
+ha_boot_quit(HaBoot *b, int exit_code)
+{
+	b->exit_code = exit_code;
+	b->member_state = HA_STATE_STOPPED;
+	ha_boot_enter(b, BOOT_LEAVING);
+}
+
+/* Otherwise its pid may be somebody else's by now. */
+static bool
+server_lives(const HaBoot *b)
+{
+	return b->state == BOOT_SERVING || b->state == BOOT_STOPPING;
+}
+
+/* The worker's section, if it was written by the server that runs now. */
+static bool
+worker_of(const HaBoot *b, HaControlWorker *w)
+{
+	return b->server.pid > 0 && ha_control_get_worker(b->control, w) &&
+		w->postmaster_pid == b->server.pid &&
+		w->postmaster_start == b->server.start;
+}
+
+static bool
+is_fresh(const HaBoot *b, const HaControlWorker *w)
+{
+	return b->now - w->heartbeat_at <= WORKER_FRESH_FOR;
+}
+
+/*
+ * Starting the server.
+ */
+
+/* A missing one would let the next start make a primary of it (S-17). */
+static void
+restore_standby_signal(HaBoot *b)
+{
+	if (b->signal_missing && ha_datadir_put_standby_signal(&b->node))
+		b->signal_missing = false;
+}
+
+static void
+note_failed_start(HaBoot *b)
+{
+	int			back_off = Min(START_BACK_OFF_MAX,
+							   1000 << Min(b->start_failures, 5));
+
+	b->start_failures++;
+	b->not_before = b->now + back_off;
+	b->member_state = HA_STATE_START_FAILED;
+	pg_log_warning("the server did not start, the next try is in %d s",
+				   back_off / 1000);
+	if (b->start_failures % 3 == 0)
+	{
+		pg_log_error("the server has failed to start %d times in a row",
+					 b->start_failures);
+		pg_log_error_hint("The server's log says why. Its data directory is \"%s\".",
+						  b->node.data_dir);
+	}
+}
+
+void
+ha_boot_start_server(HaBoot *b, bool as_primary, const char *why)
+{
+	pg_log_info("starting the server as %s: %s",
+				as_primary ? "primary" : "standby", why);
+
+	/* Taken to be away already if prepare() fails half way. */
+	b->signal_missing = b->signal_missing || as_primary;
+	if (!ha_datadir_prepare(&b->node, as_primary) ||
+		!ha_postmaster_start(&b->server, &b->node))
+	{
+		b->keeping = false;
+		restore_standby_signal(b);
+		note_failed_start(b);
+		ha_boot_enter(b, BOOT_LOOK);
+		return;
+	}
+	if (!as_primary)
+		b->signal_missing = false;	/* prepare() has put it */
+	b->started_at = b->now;
+	b->empty = false;
+	b->up = false;
+	b->purpose = HA_WANT_NOTHING;
+	b->member_state = HA_STATE_STARTING;
+	ha_boot_enter(b, BOOT_SERVING);
+}
+
+/*
+ * Stopping it.
+ */
+
+static void
+begin_stop(HaBoot *b, HaWant purpose, const char *why)
+{
+	int64_t		ttl = ha_session_config(b->session)->ttl;
+
+	pg_log_info("stopping the server: %s", why);
+	b->purpose = purpose;
+	b->stop_stage = 0;
+	b->stop_next_at = b->now + Max(2 * ttl, STOP_WAIT_MIN);
+	b->member_state = HA_STATE_STOPPING;
+	ha_postmaster_signal(&b->server, SIGINT);
+	ha_boot_enter(b, BOOT_STOPPING);
+}
+
+/* Fast, then immediate, then without asking. */
+static void
+step_stopping(HaBoot *b)
+{
+	if (b->now < b->stop_next_at)
+		return;
+	b->stop_stage++;
+	if (b->stop_stage == 1)
+	{
+		pg_log_warning("the server does not stop, telling it to do so at once");
+		ha_postmaster_signal(&b->server, SIGQUIT);
+		b->stop_next_at = b->now + QUIT_WAIT;
+		return;
+	}
+	if (b->stop_stage == 2)
+		pg_log_warning("the server does not stop, killing it");
+	ha_postmaster_kill_tree(&b->server);
+	b->stop_next_at = b->now + KILL_AGAIN;
+}
+
+/*
+ * Keeping the leader key for a server that was started as primary.
+ */
+
+static void
+stop_keeping(HaBoot *b, const char *why)
+{
+	pg_log_info("no longer keeping the leader key: %s", why);
+	b->keeping = false;
+}
+
+/*
+ * Give it up while it is still ours to release, which spares the others a wait.
+ * Nothing was acknowledged since the crash, so nothing is lost by being quick.
+ */
+static void
+give_up_starting(HaBoot *b)
+{
+	stop_keeping(b, "primary_start_timeout has passed");
+	begin_stop(b, HA_WANT_DEMOTE,
+			   "it takes too long to start, and another member can lead");
+	ha_postmaster_signal(&b->server, SIGQUIT);
+	b->stop_stage = 1;
+	b->stop_next_at = b->now + KILL_AGAIN;
+}
+
+/* Did the last round of requests tell that it is not ours to keep? */
+static bool
+has_lost_key(HaBoot *b)
+{
+	int64_t		number;
+
+	return ha_session_txn_outcome(b->session, &number) == HA_ASK_FAILED ||
+		ha_session_keepalive_outcome(b->session, &number) == HA_ASK_FAILED;
+}
+
+static void
+keep_key(HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+	HaControlLease lease;
+	HaTxn		txn;
+
+	if (!ha_control_get_lease(b->control, &lease))
+		return;					/* being written, by the worker then */
+	if (lease.owner != HA_LEASE_BOOT)
+		stop_keeping(b, "the server's worker has taken it");
+	else if (has_lost_key(b))
+		stop_keeping(b, "it has changed; the server's worker will see whose it is");
+	else if (b->now >= b->keep_at)
+	{
+		b->keep_at = b->now + lease.ttl / 5;
+		ha_txn_heartbeat(&txn, &lease, b->node.name, b->optime);
+		ha_session_send_txn(b->session, &txn);
+		ha_session_send_keepalive(b->session, lease.lease);
+	}
+
+	if (b->keeping && ha_leader_others_may_lead(view, b->node.name) &&
+		b->now - b->keep_since > view->config.primary_start_timeout)
+		give_up_starting(b);
+}
+
+/*
+ * The server lives.
+ */
+
+static void
+note_role(HaBoot *b, const HaControlWorker *w)
+{
+	if (w->role != HA_ROLE_STANDBY && w->role != HA_ROLE_PRIMARY)
+		return;
+	if (!b->up)
+		pg_log_info("the server is up as %s on timeline %u",
+					w->role == HA_ROLE_PRIMARY ? "primary" : "standby",
+					w->timeline);
+	b->up = true;
+	b->start_failures = 0;
+	b->not_before = 0;
+	b->member_state = HA_STATE_RUNNING;
+	if (w->role == HA_ROLE_PRIMARY)
+		restore_standby_signal(b);
+}
+
+static void
+obey(HaBoot *b, const HaControlWorker *w)
+{
+	char		why[HA_WHY_SIZE + 64];
+
+	if (w->want == HA_WANT_REWIND)
+	{
+		b->rewind_wanted = true;
+		b->discarded_bytes = w->discarded_bytes;
+		b->discarded_timeline = w->discarded_timeline;
+	}
+	if (w->want == HA_WANT_STOP)
+	{
+		pg_log_error("this server must not run in cluster \"%s\": %s",
+					 b->node.scope, w->why);
+		pg_log_error_hint("pg_ha_boot stays down until this is resolved.");
+	}
+	snprintf(why, sizeof(why), w->want == HA_WANT_DEMOTE ? "to demote, %s" :
+			 w->want == HA_WANT_SWITCHOVER ? "for a switchover, %s" :
+			 w->want == HA_WANT_REWIND ? "to rewind, %s" : "%s", w->why);
+	begin_stop(b, w->want, why);
+}
+
+static void
+step_serving(HaBoot *b)
+{
+	HaControlWorker w;
+	bool		reported = worker_of(b, &w);
+
+	/* A section of this very server, however old: roles don't change back. */
+	if (reported)
+		note_role(b, &w);
+	if (b->stop_requested)
+		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
+	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
+		obey(b, &w);
+	else if (b->keeping)
+		keep_key(b);
+}
+
+/*
+ * The server is dead.
+ */
+
+/*
+ * When do processes that can't be reaped stop to acknowledge?  The deadline in
+ * the control block is never below the one they obey, and the block is of this
+ * boot of the machine.
+ */
+static int64_t
+safe_at(const HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	if (b->nobody_left)
+		return 0;
+	if (!b->deadline_is_lost)
+		return ha_control_get_deadline(b->control);
+	return b->died_at + (view->valid ?
+						 Max(view->config.ttl, view->heartbeat.ttl) :
+						 UNHEARD_TTL);
+}
+
+static void
+begin_clearing(HaBoot *b)
+{
+	b->died_at = b->now;
+	b->crash_counted = false;
+	b->keeping = false;
+	ha_boot_enter(b, BOOT_CLEARING);
+}
+
+/*
+ * The server has ended.  "status" is waitpid's, or -1 for one that was not our
+ * child.
+ */
+static void
+note_server_end(HaBoot *b, int status)
+{
+	bool		asked = b->state == BOOT_STOPPING;
+	char	   *text = status == -1 ? NULL : wait_result_to_str(status);
+
+	if (asked)
+		pg_log_info("the server has stopped");
+	else
+		pg_log_warning("the server has ended without being asked: %s",
+					   text ? text : "it was started by an earlier pg_ha_boot");
+	free(text);
+
+	b->crashed = !asked;
+	b->member_state = asked ? HA_STATE_STOPPED : HA_STATE_CRASHED;
+	restore_standby_signal(b);
+	if (!asked && !b->up && b->now - b->started_at < START_WITHIN)
+		note_failed_start(b);
+	b->nobody_left = b->deadline_is_lost = false;
+	begin_clearing(b);
+}
+
+/* The worker of the dead server, while it may still do its last act. */
+static pid_t
+spared_worker(const HaBoot *b)
+{
+	HaControlWorker w;
+
+	if (b->now < b->died_at + WORKER_LAST_ACT &&
+		ha_control_get_worker(b->control, &w) && w.pid > 0 &&
+		w.postmaster_pid == b->server.pid &&
+		ha_process_is_alive(w.pid, w.pid_start))
+		return w.pid;
+	return 0;
+}
+
+static bool
+is_cleared(HaBoot *b)
+{
+	/* Twice, since one that forks and dies is overlooked in a single look. */
+	if (b->server.child &&
+		ha_children_kill(spared_worker(b), b->job) == 0 &&
+		ha_children_kill(0, b->job) == 0)
+	{
+		ha_control_set_deadline(b->control, 0); /* nobody is left to obey it */
+		return true;
+	}
+	if (b->now <= safe_at(b))
+	{
+		if (!b->server.child)
+			ha_boot_wait_for(b, "the old server's lease to run out");
+		return false;
+	}
+	if (!b->server.child)
+		return true;
+	if (b->now < b->died_at + UNKILLABLE_AFTER)
+		return false;
+	pg_log_warning("processes of the old server can't be killed, but may not acknowledge anything any more");
+	return true;
+}
+
+static void
+step_clearing(HaBoot *b)
+{
+	if (!is_cleared(b))
+		return;
+	ha_postmaster_forget(&b->server);
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
+static void
+step_leaving(HaBoot *b)
+{
+	if (ha_session_leave(b->session) || b->now - b->entered_at > LEAVE_WAIT)
+		b->state = BOOT_DONE;
+}
+
+/*
+ * Children.
+ */
+
+bool
+ha_boot_job_is_over(HaBoot *b, bool give_up, bool *ok)
+{
+	if (b->job > 0 && !b->job_ended)
+	{
+		if ((give_up || b->stop_requested) && b->job_stage == 0)
+		{
+			pg_log_info("interrupting the work on the data directory");
+			kill(b->job, SIGTERM);
+			b->job_stage = 1;
+			b->job_next_at = b->now + JOB_TERM_WAIT;
+		}
+		else if (b->job_stage > 0 && b->now >= b->job_next_at)
+		{
+			kill(b->job, SIGKILL);
+			b->job_next_at = b->now + KILL_AGAIN;
+		}
+		return false;
+	}
+
+	/* What it started itself must not go on writing either. */
+	if (ha_children_kill(0, 0) > 0)
+		return false;
+	*ok = b->job > 0 && b->job_status == 0;
+	b->job = 0;
+	b->job_ended = false;
+	b->job_stage = 0;
+	return true;
+}
+
+static void
+reap(HaBoot *b)
+{
+	pid_t		pid;
+	int			status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	{
+		if (pid == b->job)
+		{
+			b->job_ended = true;
+			b->job_status = status;
+		}
+		else if (pid == b->server.pid && b->server.child && server_lives(b))
+			note_server_end(b, status);
+	}
+	if (server_lives(b) && !b->server.child &&
+		ha_postmaster_has_ended(&b->server))
+		note_server_end(b, -1);
+}
+
+/*
+ * Signals.
+ */
+
+static void
+read_signals(HaBoot *b)
+{
+	struct signalfd_siginfo info;
+
+	while (read(b->signal_fd, &info, sizeof(info)) == sizeof(info))
+	{
+		switch (info.ssi_signo)
+		{
+			case SIGTERM:
+			case SIGINT:
+				if (!b->stop_requested)
+					pg_log_info("told to stop");
+				b->stop_requested = true;
+				break;
+			case SIGHUP:
+				b->reload_requested = true;
+				break;
+			case SIGUSR2:
+				b->detach_requested = true;
+				break;
+			default:
+				break;			/* SIGCHLD and SIGUSR1 just wake us */
+		}
+	}
+}
+
+static int
+open_signals(void)
+{
+	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2,
+	SIGCHLD};
+	sigset_t	mask;
+
+	sigemptyset(&mask);
+	for (int i = 0; i < lengthof(handled); i++)
+		sigaddset(&mask, handled[i]);
+	signal(SIGPIPE, SIG_IGN);
+
+	/* Ignored, a child would be reaped before we learn how it ended. */
+	signal(SIGCHLD, SIG_DFL);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0)
+		return -1;
+	return signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Where a change means another node, another cluster or another listener. */
+static bool
+needs_restart(const HaNode *old, const HaNode *new)
+{
+	return strcmp(old->scope, new->scope) != 0 ||
+		strcmp(old->name, new->name) != 0 ||
+		strcmp(old->name_space, new->name_space) != 0 ||
+		strcmp(old->state_dir, new->state_dir) != 0 ||
+		strcmp(old->etcd_endpoints, new->etcd_endpoints) != 0 ||
+		strcmp(old->etcd_cacert, new->etcd_cacert) != 0 ||
+		strcmp(old->etcd_cert, new->etcd_cert) != 0 ||
+		strcmp(old->etcd_key, new->etcd_key) != 0 ||
+		strcmp(old->etcd_user, new->etcd_user) != 0 ||
+		strcmp(old->etcd_password_file, new->etcd_password_file) != 0 ||
+		strcmp(old->rest_listen, new->rest_listen) != 0 ||
+		strcmp(old->connect_host, new->connect_host) != 0 ||
+		old->port != new->port;
+}
+
+static void
+reload(HaBoot *b)
+{
+	HaNode		fresh;
+
+	b->reload_requested = false;
+	if (!ha_node_read(b->node.path, b->node.data_dir, b->node.bin_dir, &fresh))
+	{
+		pg_log_error("the node file has faults and is not applied");
+		return;
+	}
+	if (needs_restart(&b->node, &fresh))
+		pg_log_warning("some changes of the node file need a restart of pg_ha_boot");
+
+	strlcpy(b->node.tags, fresh.tags, sizeof(b->node.tags));
+	b->node.nofailover = fresh.nofailover;
+	b->node.nosync = fresh.nosync;
+	b->node.failover_priority = fresh.failover_priority;
+	strlcpy(b->node.rest_connect_address, fresh.rest_connect_address,
+			sizeof(b->node.rest_connect_address));
+	strlcpy(b->node.replication_user, fresh.replication_user,
+			sizeof(b->node.replication_user));
+	strlcpy(b->node.replication_passfile, fresh.replication_passfile,
+			sizeof(b->node.replication_passfile));
+	pg_log_info("the node file was read again");
+	if (server_lives(b))
+		ha_postmaster_signal(&b->server, SIGHUP);
+}
+
+/* The lease stays: the member goes on living, and the next run takes it over. */
+static void
+detach(HaBoot *b)
+{
+	b->detach_requested = false;
+	if (b->state != BOOT_SERVING)
+	{
+		pg_log_warning("can't detach: no server is running");
+		return;
+	}
+	pg_log_info("detaching from the server, which goes on running");
+	b->exit_code = HA_EXIT_OK;
+	b->state = BOOT_DONE;
+}
+
+/*
+ * The loop.
+ */
+
+static void
+publish(HaBoot *b)
+{
+	HaControlBoot boot = {
+		.pid = getpid(),
+		.pid_start = ha_process_start_time(getpid()),
+		.heartbeat_at = b->now,
+		.supervising = server_lives(b),
+		.discarded_bytes = b->discarded_bytes,
+		.discarded_timeline = b->discarded_timeline,
+	};
+	HaControlWorker w;
+	HaMember	self;
+	bool		known = worker_of(b, &w);
+
+	ha_control_set_boot(b->control, &boot);
+
+	ha_member_describe(&b->node, b->identity, b->member_state,
+					   known ? &w : NULL, known && is_fresh(b, &w), &self);
+	if (b->empty)
+		self.role = HA_ROLE_UNINITIALIZED;
+	self.discarded_bytes = b->discarded_bytes;
+	self.discarded_timeline = b->discarded_timeline;
+	ha_session_describe(b->session, &self);
+}
+
+/* Let the state do its step, and the next one too if it has come to another. */
+static void
+step(HaBoot *b)
+{
+	HaBootState before;
+	int			rounds = 0;
+
+	do
+	{
+		before = b->state;
+		switch (b->state)
+		{
+			case BOOT_SERVING:
+				step_serving(b);
+				break;
+			case BOOT_STOPPING:
+				step_stopping(b);
+				break;
+			case BOOT_CLEARING:
+				step_clearing(b);
+				break;
+			case BOOT_LEAVING:
+				step_leaving(b);
+				break;
+			case BOOT_DONE:
+				break;
+			default:
+				ha_rejoin_step(b);
+				break;
+		}
+	} while (b->state != before && ++rounds < 4);
+}
+
+static int
+sleep_time(const HaBoot *b)
+{
+	int64_t		sleep = b->state == BOOT_CLEARING ? CLEARING_TICK : TICK;
+	int64_t		dcs = ha_session_wake_at(b->session);
+
+	if (dcs != 0)
+		sleep = Min(sleep, dcs - ha_now());
+	if (b->rest != NULL && ha_rest_timeout(b->rest) >= 0)
+		sleep = Min(sleep, ha_rest_timeout(b->rest));
+	return Max(sleep, 0);
+}
+
+static void
+wait_for_events(HaBoot *b)
+{
+	struct pollfd fds[] = {
+		{.fd = b->signal_fd,.events = POLLIN},
+		{.fd = ha_session_fd(b->session),.events = POLLIN},
+		{.fd = b->rest != NULL ? ha_rest_fd(b->rest) : -1,.events = POLLIN},
+		{.fd = server_lives(b) ? b->server.pidfd : -1,.events = POLLIN},
+	};
+
+	if (poll(fds, lengthof(fds), sleep_time(b)) < 0 && errno != EINTR)
+	{
+		pg_log_error("poll() failed: %m");
+		pg_usleep(TICK * 1000L);	/* rather slow than spinning */
+	}
+}
+
+static void
+loop(HaBoot *b)
+{
+	while (b->state != BOOT_DONE)
+	{
+		b->now = ha_now();
+		read_signals(b);
+		reap(b);
+		if (b->reload_requested)
+			reload(b);
+		if (b->detach_requested)
+			detach(b);
+		publish(b);
+		ha_session_run(b->session, b->now);
+		step(b);
+		publish(b);
+		ha_session_run(b->session, b->now); /* what the step wants sent */
+		if (b->rest != NULL)
+			ha_rest_run(b->rest);
+		if (b->state != BOOT_DONE)
+			wait_for_events(b);
+	}
+}
+
+/*
+ * What an earlier life has left: a server that runs, one that died unseen, or
+ * none.  Only a clean shutdown proves that nobody is left of it; one who has
+ * lost the control block knows of no deadline and waits for a whole TTL.
+ */
+static void
+find_server(HaBoot *b, bool control_was_lost)
+{
+	HaControlLease lease;
+	HaDataFacts facts;
+
+	if (ha_postmaster_attach(&b->server, &b->node, b->control))
+	{
+		pg_log_info("attached to the server that is running (PID %d)",
+					(int) b->server.pid);
+		b->member_state = HA_STATE_STARTING;
+		b->started_at = b->now;
+		if (ha_control_get_lease(b->control, &lease) &&
+			lease.owner == HA_LEASE_BOOT && lease.holding)
+		{
+			/* It is starting as primary, under the key that we kept. */
+			b->keeping = b->signal_missing = true;
+			b->keep_since = b->now;
+		}
+		ha_boot_enter(b, BOOT_SERVING);
+		return;
+	}
+	ha_datadir_facts(&b->node, &facts);
+	b->crashed = facts.state == HA_DATA_CLUSTER && !facts.clean;
+	b->empty = facts.state == HA_DATA_EMPTY;
+	b->nobody_left = !b->crashed;
+	b->deadline_is_lost = control_was_lost;
+	begin_clearing(b);
+}
+
+static bool
+open_all(HaBoot *b)
+{
+	char		err[HA_ERROR_SIZE];
+
+	b->signal_fd = open_signals();
+	if (b->signal_fd < 0)
+	{
+		pg_log_error("could not set up signals: %m");
+		return false;
+	}
+	b->session = ha_session_open(&b->node, b->identity, b->control, err,
+								 sizeof(err));
+	if (b->session == NULL)
+	{
+		pg_log_error("could not set up the connection to etcd: %s", err);
+		return false;
+	}
+	if (b->node.rest_listen[0] == '\0')
+		return true;
+	b->rest = ha_rest_open(&b->node, b->control, &b->member_state);
+	return b->rest != NULL;
+}
+
+int
+ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
+			 const char *identity)
+{
+	HaControlBoot before;
+	HaControlBoot gone;
+	HaBoot	   *b = calloc(1, sizeof(HaBoot));
+	int			exit_code;
+
+	if (b == NULL || !ha_postmaster_adopt_orphans())
+		return HA_EXIT_TEMPORARY;
+	b->node = *node;
+	b->control = control;
+	strlcpy(b->identity, identity, sizeof(b->identity));
+	b->server.pidfd = -1;
+	b->now = ha_now();
+	b->member_state = HA_STATE_STOPPED;
+	if (ha_control_get_boot(control, &before))
+	{
+		b->discarded_bytes = before.discarded_bytes;
+		b->discarded_timeline = before.discarded_timeline;
+	}
+	if (!open_all(b))
+		return HA_EXIT_CONFIGURATION;
+
+	find_server(b, control_was_lost);
+	loop(b);
+
+	/* From now on the worker must not count on us. */
+	memset(&gone, 0, sizeof(gone));
+	gone.discarded_bytes = b->discarded_bytes;
+	gone.discarded_timeline = b->discarded_timeline;
+	ha_control_set_boot(control, &gone);
+	if (b->rest != NULL)
+		ha_rest_close(b->rest);
+	ha_session_close(b->session);
+	exit_code = b->exit_code;
+	free(b);
+	return exit_code;
+}

@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * supervise.h
+ *	  The life of one node: what pg_ha_boot is doing now, and its loop.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_SUPERVISE_H
+#define HA_SUPERVISE_H
+
+#include <sys/types.h>
+
+#include "../cluster.h"
+#include "../control.h"
+#include "datadir.h"
+#include "member.h"
+#include "node_file.h"
+#include "postmaster.h"
+#include "rest.h"
+
+/* Exit codes; docs/pg_ha_boot.md says what to do about each. */
+#define HA_EXIT_OK				0
+#define HA_EXIT_CONFIGURATION	10
+#define HA_EXIT_TEMPORARY		11
+#define HA_EXIT_REFUSED			12
+
+/* Crashes as primary that are remembered; decide.c gives up at three. */
+#define HA_CRASHES_KEPT			4
+
+typedef enum HaBootState
+{
+	/* No process of the server lives, or none that can acknowledge: rejoin.c */
+	BOOT_LOOK,					/* a read says what is to be done */
+	BOOT_RACE,					/* asked for the initialize key, leased */
+	BOOT_INITDB,				/* it is ours, initdb runs */
+	BOOT_PUBLISH,				/* initdb is done, the system id is being put */
+	BOOT_ADOPT,					/* data but no initialize key: being put */
+	BOOT_CLONE,					/* pg_basebackup runs */
+	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
+								 * directory is unusable */
+	BOOT_REPUT,					/* the leader key is being put anew, to start as
+								 * primary under it */
+	BOOT_RELEASE,				/* the leader key is being given up */
+
+	/* supervise.c */
+	BOOT_SERVING,				/* the postmaster lives, the worker rules */
+	BOOT_STOPPING,				/* it lives and was told to stop */
+	BOOT_CLEARING,				/* it is dead, processes of it may not be */
+	BOOT_LEAVING,				/* nothing runs, our lease is being ended */
+	BOOT_DONE,
+} HaBootState;
+
+typedef struct HaBoot
+{
+	HaNode		node;
+	char		identity[HA_IDENTITY_SIZE];
+	HaControl  *control;
+	HaSession  *session;
+	HaRest	   *rest;			/* NULL = no listener */
+	int			signal_fd;
+
+	HaBootState state;
+	int64_t		entered_at;
+	int64_t		now;			/* of this round of the loop */
+	bool		sent;			/* PUBLISH: its request is out or answered */
+	int64_t		retry_at;		/* this state does nothing before */
+	char		waiting[256];	/* what was last said to be waited for */
+	HaMemberState member_state; /* shown to others */
+	bool		empty;			/* there is no data, as far as we know */
+	int			exit_code;
+
+	/* what we were told */
+	bool		stop_requested;
+	bool		detach_requested;
+	bool		reload_requested;
+
+	/* the server */
+	HaPostmaster server;
+	int64_t		started_at;
+	bool		up;				/* its worker has reported a role */
+	bool		signal_missing; /* standby.signal was removed for this start */
+	int			stop_stage;		/* signals sent so far */
+	int64_t		stop_next_at;	/* when the next, harder one is due */
+	HaWant		purpose;		/* what the worker wanted this stop for */
+	bool		crashed;		/* it ended without being asked */
+	int64_t		died_at;
+	bool		nobody_left;	/* pg_control: shut down, so no process is left */
+	bool		deadline_is_lost;	/* with the control block */
+	int			start_failures; /* in a row */
+	int64_t		not_before;		/* back-off of the next start or clone */
+	int64_t		crashes[HA_CRASHES_KEPT];	/* as primary; 0 = none */
+	bool		crash_counted;
+
+	/* a start as primary: we keep the leader key until the worker takes it */
+	bool		keeping;
+	int64_t		keep_at;
+	int64_t		keep_since;
+	bool		reput_is_open;	/* a re-put has no known outcome */
+	bool		release_is_open;	/* a release has no known outcome */
+	uint64_t	optime;			/* for its heartbeats */
+
+	/* a child that works on the data directory */
+	pid_t		job;			/* 0 = none */
+	bool		job_ended;
+	int			job_status;
+	int			job_stage;		/* signals sent so far */
+	int64_t		job_next_at;
+	char		job_source[HA_NAME_SIZE];
+
+	/* rejoining */
+	bool		name_is_ours;	/* once our member key stood there */
+	int64_t		init_revision;	/* of the initialize key that we created */
+	bool		rewind_wanted;
+	int			unclean_rounds; /* starts as standby to make it rewindable */
+	int			rewind_failures;
+	int			clone_failures; /* in a row */
+	uint32_t	wrote_timeline; /* on which this data was a primary; 0 = none
+								 * since it was last made equal to a leader's */
+	uint64_t	discarded_bytes;
+	uint32_t	discarded_timeline;
+} HaBoot;
+
+/* Run a node until it is told to stop; the exit code. */
+extern int	ha_supervise(const HaNode *node, HaControl *control,
+						 bool control_was_lost, const char *identity);
+
+/* For rejoin.c. */
+extern void ha_boot_enter(HaBoot *b, HaBootState state);
+extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
+			__attribute__((format(printf, 2, 3)));
+extern void ha_boot_quit(HaBoot *b, int exit_code);
+extern void ha_boot_start_server(HaBoot *b, bool as_primary, const char *why);
+
+/*
+ * Has the child ended, with everything it started?  *ok says how.  When
+ * pg_ha_boot is told to stop meanwhile, or "give_up" says so, it is made to end.
+ */
+extern bool ha_boot_job_is_over(HaBoot *b, bool give_up, bool *ok);
+
+#endif							/* HA_SUPERVISE_H */

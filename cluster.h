@@ -1,0 +1,357 @@
+/*-------------------------------------------------------------------------
+ *
+ * cluster.h
+ *	  The nouns of pg_ha: what a member knows of the cluster and of itself.
+ *
+ * Plain C, types only: the module, pg_ha_boot, the simulator and the fuzzers
+ * all speak of a cluster in these words.  Every type is a plain value of fixed
+ * size, without pointers, so that it can be copied into shared memory, compared
+ * with memcmp in a test, and handed to a pure function.
+ *
+ * Units, unless a field says otherwise: times are milliseconds of
+ * CLOCK_BOOTTIME of the node that holds the value (never compared between
+ * nodes), durations are milliseconds, LSNs are bytes, 0 means "none".
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_CLUSTER_H
+#define HA_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Sizes include the terminating NUL. */
+#define HA_NAME_SIZE		64	/* member names: [A-Za-z0-9_.-]{1,63} */
+#define HA_HOST_SIZE		256
+#define HA_URL_SIZE			320
+#define HA_TAGS_SIZE		256
+#define HA_VERSION_SIZE		24
+#define HA_WHY_SIZE			160
+#define HA_MAX_MEMBERS		16
+#define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
+
+/* What this build calls itself in member keys and over HTTP. */
+#define HA_VERSION			"1.0"
+
+typedef enum HaSyncMode
+{
+	HA_SYNC_OFF,				/* commits wait for nobody */
+	HA_SYNC_ON,					/* commits wait for every listed standby */
+	HA_SYNC_QUORUM,				/* commits wait for any n of the listed */
+} HaSyncMode;
+
+/*
+ * The cluster's configuration, from /config (Patroni's keys).  "known" is false
+ * until one was read; the other fields then hold the defaults.
+ */
+typedef struct HaConfig
+{
+	bool		known;
+	bool		pause;			/* no automatic action */
+	int64_t		revision;		/* mod_revision of /config, 0 = absent */
+	int64_t		ttl;			/* of every lease; >= 2000 */
+	int64_t		loop_wait;		/* longest time between two whole reads */
+	int64_t		retry_timeout;	/* how long one DCS operation is retried */
+	int64_t		primary_start_timeout;	/* 0 = fail over at once */
+	int64_t		maximum_lag_on_failover;	/* bytes */
+	HaSyncMode	synchronous_mode;
+	bool		synchronous_mode_strict;
+	int32_t		synchronous_node_count;
+	bool		failsafe_mode;
+	bool		check_timeline;
+} HaConfig;
+
+/* /leader: who holds the lease. */
+typedef struct HaLeaderKey
+{
+	bool		present;
+	char		name[HA_NAME_SIZE];
+	int64_t		create_revision;
+	int64_t		mod_revision;
+	int64_t		lease;			/* 0 = leaseless: somebody's hand wrote it */
+} HaLeaderKey;
+
+/*
+ * pg_ha/heartbeat: put by the leader in the very txn that proves its
+ * leadership, so the put and the proof are one event.  "released" says that the
+ * named term acknowledges nothing any more, and that a member which holds WAL up
+ * to released_lsn holds everything it ever acknowledged (0: not known).
+ */
+typedef struct HaHeartbeat
+{
+	bool		present;
+	char		name[HA_NAME_SIZE];
+	int64_t		mod_revision;
+	int64_t		term;
+	int64_t		ttl;			/* granted, which bounds the leader's deadline */
+	uint64_t	lsn;			/* the leader's flush LSN at that time */
+	bool		released;
+	uint64_t	released_lsn;
+} HaHeartbeat;
+
+/* A timeline that has ended: WAL on it counts only up to end_lsn. */
+typedef struct HaTimeline
+{
+	uint32_t	timeline;
+	uint64_t	end_lsn;
+	char		owner[HA_NAME_SIZE];	/* who promoted to it */
+} HaTimeline;
+
+/*
+ * pg_ha/term: one record for each reign of ours, numbered.  It is written in the
+ * txn that acquires the leader key, so "the term is unchanged" means "no member
+ * of ours has led since".
+ *
+ * While "intent" holds, the owner has the key but has not yet told which
+ * timeline it leads: nothing has been acknowledged under this term, "timeline"
+ * and "lineage" are still those of the term before, and "reserved" is the
+ * timeline id that the owner's promotion will use.  No id up to "reserved" may
+ * ever be used again by anybody else.
+ */
+typedef struct HaTerm
+{
+	bool		present;
+	int64_t		mod_revision;
+	int64_t		term;
+	char		owner[HA_NAME_SIZE];
+	bool		intent;
+	uint32_t	timeline;		/* that of the last confirmed reign */
+	uint64_t	begin_lsn;		/* where it forked off its parent */
+	char		timeline_owner[HA_NAME_SIZE];
+	uint32_t	reserved;
+	uint64_t	lost_bytes;		/* WAL known to be lost at the last failover */
+	int32_t		nlineage;
+	HaTimeline	lineage[HA_MAX_LINEAGE];	/* oldest first */
+} HaTerm;
+
+typedef enum HaMemberState
+{
+	HA_STATE_UNKNOWN,			/* the key could not be read */
+	HA_STATE_STOPPED,
+	HA_STATE_INITDB,			/* "initializing new cluster" */
+	HA_STATE_CLONING,			/* "creating replica" */
+	HA_STATE_STARTING,
+	HA_STATE_RUNNING,
+	HA_STATE_STOPPING,
+	HA_STATE_RESTARTING,
+	HA_STATE_REWINDING,			/* shown to Patroni as "starting" */
+	HA_STATE_START_FAILED,
+	HA_STATE_CRASHED,
+} HaMemberState;
+
+typedef enum HaRole
+{
+	HA_ROLE_UNINITIALIZED,		/* no data directory yet */
+	HA_ROLE_STARTING,			/* recovery has not reached consistency */
+	HA_ROLE_STANDBY,			/* in recovery, consistent */
+	HA_ROLE_PRIMARY,			/* out of recovery (which is not yet leading) */
+} HaRole;
+
+/* members/NAME: what a member says of itself, hostile until checked. */
+typedef struct HaMember
+{
+	char		name[HA_NAME_SIZE];
+	int64_t		mod_revision;
+	int64_t		lease;
+	HaMemberState state;
+	HaRole		role;
+	char		host[HA_HOST_SIZE]; /* of conn_url */
+	int32_t		port;
+	char		conn_url[HA_URL_SIZE];
+	char		api_url[HA_URL_SIZE];
+	char		version[HA_VERSION_SIZE];
+	uint32_t	timeline;		/* 0 = not told */
+	uint64_t	lsn;			/* xlog_location: 0 = not told */
+	uint64_t	replay_lsn;
+	bool		streaming;
+	bool		nofailover;
+	bool		nosync;
+	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
+	bool		pause;			/* has seen the pause */
+	char		identity[40];	/* of the state directory behind the name */
+	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
+	uint32_t	discarded_timeline; /* ... and the timeline it was on */
+} HaMember;
+
+/*
+ * pg_ha/votes/NAME: a standby's final word in one contest.  It is given after
+ * the voter's walreceiver has stopped, so nothing can be acknowledged through it
+ * any more.  Void in any contest but the one for (term, term_revision), and when
+ * withdrawn.
+ */
+typedef struct HaVote
+{
+	char		name[HA_NAME_SIZE];
+	int64_t		mod_revision;
+	int64_t		term;
+	int64_t		term_revision;
+	uint32_t	timeline;
+	uint64_t	lsn;
+	int32_t		priority;
+	bool		withdrawn;
+} HaVote;
+
+/* /sync: who may be elected while synchronous replication is on. */
+typedef struct HaSync
+{
+	bool		present;		/* and names a leader */
+	int64_t		mod_revision;	/* 0 = no such key */
+	char		leader[HA_NAME_SIZE];
+	int32_t		quorum;
+	int32_t		nstandbys;
+	char		standbys[HA_MAX_MEMBERS][HA_NAME_SIZE];
+} HaSync;
+
+/* /failover: an operator's wish for a switchover or a failover. */
+typedef struct HaFailover
+{
+	bool		present;		/* and not "{}" */
+	int64_t		mod_revision;	/* 0 = no such key */
+	char		leader[HA_NAME_SIZE];	/* '' = a failover */
+	char		candidate[HA_NAME_SIZE];	/* '' = any */
+	bool		scheduled;		/* has scheduled_at: not acted on here */
+} HaFailover;
+
+/*
+ * The cluster as one linearizable read showed it.  "sent_at" is the time before
+ * that read was sent: what the view says was true at some moment after it.
+ */
+typedef struct HaView
+{
+	bool		valid;
+	int64_t		sent_at;
+	uint64_t	cluster_id;		/* etcd's */
+	int64_t		raft_term;
+	int64_t		revision;
+	HaConfig	config;
+	HaLeaderKey leader;
+	HaHeartbeat heartbeat;
+	HaTerm		term;
+	HaSync		sync;
+	HaFailover	failover;
+	int64_t		initialize_revision;	/* 0 = no such key */
+	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
+	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
+	int64_t		status_revision;
+	int64_t		history_revision;
+	int32_t		nmembers;
+	HaMember	members[HA_MAX_MEMBERS];	/* by name */
+	int32_t		nvotes;
+	HaVote		votes[HA_MAX_MEMBERS];	/* by name */
+	int32_t		nmalformed;		/* keys that could not be read */
+} HaView;
+
+/* A standby as the primary's walsender sees it. */
+typedef struct HaStandby
+{
+	char		name[HA_NAME_SIZE]; /* its application_name */
+	bool		streaming;
+	uint64_t	flush_lsn;
+} HaStandby;
+
+/*
+ * What a node knows of itself at one moment.  The first part is read from the
+ * server, the second is kept by lease.c.
+ */
+typedef struct HaLocal
+{
+	char		name[HA_NAME_SIZE];
+	uint64_t	sysid;
+	HaRole		role;
+	uint32_t	timeline;
+	uint64_t	flush_lsn;		/* standby: received and flushed, or replayed if
+								 * that is more; primary: flushed */
+	uint64_t	replay_lsn;
+	bool		has_boot;		/* a live pg_ha_boot is there to act for us */
+	bool		time_jumped;	/* this cycle follows a gap of unknown length */
+	bool		stopping;		/* the server is shutting down */
+
+	/* standby */
+	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force names */
+	bool		detached;		/* startup has applied an empty
+								 * primary_conninfo and the walreceiver is gone:
+								 * flush_lsn is final (S-2) */
+	bool		promoting;		/* the promote signal was given */
+	int64_t		promoting_since;
+	bool		streaming;		/* a walreceiver is connected */
+
+	/* primary */
+	uint32_t	parent_timeline;	/* what its timeline forked off, 0 = nothing */
+	uint64_t	begin_lsn;		/* ... and where */
+	bool		names_in_force; /* every process that reads them has applied
+								 * sync_names (S-4) */
+	int32_t		nsync_names;
+	char		sync_names[HA_MAX_MEMBERS][HA_NAME_SIZE];
+	uint64_t	names_lsn;		/* flush LSN read after they came in force */
+	int32_t		nstandbys;
+	HaStandby	standbys[HA_MAX_MEMBERS];
+
+	/* tags */
+	bool		nofailover;
+	int32_t		failover_priority;
+
+	/* from lease.c: what is proven, and when things were seen */
+	int64_t		lease_id;		/* own lease; 0 = none */
+	bool		holding;		/* the leader key was proven ours and nothing has
+								 * told otherwise since */
+	bool		reassert;		/* a txn on it is out with unknown outcome: the
+								 * key must be re-put before it counts (S-6) */
+	bool		reign_checked;	/* nobody led between our last proof and our
+								 * acquiring the key again (S-5) */
+	int64_t		deadline;		/* commits are fenced from here on; 0 = fenced */
+	int64_t		heartbeat_seen_at;	/* when the current heartbeat was first seen */
+	int64_t		heartbeat_ttl;	/* the largest TTL that its term announced */
+	int64_t		key_gone_since; /* when the key was first seen gone; 0 = not */
+	bool		blind;			/* had no contact itself when it vanished (S-5) */
+	int64_t		stay_out_until; /* does not stand before: a promotion failed */
+	bool		op_in_flight;	/* a txn of ours has no answer yet */
+} HaLocal;
+
+typedef enum HaVerb
+{
+	HA_WAIT,					/* nothing to do but look again */
+	HA_ACQUIRE,					/* take the leader key in the guarded txn of S-1 */
+	HA_REASSERT,				/* re-put our own key, so that a txn of ours with
+								 * unknown outcome can't land any more */
+	HA_CONFIRM,					/* promoted: record the real timeline, then lead */
+	HA_RENEW,					/* leading: prove it every ttl/5 */
+	HA_SUSPEND,					/* leader unproven: fenced, but nothing is lost */
+	HA_RELEASE,					/* give the key up; gate closed before */
+	HA_DETACH,					/* stop the walreceiver, for a vote or because no
+								 * proven leader is there to follow */
+	HA_VOTE,					/* publish the final position */
+	HA_WITHDRAW,				/* void the vote before following again */
+	HA_PROMOTE,					/* key is ours, term recorded: leave recovery */
+	HA_FOLLOW,					/* stream from plan.follow */
+	HA_DEMOTE,					/* come back as standby (pg_ha_boot restarts) */
+	HA_SWITCHOVER,				/* stop cleanly, release to plan.follow */
+	HA_REWIND,					/* diverged: rewind, or clone if that can't be */
+	HA_CLEAR_FAILOVER,			/* the operator's wish can't be met: say so */
+	HA_SET_SYNC,				/* write /sync := plan.sync */
+	HA_SET_NAMES,				/* synchronous_standby_names := plan.names */
+	HA_STOP,					/* this server must not run in this cluster */
+} HaVerb;
+
+/* What ha_decide wants done now, why, and when to look again at the latest. */
+typedef struct HaPlan
+{
+	HaVerb		verb;
+	char		why[HA_WHY_SIZE];
+	bool		lead;			/* the gate may be open: commits are allowed up to
+								 * the proven deadline */
+	int64_t		wake_at;		/* 0 = at the next event or read */
+	char		follow[HA_NAME_SIZE];
+	bool		resume;			/* ACQUIRE by the node that led last */
+
+	/* ACQUIRE: the timeline id to reserve, and the votes that were counted */
+	uint32_t	reserve;
+	int32_t		ncounted;
+	int32_t		counted[HA_MAX_MEMBERS];	/* indexes into view.votes */
+
+	/* SET_SYNC and SET_NAMES, the same names for either */
+	int32_t		nnames;
+	char		names[HA_MAX_MEMBERS][HA_NAME_SIZE];
+	bool		sync_on;		/* false: delete /sync, the mode is off */
+} HaPlan;
+
+#endif							/* HA_CLUSTER_H */

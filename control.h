@@ -1,0 +1,149 @@
+/*-------------------------------------------------------------------------
+ *
+ * control.h
+ *	  The control block: what the worker and pg_ha_boot tell each other.
+ *
+ * Plain C.  One small memory-mapped file "control" in the state directory
+ * (PGDATA with ".pg_ha" appended, mode 0700; never inside PGDATA, since a base
+ * backup would copy it).  It holds plain values, each section has one writer, and
+ * each side survives the other's death at any instruction: a section is
+ * guarded by a sequence number that is odd while it is being written, and a
+ * reader that finds it odd or changed looks again a few times, then takes the
+ * section as unknown.  Losing the file loses no promise: a worker starts fenced,
+ * and pg_ha_boot then waits a whole TTL instead of a known deadline.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_CONTROL_H
+#define HA_CONTROL_H
+
+#include "cluster.h"
+
+#include <stddef.h>
+
+/* What the worker wants pg_ha_boot to do to its server. */
+typedef enum HaWant
+{
+	HA_WANT_NOTHING,
+	HA_WANT_DEMOTE,				/* stop (fast, then immediate), start as standby */
+	HA_WANT_SWITCHOVER,			/* stop fast, release to the target, start as
+								 * standby */
+	HA_WANT_REWIND,				/* stop, pg_rewind from the leader or clone, start
+								 * as standby */
+	HA_WANT_STOP,				/* stop and stay down: this data does not belong
+								 * here */
+} HaWant;
+
+/* Written by the worker, every cycle and at least twice a second. */
+typedef struct HaControlWorker
+{
+	int32_t		pid;
+	int32_t		postmaster_pid;
+	uint64_t	pid_start;		/* ha_process_start_time of each */
+	uint64_t	postmaster_start;
+	int64_t		heartbeat_at;	/* BOOTTIME ms of this writing */
+	HaWant		want;
+	uint32_t	want_seq;		/* differs for each new want */
+	char		why[HA_WHY_SIZE];
+	char		target[HA_NAME_SIZE];	/* SWITCHOVER */
+
+	HaRole		role;
+	uint32_t	timeline;
+	uint64_t	flush_lsn;
+	uint64_t	replay_lsn;
+	bool		streaming;
+	uint64_t	sysid;
+	int32_t		server_version; /* PG_VERSION_NUM of the server */
+	int64_t		postmaster_started_us;	/* Unix time, microseconds; display */
+
+	int64_t		dcs_seen_at;	/* last good answer from the store */
+	char		leader[HA_NAME_SIZE];	/* '' = the key is gone */
+	int64_t		term;
+	bool		pause;
+	bool		sync_standby;	/* this member is listed in /sync */
+	bool		others_may_lead;	/* somebody else could take over now */
+	HaSyncMode	synchronous_mode;
+	int64_t		ttl;
+	int64_t		loop_wait;
+	int64_t		primary_start_timeout;
+	uint64_t	discarded_bytes;
+	uint32_t	discarded_timeline;
+} HaControlWorker;
+
+/*
+ * Who may renew, hand over or release the leader key (S-7).  The worker owns it
+ * while its postmaster lives.  pg_ha_boot takes it (NONE or WORKER -> BOOT) only
+ * when every process of that server is reaped or the deadline has passed, and
+ * the new worker takes it back with its first REASSERT or ACQUIRE.
+ */
+typedef enum HaLeaseOwner
+{
+	HA_LEASE_NOBODY,
+	HA_LEASE_WORKER,
+	HA_LEASE_BOOT,
+} HaLeaseOwner;
+
+typedef struct HaControlLease
+{
+	HaLeaseOwner owner;
+	bool		holding;		/* the leader key was ours at the last proof */
+	bool		confirmed;		/* ... and the term record is no intent */
+	int64_t		lease;
+	int64_t		ttl;
+	int64_t		key_revision;	/* mod_revision of the leader key */
+	int64_t		term;
+	uint32_t	timeline;
+	uint64_t	safe_lsn;		/* set by a worker that saw its postmaster die:
+								 * nothing beyond was ever acknowledged; 0 = not
+								 * known */
+} HaControlLease;
+
+/* Written by pg_ha_boot. */
+typedef struct HaControlBoot
+{
+	int32_t		pid;
+	uint64_t	pid_start;
+	int64_t		heartbeat_at;
+	bool		supervising;	/* parent of, or attached to, the postmaster */
+	uint64_t	discarded_bytes;	/* by the last rewind or clone */
+	uint32_t	discarded_timeline;
+} HaControlBoot;
+
+typedef struct HaControl HaControl;
+
+/*
+ * Map the control block of a state directory, creating directory and file if
+ * "create".  NULL with a message in err if that fails, or if the file is of
+ * another version or not ours.  ha_control_close unmaps.
+ */
+extern HaControl *ha_control_open(const char *state_dir, bool create,
+								  char *err, size_t errlen);
+extern void ha_control_close(HaControl *control);
+
+/* Each writer replaces a whole section; readers return false if unknown. */
+extern void ha_control_set_worker(HaControl *control, const HaControlWorker *w);
+extern bool ha_control_get_worker(const HaControl *control, HaControlWorker *w);
+extern void ha_control_set_lease(HaControl *control, const HaControlLease *l);
+extern bool ha_control_get_lease(const HaControl *control, HaControlLease *l);
+extern void ha_control_set_boot(HaControl *control, const HaControlBoot *b);
+extern bool ha_control_get_boot(const HaControl *control, HaControlBoot *b);
+
+/*
+ * The latest deadline that any backend may still see: the worker raises it here
+ * before it raises the one in shared memory, and lowers it here after.
+ */
+extern void ha_control_set_deadline(HaControl *control, int64_t deadline);
+extern int64_t ha_control_get_deadline(const HaControl *control);
+
+/* CLOCK_BOOTTIME in milliseconds: the only clock that decides anything. */
+extern int64_t ha_now(void);
+
+/*
+ * The start time of a process in clock ticks since boot (field 22 of
+ * /proc/PID/stat), which with the pid names a process for ever; 0 = no such
+ * process.  A zombie has none either.
+ */
+extern uint64_t ha_process_start_time(int pid);
+extern bool ha_process_is_alive(int pid, uint64_t start_time);
+
+#endif							/* HA_CONTROL_H */

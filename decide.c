@@ -1,0 +1,755 @@
+/*-------------------------------------------------------------------------
+ *
+ * decide.c
+ *	  The rules: what a member does, given what it knows.
+ *
+ * Every decision of pg_ha that can lose data or availability is made here, as
+ * ordered ifs without clock, I/O, allocation or state, so that it can be read,
+ * listed in a table, simulated and asked ("why not?").  Rules that take writes
+ * away come before rules that give them.
+ *
+ * Two ideas carry the whole file:
+ *
+ * - Who leads is decided by the store, in one guarded transaction; who *may*
+ *	 try is decided here.  Being wrong here costs availability; being wrong
+ *	 together with the store would cost data, hence the guards: the acquiring
+ *	 transaction compares everything that this decision rested on.
+ *
+ * - A position (timeline, LSN) means nothing by itself.  It counts only if it
+ *	 lies on the history that the term record tells; anything else is divergence,
+ *	 whoever holds it and however far it got.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "decide.h"
+#include "quorum.h"
+
+#include <string.h>
+
+/* Append to the reason; what doesn't fit is cut. */
+static void
+append(HaPlan *plan, const char *text, size_t more)
+{
+	size_t		used = strlen(plan->why);
+
+	if (more > HA_WHY_SIZE - 1 - used)
+		more = HA_WHY_SIZE - 1 - used;
+	memcpy(plan->why + used, text, more);
+	plan->why[used + more] = '\0';
+}
+
+static void
+because(HaPlan *plan, const char *text)
+{
+	append(plan, text, strlen(text));
+}
+
+/* A name from outside need not be terminated. */
+static void
+because_name(HaPlan *plan, const char *name)
+{
+	append(plan, name, strnlen(name, HA_NAME_SIZE));
+}
+
+static void
+set_plan(HaPlan *plan, HaVerb verb, const char *why)
+{
+	plan->verb = verb;
+	plan->why[0] = '\0';
+	because(plan, why);
+}
+
+static void
+copy_name(char *to, const char *from)
+{
+	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
+
+	memcpy(to, from, length);
+	to[length] = '\0';
+}
+
+static bool
+is_name(const char *a, const char *b)
+{
+	return strncmp(a, b, HA_NAME_SIZE) == 0;
+}
+
+/* Counts come from hostile places; an index must never trust them. */
+static int
+bounded(int32_t n, int32_t max)
+{
+	return n < 0 ? 0 : n > max ? max : n;
+}
+
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+int64_t
+ha_election_wait(const HaConfig *config)
+{
+	int64_t		wait = config->ttl / 4;
+
+	return wait < 300 ? 300 : wait > 1000 ? 1000 : wait;
+}
+
+int64_t
+ha_promote_timeout(const HaConfig *config)
+{
+	return later(2 * config->ttl, 10000);
+}
+
+bool
+ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn)
+{
+	int			n = bounded(term->nlineage, HA_MAX_LINEAGE);
+
+	if (!term->present || term->timeline == 0)
+		return true;
+	if (timeline == term->timeline)
+		return true;
+	for (int i = 0; i < n; i++)
+	{
+		if (term->lineage[i].timeline == timeline)
+			return lsn <= term->lineage[i].end_lsn;
+	}
+	return false;
+}
+
+static const HaMember *
+find_member(const HaView *view, const char *name)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(view->members[i].name, name))
+			return &view->members[i];
+	}
+	return NULL;
+}
+
+/* Does the leader key stand for us, under the lease that we have now? */
+static bool
+key_is_mine(const HaView *view, const HaLocal *local)
+{
+	return view->leader.present && is_name(view->leader.name, local->name);
+}
+
+/* May this name be elected as far as synchronous replication is concerned? */
+static bool
+sync_allows(const HaView *view, const char *name)
+{
+	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
+
+	if (!view->sync.present)
+		return true;
+	if (is_name(view->sync.leader, name))
+		return true;
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(view->sync.standbys[i], name))
+			return true;
+	}
+	return false;
+}
+
+/* A vote counts only in the contest it was given for (S-1, S-16). */
+static bool
+vote_counts(const HaView *view, const HaVote *vote)
+{
+	return !vote->withdrawn &&
+		vote->term == view->term.term &&
+		vote->term_revision == view->term.mod_revision &&
+		ha_on_lineage(&view->term, vote->timeline, vote->lsn) &&
+		sync_allows(view, vote->name);
+}
+
+static const HaVote *
+find_vote(const HaView *view, const char *name)
+{
+	int			n = bounded(view->nvotes, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(view->votes[i].name, name))
+			return &view->votes[i];
+	}
+	return NULL;
+}
+
+/* Total order of votes: the first of them all is the one to lead. */
+static bool
+vote_is_better(const HaVote *a, const HaVote *b)
+{
+	if (a->timeline != b->timeline)
+		return a->timeline > b->timeline;
+	if (a->lsn != b->lsn)
+		return a->lsn > b->lsn;
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	return strncmp(a->name, b->name, HA_NAME_SIZE) < 0;
+}
+
+/* Released by the very term that the record names: E1 need not be waited for. */
+static bool
+released_cleanly(const HaView *view)
+{
+	return view->heartbeat.present && view->heartbeat.released &&
+		view->heartbeat.term == view->term.term;
+}
+
+/*
+ * E1: the leader's deadline lies within one TTL after its last heartbeat was
+ * put, so it is over once that long has passed since we first *saw* it.  This
+ * holds even if the store dropped the key too early.
+ */
+static int64_t
+former_deadline_is_over_at(const HaView *view, const HaLocal *local)
+{
+	if (!view->heartbeat.present || released_cleanly(view))
+		return 0;
+	return local->heartbeat_seen_at +
+		later(local->heartbeat_ttl, view->heartbeat.ttl);
+}
+
+/* The largest LSN that the last leader is known to have reached. */
+static uint64_t
+leader_lsn(const HaView *view)
+{
+	uint64_t	lsn = view->optime;
+
+	if (view->heartbeat.present && view->heartbeat.lsn > lsn)
+		lsn = view->heartbeat.lsn;
+	return lsn;
+}
+
+/*
+ * Why this standby does not stand for election; NULL if it may.
+ */
+static const char *
+not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
+			 int64_t now)
+{
+	uint64_t	reached = leader_lsn(view);
+
+	if (local->nofailover || local->failover_priority <= 0)
+		return "this member is tagged nofailover";
+	if (!ha_on_lineage(&view->term, local->timeline, local->flush_lsn))
+		return "its WAL diverged from the cluster's history";
+	if (!sync_allows(view, local->name))
+		return "it is no synchronous standby";
+	if (now < local->stay_out_until)
+		return "its last promotion failed";
+	if (!view->sync.present && config->maximum_lag_on_failover >= 0 &&
+		reached > local->flush_lsn &&
+		reached - local->flush_lsn > (uint64_t) config->maximum_lag_on_failover)
+		return "it lags by more than maximum_lag_on_failover";
+	return NULL;
+}
+
+/*
+ * Does this live member still owe a vote?  The former leader does not: it
+ * resumes, or comes back as a standby and then votes like any other.
+ */
+static bool
+owes_vote(const HaView *view, const HaMember *member, const HaLocal *local)
+{
+	const HaVote *vote;
+
+	if (is_name(member->name, local->name) || member->nofailover ||
+		member->failover_priority <= 0)
+		return false;
+	if (member->state != HA_STATE_RUNNING || member->role != HA_ROLE_STANDBY)
+		return false;
+	if (!sync_allows(view, member->name))
+		return false;
+	vote = find_vote(view, member->name);
+	return vote == NULL || vote->term != view->term.term ||
+		vote->term_revision != view->term.mod_revision;
+}
+
+static bool
+all_have_voted(const HaView *view, const HaLocal *local)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (owes_vote(view, &view->members[i], local))
+			return false;
+	}
+	return true;
+}
+
+/* How many counted votes are better than ours; all counted ones go to plan. */
+static int
+rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
+{
+	int			n = bounded(view->nvotes, HA_MAX_MEMBERS);
+	int			rank = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!vote_counts(view, &view->votes[i]))
+			continue;
+		plan->counted[plan->ncounted++] = i;
+		if (&view->votes[i] != mine && vote_is_better(&view->votes[i], mine))
+			rank++;
+	}
+	return rank;
+}
+
+/*
+ * The timeline id of our promotion: above everything that was ever used or
+ * reserved, so that no two promotions can share one (B3).
+ */
+static uint32_t
+next_timeline(const HaView *view, const HaLocal *local)
+{
+	uint32_t	newest = local->timeline;
+	int			n = bounded(view->term.nlineage, HA_MAX_LINEAGE);
+
+	if (view->term.timeline > newest)
+		newest = view->term.timeline;
+	if (view->term.reserved > newest)
+		newest = view->term.reserved;
+	for (int i = 0; i < n; i++)
+	{
+		if (view->term.lineage[i].timeline > newest)
+			newest = view->term.lineage[i].timeline;
+	}
+	return newest + 1;
+}
+
+static void
+acquire(HaPlan *plan, const HaView *view, const HaLocal *local, const char *why)
+{
+	plan->reserve = next_timeline(view, local);
+	set_plan(plan, HA_ACQUIRE, why);
+}
+
+static void
+wait_until(HaPlan *plan, int64_t when, const char *why)
+{
+	plan->wake_at = when;
+	set_plan(plan, HA_WAIT, why);
+}
+
+/*
+ * The operator named somebody else: leave the key to that one for a TTL.
+ */
+static bool
+leave_to_candidate(const HaConfig *config, const HaView *view,
+				   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	int64_t		until = local->key_gone_since + config->ttl;
+
+	if (!view->failover.present || view->failover.candidate[0] == '\0' ||
+		is_name(view->failover.candidate, local->name) || now >= until)
+		return false;
+	wait_until(plan, until, "the operator's candidate is ");
+	because_name(plan, view->failover.candidate);
+	return true;
+}
+
+/*
+ * Our final position is published: take the key if no better one is known, in
+ * rank order after a while if the better ones don't.
+ */
+static void
+elect(const HaConfig *config, const HaView *view, const HaLocal *local,
+	  const HaVote *mine, int64_t now, HaPlan *plan)
+{
+	int64_t		wait = ha_election_wait(config);
+	int64_t		votes_due = local->key_gone_since + wait;
+	int64_t		turn = former_deadline_is_over_at(view, local);
+	int			rank = rank_of(view, mine, plan);
+
+	/*
+	 * Without contact when the key vanished we can't tell a dead leader from one
+	 * that lost the store together with us: let that one resume first (S-5).
+	 */
+	if (local->blind && !released_cleanly(view))
+		turn = later(turn, local->key_gone_since + wait);
+	if (!all_have_voted(view, local))
+		turn = later(turn, votes_due);
+	if (rank > 0)
+		turn = later(turn, votes_due + rank * wait);
+	if (now < turn)
+	{
+		wait_until(plan, turn, rank > 0 ? "a better candidate goes first" :
+				   "waiting for votes and for the former leader's deadline");
+		return;
+	}
+	acquire(plan, view, local, rank > 0 ?
+			"the better candidates did not take the leader key" :
+			"best candidate of the election");
+}
+
+/*
+ * A standby without a leader: detach, vote, elect.  Those that can't stand
+ * detach too, since whoever goes on streaming from a former leader may
+ * acknowledge its commits and diverge (S-16).
+ */
+static void
+decide_election(const HaConfig *config, const HaView *view,
+				const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	const char *hindrance;
+	const HaVote *mine = find_vote(view, local->name);
+
+	/* who holds all of a closed reign loses nothing by leading at once */
+	hindrance = not_eligible(config, view, local, now);
+	if (hindrance == NULL && leave_to_candidate(config, view, local, now, plan))
+		return;
+	if (hindrance == NULL && released_cleanly(view) &&
+		view->heartbeat.released_lsn > 0 &&
+		local->flush_lsn >= view->heartbeat.released_lsn &&
+		local->timeline == view->term.timeline)
+	{
+		acquire(plan, view, local, "the leader handed over, all its WAL is here");
+		return;
+	}
+	if (!local->detached)
+	{
+		set_plan(plan, HA_DETACH, "there is no leader to follow");
+		return;
+	}
+	if (hindrance != NULL)
+	{
+		wait_until(plan, local->stay_out_until > now ? local->stay_out_until : 0,
+				   "does not stand for election: ");
+		because(plan, hindrance);
+		return;
+	}
+	if (mine == NULL || mine->withdrawn ||
+		mine->term != view->term.term ||
+		mine->term_revision != view->term.mod_revision ||
+		mine->timeline != local->timeline || mine->lsn != local->flush_lsn)
+	{
+		set_plan(plan, HA_VOTE, "the leader key is gone");
+		return;
+	}
+	elect(config, view, local, mine, now, plan);
+}
+
+/* In recovery, and the leader key is ours: we are on the way to promotion. */
+static void
+decide_promotion(const HaConfig *config, const HaView *view,
+				 const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	bool		ours = view->term.present && view->term.intent &&
+		is_name(view->term.owner, local->name);
+
+	if (view->leader.lease != local->lease_id || !ours)
+	{
+		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
+		return;
+	}
+	if (!local->holding || local->reassert)
+	{
+		set_plan(plan, HA_REASSERT, "took the leader key by an answer that was lost");
+		return;
+	}
+	if (local->promoting &&
+		now - local->promoting_since > ha_promote_timeout(config))
+	{
+		set_plan(plan, HA_RELEASE, "promotion did not finish in time");
+		return;
+	}
+	plan->reserve = view->term.reserved;
+	set_plan(plan, HA_PROMOTE, "holds the leader key");
+}
+
+/* Somebody leads: follow that one, once it is proven to lead our history. */
+static void
+decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
+{
+	const HaMember *leader = find_member(view, view->leader.name);
+	const HaVote *mine = find_vote(view, local->name);
+
+	copy_name(plan->follow, view->leader.name);
+	if (!view->term.present || view->term.intent ||
+		!is_name(view->term.owner, view->leader.name))
+	{
+		set_plan(plan, local->follows[0] != '\0' &&
+				 !is_name(local->follows, view->leader.name) ?
+				 HA_DETACH : HA_WAIT,
+				 "the leader has not confirmed its timeline yet");
+		return;
+	}
+	if (!ha_on_lineage(&view->term, local->timeline, local->replay_lsn))
+	{
+		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
+		because_name(plan, view->leader.name);
+		return;
+	}
+	if (mine != NULL && !mine->withdrawn && mine->term == view->term.term &&
+		mine->term_revision == view->term.mod_revision)
+	{
+		set_plan(plan, HA_WITHDRAW, "follows again in the contest it voted in");
+		return;
+	}
+	if (leader == NULL || leader->host[0] == '\0')
+	{
+		set_plan(plan, HA_WAIT, "the leader's address is not known");
+		return;
+	}
+	set_plan(plan, HA_FOLLOW, "leader is ");
+	because_name(plan, view->leader.name);
+}
+
+static void
+decide_standby(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	if (key_is_mine(view, local))
+		decide_promotion(config, view, local, now, plan);
+	else if (view->leader.present)
+		decide_follow(view, local, plan);
+	else if (view->sysid == 0)
+		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+	else if (config->pause)
+		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
+	else
+		decide_election(config, view, local, now, plan);
+}
+
+/*
+ * An operator's switchover, seen by the leader.  A wish that can't be met is
+ * cleared with the reason, so that it can't strike later.
+ */
+static bool
+decide_switchover(const HaConfig *config, const HaView *view,
+				  const HaLocal *local, HaPlan *plan)
+{
+	const char *target = view->failover.candidate;
+	const HaMember *member = find_member(view, target);
+	const char *hindrance = NULL;
+	uint64_t	flush_lsn = 0;
+
+	if (!view->failover.present || view->failover.scheduled)
+		return false;
+	if (view->failover.leader[0] != '\0' &&
+		!is_name(view->failover.leader, local->name))
+		hindrance = "it names another leader";
+	else if (target[0] == '\0')
+		hindrance = "it names no candidate";
+	else if (is_name(target, local->name))
+		hindrance = "the candidate leads already";
+	else if (member == NULL || member->state != HA_STATE_RUNNING)
+		hindrance = "the candidate is not running";
+	else if (member->nofailover || member->failover_priority <= 0)
+		hindrance = "the candidate is tagged nofailover";
+	else if (!sync_allows(view, target))
+		hindrance = "the candidate is no synchronous standby";
+	else if (!local->has_boot)
+		hindrance = "no pg_ha_boot runs here to restart the server";
+	for (int i = 0; i < bounded(local->nstandbys, HA_MAX_MEMBERS); i++)
+	{
+		if (is_name(local->standbys[i].name, target) &&
+			local->standbys[i].streaming)
+			flush_lsn = local->standbys[i].flush_lsn;
+	}
+	if (hindrance == NULL && flush_lsn == 0)
+		hindrance = "the candidate does not stream from here";
+	else if (hindrance == NULL && flush_lsn < local->flush_lsn &&
+			 local->flush_lsn - flush_lsn >
+			 (uint64_t) later(config->maximum_lag_on_failover, 0))
+		hindrance = "the candidate lags too far behind";
+
+	copy_name(plan->follow, target);
+	set_plan(plan, hindrance ? HA_CLEAR_FAILOVER : HA_SWITCHOVER,
+			 hindrance ? hindrance : "the operator wants to lead ");
+	if (hindrance == NULL)
+		because_name(plan, target);
+	plan->lead = (hindrance != NULL);
+	return true;
+}
+
+/* The key is proven ours and the record tells our timeline: lead. */
+static void
+decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
+			int64_t now, HaPlan *plan)
+{
+	/*
+	 * After a start the names of synchronous standbys are whatever the file
+	 * said; the gate stays shut until they are what /sync promises (S-17).
+	 */
+	if (local->deadline == 0 && ha_quorum_restore(config, view, local, plan))
+	{
+		set_plan(plan, HA_SET_NAMES, "synchronous standbys as /sync has them");
+		return;
+	}
+	if (decide_switchover(config, view, local, plan))
+		return;
+	plan->lead = true;
+	if (ha_quorum_step(config, view, local, plan))
+		return;
+	if (local->deadline != 0 && now >= local->deadline)
+		set_plan(plan, HA_SUSPEND, "the store does not confirm the leadership");
+	else
+		set_plan(plan, HA_RENEW, "leads");
+}
+
+/*
+ * Out of recovery.  Whatever is not proven stays fenced; only the proof that
+ * somebody else may have led takes the server away.
+ */
+static void
+decide_primary(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	bool		term_is_mine = view->term.present &&
+		is_name(view->term.owner, local->name);
+
+	if (view->leader.present && !key_is_mine(view, local))
+	{
+		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE, "leader is ");
+		because_name(plan, view->leader.name);
+		return;
+	}
+	if (view->term.present && (!term_is_mine ||
+							   (!view->term.intent &&
+								view->term.timeline != local->timeline)))
+	{
+		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
+				 "the last term is not ours: it is of ");
+		because_name(plan, view->term.owner);
+		return;
+	}
+	if (view->term.present && view->term.intent &&
+		view->term.reserved != local->timeline)
+	{
+		set_plan(plan, HA_DEMOTE, "promoted to a timeline that is not reserved");
+		return;
+	}
+	if (view->sysid == 0)
+	{
+		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+		return;
+	}
+	if (!view->leader.present && view->term.present && view->term.intent)
+	{
+		/* promoted, but the key went before the timeline was recorded */
+		set_plan(plan, HA_DEMOTE, "lost the leader key while promoting");
+		return;
+	}
+	if (!view->leader.present)
+	{
+		plan->resume = true;
+		acquire(plan, view, local, view->term.present ?
+				"led last, nobody has since" : "first leader of the cluster");
+		return;
+	}
+	if (!local->holding || local->reassert ||
+		view->leader.lease != local->lease_id)
+	{
+		set_plan(plan, HA_REASSERT, "the leader key is ours but not proven");
+		return;
+	}
+	if (!view->term.present || view->term.intent)
+	{
+		set_plan(plan, HA_CONFIRM, "promoted");
+		return;
+	}
+	if (!local->reign_checked)
+	{
+		set_plan(plan, HA_WAIT, "looks whether somebody led meanwhile");
+		return;
+	}
+	decide_lead(config, view, local, now, plan);
+}
+
+void
+ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
+		  int64_t now, HaPlan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+
+	if (local->stopping)
+		set_plan(plan, HA_WAIT, "the server is stopping");
+	else if (!view->valid)
+		set_plan(plan, HA_WAIT, "the store has not answered yet");
+	else if (view->sysid != 0 && local->sysid != 0 &&
+			 view->sysid != local->sysid)
+		set_plan(plan, HA_STOP, "system identifier is not that of the cluster");
+	else if (local->time_jumped)
+	{
+		/* leases may be long over: prove first, then think again */
+		set_plan(plan, HA_WAIT, "time jumped, looking anew");
+	}
+	else if (local->role == HA_ROLE_PRIMARY)
+		decide_primary(config, view, local, now, plan);
+	else if (local->role == HA_ROLE_STANDBY)
+		decide_standby(config, view, local, now, plan);
+	else
+		set_plan(plan, HA_WAIT, "the server is starting");
+}
+
+/*
+ * How to come back after the server ended.  Restarting in place loses nothing,
+ * but is slower than a standby that holds everything; a server that keeps
+ * crashing gives way.
+ */
+HaStart
+ha_decide_start(const HaStartFacts *facts, char *why, size_t whylen)
+{
+	HaStart		start = HA_START_STANDBY;
+	const char *text;
+
+	if (!facts->reaped)
+	{
+		start = HA_START_NOT;
+		text = "processes of the old server may still be alive";
+	}
+	else if (facts->stop_requested)
+	{
+		start = facts->key_is_ours ? HA_START_RELEASE : HA_START_NOT;
+		text = "told to stop";
+	}
+	else if (!facts->key_is_ours)
+		text = "the leader key is not ours";
+	else if (!facts->crashed || facts->demote_wanted)
+	{
+		start = HA_START_RELEASE;
+		text = "stopped as asked";
+	}
+	else if (!facts->was_primary)
+	{
+		start = HA_START_RELEASE;
+		text = "ended before it had become primary";
+	}
+	else if (facts->others_may_lead && facts->synchronous)
+	{
+		start = HA_START_RELEASE;
+		text = "a synchronous standby has everything and is faster";
+	}
+	else if (facts->others_may_lead && facts->primary_start_timeout == 0)
+	{
+		start = HA_START_RELEASE;
+		text = "primary_start_timeout is 0";
+	}
+	else if (facts->others_may_lead && facts->crashes >= 3)
+	{
+		start = HA_START_RELEASE;
+		text = "the server keeps crashing";
+	}
+	else
+	{
+		start = HA_START_PRIMARY;
+		text = "crashed, and nobody has led since";
+	}
+
+	if (whylen > 0)
+	{
+		size_t		length = strnlen(text, whylen - 1);
+
+		memcpy(why, text, length);
+		why[length] = '\0';
+	}
+	return start;
+}

@@ -1,0 +1,407 @@
+/*-------------------------------------------------------------------------
+ *
+ * fence.c
+ *	  The gate in every backend: no acknowledgement once the lease is over.
+ *
+ * The worker keeps one number in shared memory, the time until which this server
+ * is proven to lead.  Every process that commits compares it with the clock by
+ * itself.  No signal, no watchdog and no living worker is needed for that: if
+ * everything else is frozen or dead, time passes all the same.
+ *
+ * There are three checks, since none is enough alone:
+ *
+ * 1. At the start of a statement that writes.  Only a courtesy: it refuses early
+ *	  what would be refused anyway, before work is done and WAL is written.
+ *
+ * 2. Before commit and before PREPARE.  Here the transaction can still be
+ *	  aborted cleanly, so here we wait for a lease that is merely unproven.
+ *
+ * 3. After the commit has been flushed and synchronous standbys have been waited
+ *	  for, which may have taken any time.  The transaction is committed; raising an
+ *	  error would be a PANIC.  What can still be withheld is the acknowledgement:
+ *	  the client's connection is shut down, so it learns that it does not know.
+ *	  The same check withholds the acknowledgement of a commit that was to be
+ *	  confirmed by standbys and was not, because somebody cancelled the wait.
+ *
+ * A process that freezes between the third check and the send may still
+ * acknowledge late.  With synchronous replication such a commit is on the new
+ * primary too; without it, that is the one exception to the promise.
+ *
+ * The way of dropping the connection, "die at the next chance and never talk to
+ * the client again", is what syncrep.c does for a backend that is told to
+ * terminate while it waits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+
+#include "access/parallel.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/executor.h"
+#include "libpq/auth.h"
+#include "libpq/libpq.h"
+#include "libpq/libpq-be.h"
+#include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "replication/walsender_private.h"
+#include "storage/proc.h"
+#include "tcop/dest.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#include "control.h"
+#include "fence.h"
+#include "pg_ha.h"
+
+static ExecutorStart_hook_type prev_executor_start = NULL;
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static ClientAuthentication_hook_type prev_client_authentication = NULL;
+
+/*
+ * What pre-commit found, for the check after the commit: by then the
+ * transaction's state is no longer to be asked.
+ */
+static struct
+{
+	bool		writes;			/* something is to be acknowledged */
+	bool		exempt;			/* a superuser asked not to wait for standbys */
+}			pending;
+
+/* A COMMIT PREPARED runs: its own transaction has no xid, yet it commits. */
+static bool in_commit_prepared = false;
+
+int64
+ha_fence_deadline(void)
+{
+	return (int64) pg_atomic_read_u64(&ha_shared->deadline);
+}
+
+void
+ha_fence_set_deadline(int64 deadline)
+{
+	bool		opened = deadline > ha_fence_deadline();
+
+	pg_atomic_write_u64(&ha_shared->deadline, (uint64) deadline);
+	if (opened)
+		ConditionVariableBroadcast(&ha_shared->gate_cv);
+}
+
+static bool
+gate_is_open(void)
+{
+	return ha_now() < ha_fence_deadline();
+}
+
+/*
+ * Does the fence concern this process now?  A standby refuses writes by itself,
+ * and a single-user server has nobody to acknowledge to.
+ */
+static bool
+is_fenced_here(void)
+{
+	return IsUnderPostmaster && ha_shared != NULL &&
+		ha_fence_level != HA_FENCE_OFF && !RecoveryInProgress();
+}
+
+static void
+refuse(void)
+{
+	char		leader[HA_NAME_SIZE];
+	char		host[HA_HOST_SIZE];
+	int			port;
+
+	SpinLockAcquire(&ha_shared->mutex);
+	memcpy(leader, ha_shared->leader, sizeof(leader));
+	memcpy(host, ha_shared->leader_host, sizeof(host));
+	port = ha_shared->leader_port;
+	SpinLockRelease(&ha_shared->mutex);
+
+	if (leader[0] != '\0' && strcmp(leader, ha_member_name) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("member \"%s\" does not lead cluster \"%s\"",
+						ha_member_name, ha_scope),
+				 errhint("The leader is \"%s\" at %s:%d; connect there and retry the transaction.",
+						 leader, host, port)));
+	ereport(ERROR,
+			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			 errmsg("member \"%s\" is not proven to lead cluster \"%s\"",
+					ha_member_name, ha_scope),
+			 errhint("Retry the transaction; writing resumes when the leadership is confirmed.")));
+}
+
+/*
+ * Wait until the gate is open, for pg_ha.fence_wait at most; then ERROR.  Any
+ * reopening will do: a server that lost its leadership to another never opens
+ * its gate again before it was restarted.
+ */
+static void
+wait_for_gate(void)
+{
+	int64		give_up = ha_now() + ha_fence_wait;
+
+	if (gate_is_open())
+		return;
+	ConditionVariablePrepareToSleep(&ha_shared->gate_cv);
+	while (!gate_is_open())
+	{
+		int64		left = give_up - ha_now();
+
+		if (left <= 0)
+		{
+			ConditionVariableCancelSleep();
+			refuse();
+		}
+		(void) ConditionVariableTimedSleep(&ha_shared->gate_cv, left,
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * Leave the client without an acknowledgement.  Runs with interrupts held and
+ * locks not yet released: must neither throw nor block.
+ */
+static void
+withhold_acknowledgement(const char *message)
+{
+	if (MyProcPort != NULL && whereToSendOutput == DestRemote)
+	{
+		StringInfoData buf;
+
+		/* what elog.c sends, by hand: it would be a PANIC to ereport here */
+		initStringInfo(&buf);
+		appendStringInfoChar(&buf, PG_DIAG_SEVERITY);
+		appendBinaryStringInfo(&buf, "FATAL", 6);
+		appendStringInfoChar(&buf, PG_DIAG_SEVERITY_NONLOCALIZED);
+		appendBinaryStringInfo(&buf, "FATAL", 6);
+		appendStringInfoChar(&buf, PG_DIAG_SQLSTATE);
+		appendBinaryStringInfo(&buf, "08007", 6);
+		appendStringInfoChar(&buf, PG_DIAG_MESSAGE_PRIMARY);
+		appendBinaryStringInfo(&buf, message, strlen(message) + 1);
+		appendStringInfoChar(&buf, '\0');
+		pq_putmessage_noblock('E', buf.data, buf.len);
+		(void) pq_flush_if_writable();
+		pfree(buf.data);
+		(void) shutdown(MyProcPort->sock, SHUT_RDWR);
+	}
+	ProcDiePending = true;
+	InterruptPending = true;
+}
+
+static bool
+is_confirmed(XLogRecPtr end)
+{
+	/* an aligned 8-byte read; only ever rises while names are in force */
+	return end <= *(volatile XLogRecPtr *)
+		&WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+}
+
+static void
+check_after_commit(XLogRecPtr end)
+{
+	if (!pending.writes)
+		return;
+	pending.writes = false;
+	if (!gate_is_open())
+		withhold_acknowledgement("the lease ended before the commit could be acknowledged");
+	else if (!pending.exempt &&
+			 pg_atomic_read_u32(&ha_shared->sync_required) != 0 &&
+			 !is_confirmed(end))
+		withhold_acknowledgement("the commit was not confirmed by the synchronous standbys");
+}
+
+/*
+ * With synchronous replication on, an ordinary user can't choose to be
+ * acknowledged earlier; a superuser can, knowingly.
+ */
+static void
+raise_synchronous_commit(void)
+{
+	pending.exempt = false;
+	if (pg_atomic_read_u32(&ha_shared->sync_required) == 0 ||
+		synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		return;
+	if (superuser())
+		pending.exempt = true;
+	else
+		(void) set_config_option("synchronous_commit", "on",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+static void
+check_before_commit(void)
+{
+	pending.writes = false;
+	if (!is_fenced_here())
+		return;
+	if (!in_commit_prepared &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+
+	/*
+	 * COMMIT PREPARED has committed by now, it was checked at its start; here an
+	 * error would say that it failed.
+	 */
+	if (!in_commit_prepared)
+	{
+		wait_for_gate();
+		raise_synchronous_commit();
+	}
+	pending.writes = true;
+}
+
+static void
+fence_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			check_before_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+			in_commit_prepared = false;
+			check_after_commit(XactLastCommitEnd);
+			break;
+		case XACT_EVENT_PREPARE:
+
+			/*
+			 * The end of the record isn't kept anywhere for us; its start is.
+			 */
+			check_after_commit(ProcLastRecPtr + 1);
+			break;
+		case XACT_EVENT_ABORT:
+			in_commit_prepared = false;
+			pending.writes = false;
+			break;
+		default:
+			break;
+	}
+}
+
+static bool
+query_writes(const PlannedStmt *stmt)
+{
+	return stmt->commandType != CMD_SELECT || stmt->hasModifyingCTE ||
+		stmt->rowMarks != NIL;
+}
+
+static void
+fence_executor_start(QueryDesc *query_desc, int eflags)
+{
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !IsParallelWorker() &&
+		ha_shared != NULL && ha_fence_level != HA_FENCE_OFF)
+	{
+		if (ha_fence_level == HA_FENCE_ALL)
+		{
+			/* reads under the lease: a standby has none */
+			if (IsUnderPostmaster)
+				wait_for_gate();
+		}
+		else if (query_writes(query_desc->plannedstmt) && is_fenced_here())
+			wait_for_gate();
+	}
+
+	if (prev_executor_start)
+		prev_executor_start(query_desc, eflags);
+	else
+		standard_ExecutorStart(query_desc, eflags);
+}
+
+static bool
+is_finish_prepared(Node *stmt)
+{
+	TransactionStmtKind kind;
+
+	if (!IsA(stmt, TransactionStmt))
+		return false;
+	kind = ((TransactionStmt *) stmt)->kind;
+	return kind == TRANS_STMT_COMMIT_PREPARED ||
+		kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
+/*
+ * NOTIFY takes its xid after the check before commit, VACUUM and its like commit
+ * on their own, and finishing a prepared transaction commits outside of any.
+ */
+static bool
+utility_writes(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_NotifyStmt:
+		case T_VacuumStmt:
+		case T_ReindexStmt:
+		case T_ClusterStmt:
+			return true;
+		default:
+			return is_finish_prepared(stmt) ||
+				GetCommandLogLevel(stmt) <= LOGSTMT_MOD;
+	}
+}
+
+static void
+fence_process_utility(PlannedStmt *pstmt, const char *query_string,
+					  bool read_only_tree, ProcessUtilityContext context,
+					  ParamListInfo params, QueryEnvironment *query_env,
+					  DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+
+	if (is_fenced_here() && utility_writes(stmt))
+	{
+		wait_for_gate();
+		if (is_finish_prepared(stmt))
+		{
+			raise_synchronous_commit();
+			in_commit_prepared = true;
+		}
+	}
+
+	if (prev_process_utility)
+		prev_process_utility(pstmt, query_string, read_only_tree, context,
+							 params, query_env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
+								params, query_env, dest, qc);
+}
+
+/*
+ * A new backend knows the managed file as its postmaster had read it when it
+ * forked.  Say so, since no assign hook runs in it before the next reload.
+ */
+static void
+fence_client_authentication(Port *port, int status)
+{
+	if (prev_client_authentication)
+		prev_client_authentication(port, status);
+	if (ha_shared != NULL && MyProc != NULL &&
+		MyProc->pgprocno < ha_shared->nprocs)
+	{
+		HaProcEpoch *entry = &ha_shared->procs[MyProc->pgprocno];
+
+		entry->epoch = ha_conf_epoch;
+		entry->backend_type = MyBackendType;
+		entry->pid = MyProcPid;
+	}
+}
+
+void
+ha_fence_install(void)
+{
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = fence_executor_start;
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = fence_process_utility;
+	prev_client_authentication = ClientAuthentication_hook;
+	ClientAuthentication_hook = fence_client_authentication;
+	RegisterXactCallback(fence_xact_callback, NULL);
+}

@@ -1,0 +1,898 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.c
+ *	  The protocol between a plan and the store.
+ *
+ * What makes a deadline safe is argued here, once.
+ *
+ * The store drops the leader key no earlier than one TTL after it handled the
+ * last keepalive of our lease, and a keepalive is handled after we sent it.  A
+ * keepalive by itself proves nothing: a stalled member of the store answers it
+ * from the past, and it succeeds although the key is gone.  So each renewal is
+ * two requests: the keepalive, and a linearizable txn that compares mod_revision
+ * and lease of the leader key.  When both have succeeded, nobody else had the key
+ * at a moment after the earlier of the two was sent, and nobody else can get it
+ * before that moment plus the granted TTL.  The deadline is that, less a margin.
+ *
+ * Should the store nevertheless drop the key early, the txn has put a heartbeat:
+ * a candidate waits one TTL from the time it saw that heartbeat, which is after
+ * we sent the txn, and so after our deadline (E1 in decide.c).
+ *
+ * Closing the gate is final for whatever was asked before: it zeroes both bases
+ * and bumps the generation, and answers to requests of an older generation don't
+ * count.
+ *
+ * A write of ours whose answer got lost may land at any later time.  Before such
+ * a node counts itself as holding the key again it re-puts the key (REASSERT),
+ * which changes mod_revision and so kills whatever is still under way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lease.h"
+#include "cluster_json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_LEADER		"leader"
+#define KEY_TERM		"pg_ha/term"
+#define KEY_HEARTBEAT	"pg_ha/heartbeat"
+#define KEY_VOTES		"pg_ha/votes/"
+#define KEY_SYNC		"sync"
+#define KEY_FAILOVER	"failover"
+#define KEY_STATUS		"status"
+#define KEY_HISTORY		"history"
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void
+copy_name(char *to, const char *from)
+{
+	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
+
+	memcpy(to, from, length);
+	to[length] = '\0';
+}
+
+static uint32_t
+new_tag(HaLease *lease)
+{
+	if (++lease->last_tag == 0)
+		lease->last_tag = 1;
+	return lease->last_tag;
+}
+
+int64_t
+ha_lease_margin(int64_t ttl)
+{
+	return later(ttl / 10, 300);
+}
+
+void
+ha_lease_init(HaLease *lease, const char *name, int64_t now)
+{
+	memset(lease, 0, sizeof(*lease));
+	copy_name(lease->name, name);
+	ha_config_defaults(&lease->view.config);
+	lease->read_due = now;
+	lease->watch_due = now;
+}
+
+void
+ha_lease_close(HaLease *lease)
+{
+	lease->open = false;
+	lease->generation++;
+	lease->lease_base = 0;
+	lease->proof_base = 0;
+}
+
+int64_t
+ha_lease_deadline(const HaLease *lease)
+{
+	if (!lease->open || !lease->holding || lease->reassert ||
+		lease->lease_base == 0 || lease->proof_base == 0)
+		return 0;
+	return earlier(lease->lease_base, lease->proof_base) +
+		lease->lease_ttl - ha_lease_margin(lease->lease_ttl);
+}
+
+void
+ha_lease_stay_out(HaLease *lease, int64_t until)
+{
+	lease->stay_out_until = until;
+}
+
+/* The key is not ours any more, whatever we believed. */
+static void
+lose_key(HaLease *lease)
+{
+	ha_lease_close(lease);
+	lease->holding = false;
+	lease->read_wanted = true;
+}
+
+static void
+lose_lease(HaLease *lease)
+{
+	lease->lease_id = 0;
+	lose_key(lease);
+}
+
+static void
+gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
+{
+	lease->holding = true;
+	lease->reassert = false;
+	lease->key_revision = key_revision;
+	lease->term = term;
+	lease->proof_base = sent_at;
+	lease->proof_revision = key_revision;
+	lease->proof_due = sent_at;
+	lease->keepalive_due = sent_at;
+}
+
+/* E1: date each heartbeat by our own clock when it is first seen. */
+static void
+observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
+{
+	if (!heartbeat->present ||
+		heartbeat->mod_revision <= lease->heartbeat_revision)
+		return;
+	if (heartbeat->term != lease->heartbeat_term)
+		lease->heartbeat_ttl = 0;
+	lease->heartbeat_revision = heartbeat->mod_revision;
+	lease->heartbeat_term = heartbeat->term;
+	lease->heartbeat_seen_at = now;
+	lease->heartbeat_ttl = later(lease->heartbeat_ttl, heartbeat->ttl);
+}
+
+/*-------------------------------------------------------------------------
+ * Answers
+ *-------------------------------------------------------------------------
+ */
+
+static void
+take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
+{
+	HaView	   *view = &lease->view;
+	HaConfig	last_config = view->config;
+	bool		mine;
+
+	if (answer->status != HA_DCS_OK)
+		return;
+	ha_view_parse(answer, &last_config, view);
+	lease->read_due = now + view->config.loop_wait;
+	observe_heartbeat(lease, &view->heartbeat, now);
+
+	if (view->leader.present)
+		lease->key_gone_since = 0;
+	else if (lease->key_gone_since == 0)
+	{
+		lease->key_gone_since = now;
+		lease->blind = contact == 0 || now - contact > view->config.ttl / 2;
+	}
+	lease->leader_seen = view->leader.present;
+
+	mine = view->leader.present &&
+		strcmp(view->leader.name, lease->name) == 0 &&
+		lease->lease_id != 0 && view->leader.lease == lease->lease_id;
+	if (lease->holding && answer->sent_at > lease->proof_base &&
+		answer->sent_at >= lease->op_done_at &&
+		(!mine || view->leader.mod_revision != lease->key_revision))
+	{
+		/* a read is as good as a failed proof; what is ours may be re-put */
+		lose_key(lease);
+	}
+	if (mine && !lease->holding)
+		lease->reassert = true;
+}
+
+static void
+take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	if (answer->status != HA_DCS_OK)
+	{
+		/* a hint only: read anew, then watch anew from there */
+		lease->watch_tag = 0;
+		lease->watch_due = now + 100;
+		lease->read_wanted = true;
+		return;
+	}
+	for (int i = 0; i < answer->nkvs; i++)
+	{
+		const HaKv *kv = &answer->kvs[i];
+		HaHeartbeat heartbeat;
+
+		if (strcmp(kv->key, KEY_HEARTBEAT) == 0)
+		{
+			if (!kv->deleted && ha_heartbeat_parse(kv, &heartbeat))
+				observe_heartbeat(lease, &heartbeat, now);
+		}
+		else if (strncmp(kv->key, "members/", 8) != 0 &&
+				 strcmp(kv->key, KEY_STATUS) != 0)
+			lease->read_wanted = true;
+	}
+}
+
+static void
+take_grant(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	lease->grant_tag = 0;
+	if (answer->status != HA_DCS_OK || answer->ttl <= 0)
+	{
+		lease->grant_due = now + 200;
+		return;
+	}
+	lease->lease_id = answer->lease;
+	lease->lease_ttl = answer->ttl;
+	lease->lease_alive_at = answer->sent_at;
+	lease->lease_base = answer->sent_at;
+	lease->keepalive_due = now + answer->ttl / 5;
+}
+
+static void
+take_keepalive(HaLease *lease, const HaAnswer *answer)
+{
+	lease->keepalive_tag = 0;
+	if (answer->status != HA_DCS_OK || answer->lease != lease->lease_id)
+		return;
+	if (answer->ttl <= 0)
+	{
+		lose_lease(lease);
+		return;
+	}
+	lease->lease_alive_at = later(lease->lease_alive_at, answer->sent_at);
+	if (lease->keepalive_generation == lease->generation)
+		lease->lease_base = later(lease->lease_base, answer->sent_at);
+}
+
+static void
+take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	lease->proof_tag = 0;
+	if (answer->status == HA_DCS_REFUSED && answer->nospace)
+	{
+		lease->proof_putless = true;
+		lease->proof_due = now;
+		return;
+	}
+	if (answer->status != HA_DCS_OK || !lease->holding)
+		return;
+	if (lease->proof_generation != lease->generation)
+		return;
+	if (!answer->succeeded)
+	{
+		lose_key(lease);
+		return;
+	}
+	lease->proof_base = later(lease->proof_base, answer->sent_at);
+	lease->proof_revision = later(lease->proof_revision, answer->revision);
+}
+
+/*
+ * Our key, which was gone for a while, is back: before the gate may open, see
+ * whether anybody had it meanwhile.  A compacted history means that somebody may
+ * have (S-5).
+ */
+static void
+take_check(HaLease *lease, const HaAnswer *answer)
+{
+	if (answer->status != HA_DCS_OK)
+	{
+		lease->check_tag = 0;
+		if (answer->compacted)
+			lease->reign_lost = true;
+		return;
+	}
+	for (int i = 0; i < answer->nkvs; i++)
+	{
+		const HaKv *kv = &answer->kvs[i];
+
+		if (strcmp(kv->key, KEY_LEADER) != 0)
+			continue;
+		if (!kv->deleted && (kv->value == NULL ||
+							 strcmp(kv->value, lease->name) != 0))
+			lease->reign_lost = true;
+		if (!kv->deleted && kv->mod_revision >= lease->key_revision)
+			lease->reign_checked = !lease->reign_lost;
+	}
+}
+
+static void
+op_succeeded(HaLease *lease, const HaAnswer *answer)
+{
+	switch (lease->op_verb)
+	{
+		case HA_ACQUIRE:
+			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
+			lease->reign_checked = !lease->op_resume || lease->check_from == 0;
+			break;
+		case HA_REASSERT:
+			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
+			lease->reign_checked = lease->check_from == 0;
+			break;
+		case HA_RELEASE:
+			lease->holding = false;
+			lease->reassert = false;
+			ha_lease_close(lease);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	lease->op_tag = 0;
+	lease->op_done_at = now;
+	lease->read_wanted = true;
+	if (answer->status == HA_DCS_OK && answer->succeeded)
+		op_succeeded(lease, answer);
+	else if (answer->status == HA_DCS_OK && lease->op_verb == HA_RELEASE)
+		lose_key(lease);
+	else if (answer->status == HA_DCS_REFUSED && lease->op_verb != HA_RELEASE &&
+			 !answer->nospace)
+	{
+		/* most often the lease is dead: ask for a new one */
+		if (!lease->holding)
+			lease->lease_id = 0;
+	}
+	else if (answer->status == HA_DCS_UNKNOWN && lease->op_verb == HA_RELEASE)
+	{
+		/* it may land at any time: the key counts again only once re-put */
+		lease->reassert = true;
+		ha_lease_close(lease);
+	}
+}
+
+void
+ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	int64_t		contact = lease->seen_at;
+
+	if (answer->status == HA_DCS_OK)
+		lease->seen_at = now;
+	if (answer->tag == 0)
+		return;
+	if (answer->tag == lease->read_tag)
+	{
+		lease->read_tag = 0;
+		take_read(lease, answer, contact, now);
+		if (answer->status != HA_DCS_OK)
+			lease->read_due = now + 100;
+	}
+	else if (answer->tag == lease->watch_tag)
+		take_watch(lease, answer, now);
+	else if (answer->tag == lease->grant_tag)
+		take_grant(lease, answer, now);
+	else if (answer->tag == lease->keepalive_tag)
+		take_keepalive(lease, answer);
+	else if (answer->tag == lease->proof_tag)
+		take_proof(lease, answer, now);
+	else if (answer->tag == lease->op_tag)
+		take_op(lease, answer, now);
+	else if (answer->tag == lease->check_tag)
+		take_check(lease, answer);
+}
+
+/*-------------------------------------------------------------------------
+ * What is known, and what a plan means for the gate
+ *-------------------------------------------------------------------------
+ */
+
+void
+ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
+{
+	local->lease_id = lease->lease_id;
+	local->holding = lease->holding;
+	local->reassert = lease->reassert;
+	local->reign_checked = lease->reign_checked && !lease->reign_lost;
+	local->deadline = ha_lease_deadline(lease);
+	local->heartbeat_seen_at = lease->heartbeat_seen_at;
+	local->heartbeat_ttl = lease->heartbeat_ttl;
+	local->key_gone_since = lease->key_gone_since;
+	local->blind = lease->blind;
+	local->stay_out_until = lease->stay_out_until;
+	local->op_in_flight = lease->op_tag != 0;
+}
+
+void
+ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
+{
+	if (plan->lead && lease->holding && !lease->reassert)
+		lease->open = true;
+	else if (lease->open)
+		ha_lease_close(lease);
+}
+
+/*-------------------------------------------------------------------------
+ * Requests
+ *-------------------------------------------------------------------------
+ */
+
+static int64_t
+renewal_timeout(const HaLease *lease)
+{
+	return later(lease->lease_ttl / 4, 200);
+}
+
+static int64_t
+timeout_of(const HaLease *lease)
+{
+	return later(earlier(lease->view.config.retry_timeout,
+						 lease->view.config.ttl / 3), 300);
+}
+
+static void
+guard_key(HaTxn *txn, const HaLease *lease)
+{
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_LEADER, lease->key_revision);
+	ha_txn_compare(txn, HA_LEASE, KEY_LEADER, lease->lease_id);
+}
+
+static void
+put_heartbeat(HaTxn *txn, const HaLease *lease, const HaLocal *local,
+			  int64_t term)
+{
+	HaHeartbeat heartbeat = {0};
+
+	copy_name(heartbeat.name, lease->name);
+	heartbeat.term = term;
+	heartbeat.ttl = lease->lease_ttl;
+	heartbeat.lsn = local->flush_lsn;
+	ha_txn_put(txn, KEY_HEARTBEAT, ha_heartbeat_json(&heartbeat), 0);
+}
+
+void
+ha_txn_release(HaTxn *txn, const char *name, int64_t key_revision,
+			   int64_t lease_id, int64_t term, int64_t ttl,
+			   uint64_t released_lsn)
+{
+	HaHeartbeat heartbeat = {0};
+
+	copy_name(heartbeat.name, name);
+	heartbeat.term = term;
+	heartbeat.ttl = ttl;
+	heartbeat.lsn = released_lsn;
+	heartbeat.released = true;
+	heartbeat.released_lsn = released_lsn;
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_LEADER, key_revision);
+	ha_txn_compare(txn, HA_LEASE, KEY_LEADER, lease_id);
+	ha_txn_delete(txn, KEY_LEADER);
+	ha_txn_put(txn, KEY_HEARTBEAT, ha_heartbeat_json(&heartbeat), 0);
+}
+
+static char *
+copy_text(const char *text)
+{
+	size_t		size = strlen(text) + 1;
+	char	   *copy = malloc(size);
+
+	if (copy != NULL)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+/* S-1: everything the decision rested on is compared in the one txn. */
+static void
+build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
+			  const HaLocal *local)
+{
+	const HaView *view = &lease->view;
+	HaTerm		term = view->term;
+	char		key[HA_KEY_SIZE];
+
+	ha_txn_compare(txn, HA_CREATE_REVISION, KEY_LEADER, 0);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
+	for (int i = 0; i < plan->ncounted && i < HA_MAX_MEMBERS; i++)
+	{
+		const HaVote *vote = &view->votes[plan->counted[i]];
+		size_t		length = strlen(KEY_VOTES);
+
+		memcpy(key, KEY_VOTES, length);
+		copy_name(key + length, vote->name);
+		ha_txn_compare(txn, HA_MOD_REVISION, key, vote->mod_revision);
+	}
+
+	term.term++;
+	copy_name(term.owner, lease->name);
+	term.intent = !plan->resume;
+	term.reserved = plan->reserve;
+	if (plan->resume)
+	{
+		/* no promotion: the timeline stays what it was */
+		if (!view->term.present)
+			copy_name(term.timeline_owner, lease->name);
+		term.timeline = local->timeline;
+		term.reserved = later(view->term.reserved, local->timeline);
+		term.lost_bytes = 0;
+	}
+	ha_txn_put(txn, KEY_LEADER, copy_text(lease->name), lease->lease_id);
+	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+	put_heartbeat(txn, lease, local, term.term);
+}
+
+/*
+ * The lineage after a promotion: everything up to the timeline we came from, that
+ * one ended where ours begins.  Timelines above it are no part of history any
+ * more, even if they once were.
+ */
+static void
+extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
+{
+	int			n = term->nlineage;
+	int			kept = 0;
+	HaTimeline	parent = {0};
+
+	parent.timeline = local->parent_timeline;
+	parent.end_lsn = local->begin_lsn;
+	copy_name(parent.owner, term->timeline == parent.timeline ?
+			  term->timeline_owner : "");
+	for (int i = 0; i < n && i < HA_MAX_LINEAGE; i++)
+	{
+		if (term->lineage[i].timeline == parent.timeline)
+			copy_name(parent.owner, term->lineage[i].owner);
+		if (term->lineage[i].timeline < parent.timeline)
+			term->lineage[kept++] = term->lineage[i];
+	}
+	if (kept == HA_MAX_LINEAGE)
+	{
+		/* the oldest goes: who is still there is rebuilt, never rewound */
+		memmove(&term->lineage[0], &term->lineage[1],
+				(HA_MAX_LINEAGE - 1) * sizeof(HaTimeline));
+		kept--;
+	}
+	term->lineage[kept++] = parent;
+	term->nlineage = kept;
+	term->timeline = local->timeline;
+	term->begin_lsn = local->begin_lsn;
+	copy_name(term->timeline_owner, name);
+}
+
+/* S-15: the record tells the true timeline before the gate opens. */
+static void
+build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
+{
+	const HaView *view = &lease->view;
+	HaTerm		term = view->term;
+	uint64_t	reached = later(view->optime, view->heartbeat.lsn);
+
+	guard_key(txn, lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
+	term.intent = false;
+	term.lost_bytes = reached > local->begin_lsn ?
+		reached - local->begin_lsn : 0;
+	extend_lineage(&term, local, lease->name);
+	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+	put_heartbeat(txn, lease, local, term.term);
+	ha_txn_put(txn, KEY_STATUS, ha_status_json(local->flush_lsn), 0);
+
+	/* nobody but us holds what we will acknowledge from now on */
+	if (view->sync.present)
+		ha_txn_put(txn, KEY_SYNC, ha_sync_json(lease->name, 0, NULL), 0);
+	if (view->failover.present && !view->failover.scheduled)
+	{
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
+					   view->failover.mod_revision);
+		ha_txn_put(txn, KEY_FAILOVER, copy_text("{}"), 0);
+	}
+}
+
+static void
+build_vote(HaTxn *txn, const HaLease *lease, const HaLocal *local,
+		   bool withdrawn)
+{
+	const HaView *view = &lease->view;
+	HaVote		vote = {0};
+	char		key[HA_KEY_SIZE] = KEY_VOTES;
+	int64_t		known = 0;
+
+	copy_name(key + strlen(KEY_VOTES), lease->name);
+	for (int i = 0; i < view->nvotes; i++)
+	{
+		if (strcmp(view->votes[i].name, lease->name) == 0)
+			known = view->votes[i].mod_revision;
+	}
+	copy_name(vote.name, lease->name);
+	vote.term = view->term.term;
+	vote.term_revision = view->term.mod_revision;
+	vote.timeline = local->timeline;
+	vote.lsn = local->flush_lsn;
+	vote.priority = local->failover_priority;
+	vote.withdrawn = withdrawn;
+
+	/* a vote that is delayed until another was written must not land */
+	ha_txn_compare(txn, HA_MOD_REVISION, key, known);
+	if (!withdrawn)
+	{
+		ha_txn_compare(txn, HA_CREATE_REVISION, KEY_LEADER, 0);
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM,
+					   view->term.mod_revision);
+	}
+	ha_txn_put(txn, key, ha_vote_json(&vote), lease->lease_id);
+}
+
+static void
+build_sync(HaTxn *txn, const HaLease *lease, const HaPlan *plan)
+{
+	guard_key(txn, lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC,
+				   lease->view.sync.mod_revision);
+	if (plan->sync_on)
+		ha_txn_put(txn, KEY_SYNC,
+				   ha_sync_json(lease->name, plan->nnames,
+								(char (*)[HA_NAME_SIZE]) plan->names), 0);
+	else
+		ha_txn_delete(txn, KEY_SYNC);
+}
+
+/* Re-put our own key, as the last read showed it, under our present lease. */
+static void
+build_reassert(HaTxn *txn, const HaLease *lease, const HaLocal *local)
+{
+	const HaView *view = &lease->view;
+
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_LEADER,
+				   view->leader.mod_revision);
+	ha_txn_compare(txn, HA_LEASE, KEY_LEADER, view->leader.lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	ha_txn_put(txn, KEY_LEADER, copy_text(lease->name), lease->lease_id);
+	put_heartbeat(txn, lease, local, view->term.term);
+}
+
+static bool
+build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
+{
+	const HaView *view = &lease->view;
+
+	switch (plan->verb)
+	{
+		case HA_ACQUIRE:
+			build_acquire(txn, lease, plan, local);
+			lease->op_resume = plan->resume;
+			lease->op_term = view->term.term + 1;
+			lease->check_from = !plan->resume || !view->term.present ? 0 :
+				later(lease->proof_revision, view->term.mod_revision) + 1;
+			return true;
+		case HA_REASSERT:
+			build_reassert(txn, lease, local);
+			lease->op_term = view->term.term;
+			lease->check_from = lease->proof_revision == 0 ? 0 :
+				lease->proof_revision + 1;
+			return true;
+		case HA_CONFIRM:
+			build_confirm(txn, lease, local);
+			return true;
+		case HA_RELEASE:
+			/* the marker speaks for a term, which must be ours */
+			if (!view->leader.present ||
+				strcmp(view->term.owner, lease->name) != 0)
+				return false;
+			ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM,
+						   view->term.mod_revision);
+			ha_txn_release(txn, lease->name, view->leader.mod_revision,
+						   view->leader.lease, view->term.term,
+						   view->config.ttl, 0);
+			return true;
+		case HA_VOTE:
+			build_vote(txn, lease, local, false);
+			return true;
+		case HA_WITHDRAW:
+			build_vote(txn, lease, local, true);
+			return true;
+		case HA_SET_SYNC:
+			build_sync(txn, lease, plan);
+			return true;
+		case HA_CLEAR_FAILOVER:
+			guard_key(txn, lease);
+			ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
+						   view->failover.mod_revision);
+			ha_txn_put(txn, KEY_FAILOVER, copy_text("{}"), 0);
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+op_needs_lease(HaVerb verb)
+{
+	return verb == HA_ACQUIRE || verb == HA_REASSERT || verb == HA_VOTE ||
+		verb == HA_WITHDRAW;
+}
+
+/* Surely alive for long enough to be worth putting a key under? */
+static bool
+lease_is_usable(const HaLease *lease, int64_t now)
+{
+	return lease->lease_id != 0 &&
+		now < lease->lease_alive_at + lease->lease_ttl -
+		ha_lease_margin(lease->lease_ttl);
+}
+
+static bool
+next_grant(HaLease *lease, int64_t now, HaRequest *request)
+{
+	if (lease->grant_tag != 0 || now < lease->grant_due)
+		return false;
+	lease->lease_id = 0;
+	lease->grant_tag = request->tag = new_tag(lease);
+	request->kind = HA_DCS_GRANT;
+	request->ttl = lease->view.config.ttl;
+	request->timeout = timeout_of(lease);
+	return true;
+}
+
+static bool
+next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
+		HaRequest *request)
+{
+	/* the plan must rest on a read that shows what the last write did */
+	if (lease->op_tag != 0 || lease->view.sent_at < lease->op_done_at ||
+		!lease->view.valid)
+		return false;
+	if (op_needs_lease(plan->verb) && !lease->holding &&
+		!lease_is_usable(lease, now))
+		return next_grant(lease, now, request);
+	if (!build_op(lease, plan, local, &request->txn))
+		return false;
+	if (plan->verb == HA_RELEASE)
+		ha_lease_close(lease);
+	lease->op_tag = request->tag = new_tag(lease);
+	lease->op_verb = plan->verb;
+	request->kind = HA_DCS_TXN;
+	request->timeout = timeout_of(lease);
+	return true;
+}
+
+/* The lease is kept while something of ours stands under it. */
+static bool
+next_keepalive(HaLease *lease, const HaPlan *plan, int64_t now,
+			   HaRequest *request)
+{
+	bool		used = lease->holding || lease->reassert ||
+		plan->verb == HA_WAIT || plan->verb == HA_VOTE ||
+		plan->verb == HA_ACQUIRE || plan->verb == HA_REASSERT;
+
+	if (lease->lease_id == 0 || lease->keepalive_tag != 0 || !used ||
+		now < lease->keepalive_due)
+		return false;
+	if (!lease->holding && lease->view.leader.present && !lease->reassert)
+		return false;
+	lease->keepalive_due = now + lease->lease_ttl / 5;
+	lease->keepalive_generation = lease->generation;
+	lease->keepalive_tag = request->tag = new_tag(lease);
+	request->kind = HA_DCS_KEEPALIVE;
+	request->lease = lease->lease_id;
+	request->timeout = renewal_timeout(lease);
+	return true;
+}
+
+static bool
+next_proof(HaLease *lease, const HaLocal *local, int64_t now,
+		   HaRequest *request)
+{
+	if (!lease->holding || lease->reassert || lease->proof_tag != 0 ||
+		now < lease->proof_due)
+		return false;
+	lease->proof_due = now + lease->lease_ttl / 5;
+	lease->proof_generation = lease->generation;
+	lease->proof_tag = request->tag = new_tag(lease);
+	request->kind = HA_DCS_TXN;
+	request->timeout = renewal_timeout(lease);
+	guard_key(&request->txn, lease);
+	if (lease->proof_putless)
+	{
+		/* the next one tries to put again */
+		lease->proof_putless = false;
+		return true;
+	}
+	put_heartbeat(&request->txn, lease, local, lease->term);
+	if (now >= lease->status_due && lease->open)
+	{
+		lease->status_due = now + lease->view.config.loop_wait;
+		ha_txn_put(&request->txn, KEY_STATUS, ha_status_json(local->flush_lsn),
+				   0);
+	}
+	return true;
+}
+
+static bool
+next_read(HaLease *lease, int64_t now, HaRequest *request)
+{
+	if (lease->read_tag != 0 || (!lease->read_wanted && now < lease->read_due))
+		return false;
+	lease->read_wanted = false;
+	lease->read_due = now + lease->view.config.loop_wait;
+	lease->read_tag = request->tag = new_tag(lease);
+	request->kind = HA_DCS_RANGE;
+	request->timeout = timeout_of(lease);
+	return true;
+}
+
+static bool
+next_watch(HaLease *lease, int64_t now, HaRequest *request)
+{
+	if (lease->watch_tag == 0 && lease->view.valid && now >= lease->watch_due)
+	{
+		lease->watch_tag = request->tag = new_tag(lease);
+		request->start_revision = lease->view.revision + 1;
+	}
+	else if (lease->check_tag == 0 && lease->holding &&
+			 !lease->reign_checked && !lease->reign_lost &&
+			 lease->check_from > 0)
+	{
+		lease->check_tag = request->tag = new_tag(lease);
+		request->start_revision = lease->check_from;
+		memcpy(request->key, KEY_LEADER, sizeof(KEY_LEADER));
+	}
+	else
+		return false;
+	request->kind = HA_DCS_WATCH;
+	return true;
+}
+
+bool
+ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
+			  int64_t now, HaRequest *request)
+{
+	memset(request, 0, sizeof(*request));
+	return next_keepalive(lease, plan, now, request) ||
+		next_proof(lease, local, now, request) ||
+		next_op(lease, plan, local, now, request) ||
+		next_read(lease, now, request) ||
+		next_watch(lease, now, request);
+}
+
+void
+ha_lease_unsent(HaLease *lease, uint32_t tag, int64_t now)
+{
+	HaAnswer	answer = {0};
+
+	answer.tag = tag;
+	answer.status = HA_DCS_REFUSED;
+	answer.sent_at = now;
+	ha_lease_answer(lease, &answer, now);
+}
+
+uint32_t
+ha_lease_cancel(HaLease *lease)
+{
+	uint32_t	tag = lease->check_tag;
+
+	if (tag == 0 || (!lease->reign_checked && !lease->reign_lost))
+		return 0;
+	lease->check_tag = 0;
+	return tag;
+}
+
+int64_t
+ha_lease_wake_at(const HaLease *lease)
+{
+	int64_t		wake_at = INT64_MAX;
+
+	/* what is in flight wakes by its answer or its timeout */
+	if (lease->read_tag == 0)
+		wake_at = earlier(wake_at, lease->read_due);
+	if (lease->holding && lease->proof_tag == 0)
+		wake_at = earlier(wake_at, lease->proof_due);
+	if (lease->lease_id != 0 && lease->keepalive_tag == 0)
+		wake_at = earlier(wake_at, lease->keepalive_due);
+	if (lease->watch_tag == 0 && lease->view.valid)
+		wake_at = earlier(wake_at, lease->watch_due);
+	return wake_at;
+}

@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.h
+ *	  The protocol between a plan and the store: which request goes out next,
+ *	  what an answer proves, and until when this node may acknowledge commits.
+ *
+ * Plain C and pure but for malloc'd values in requests: no clock, no I/O, no
+ * log.  The worker drives it with the real store, the simulator with a store in
+ * memory, so that what is simulated is what runs.
+ *
+ * The loop of either:
+ *		ha_lease_answer		for each answer that came
+ *		ha_lease_local		what this knows goes into HaLocal
+ *		ha_decide
+ *		ha_lease_plan		the plan opens or closes the gate
+ *		ha_lease_next		until false: send what it gives
+ *		ha_lease_deadline	to the fence
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_LEASE_H
+#define HA_LEASE_H
+
+#include "cluster.h"
+#include "dcs.h"
+
+typedef struct HaLease
+{
+	char		name[HA_NAME_SIZE];
+	HaView		view;			/* the last good read */
+	int64_t		seen_at;		/* any good answer, 0 = none yet */
+	uint32_t	last_tag;
+
+	/* reads and the watch; a tag is 0 while nothing is in flight */
+	uint32_t	read_tag;
+	bool		read_wanted;
+	int64_t		read_due;
+	uint32_t	watch_tag;
+	int64_t		watch_due;
+
+	/* our own lease, which carries the leader key and our vote */
+	uint32_t	grant_tag;
+	int64_t		grant_due;
+	uint32_t	keepalive_tag;
+	uint32_t	keepalive_generation;
+	int64_t		keepalive_due;
+	int64_t		lease_id;		/* 0 = none */
+	int64_t		lease_ttl;		/* granted */
+	int64_t		lease_alive_at; /* sent_at of its last grant or keepalive */
+	int64_t		lease_base;		/* the same, but 0 from a closing of the gate on:
+								 * only what is asked later counts */
+
+	/* the leader key, while it is ours */
+	bool		holding;
+	bool		reassert;
+	int64_t		key_revision;	/* its mod_revision */
+	int64_t		term;
+	uint32_t	proof_tag;
+	uint32_t	proof_generation;
+	int64_t		proof_due;
+	int64_t		proof_base;		/* sent_at of the last proof; 0 as lease_base */
+	int64_t		proof_revision; /* of the store, at the last proof */
+	bool		proof_putless;	/* the store is full: prove without the put */
+	int64_t		status_due;
+
+	/* the gate */
+	bool		open;
+	uint32_t	generation;		/* bumped by each closing */
+
+	/* one write at a time */
+	uint32_t	op_tag;
+	HaVerb		op_verb;
+	bool		op_resume;
+	int64_t		op_term;
+	int64_t		op_done_at;		/* no further write before a read sent after */
+
+	/* S-5: the events of the leader key since the last proof */
+	uint32_t	check_tag;
+	int64_t		check_from;
+	bool		reign_checked;
+	bool		reign_lost;		/* somebody else had the key: never lead again */
+
+	/* what was observed, and when by our own clock */
+	int64_t		heartbeat_revision;
+	int64_t		heartbeat_term;
+	int64_t		heartbeat_seen_at;
+	int64_t		heartbeat_ttl;
+	bool		leader_seen;	/* the last read had a leader key */
+	int64_t		key_gone_since;
+	bool		blind;
+	int64_t		stay_out_until;
+} HaLease;
+
+/* Begin, knowing nothing; "now" is the present. */
+extern void ha_lease_init(HaLease *lease, const char *name, int64_t now);
+
+/* Take an answer in.  Does not free it. */
+extern void ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now);
+
+/* Fill in the part of *local that lease.c keeps. */
+extern void ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now);
+
+/*
+ * Obey a plan: one that does not lead closes the gate at once.  Closing is
+ * final for everything that was asked before: a late answer never opens it again
+ * (S-6).
+ */
+extern void ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now);
+
+/* Close the gate whatever the plan was: the server is stopping or dead. */
+extern void ha_lease_close(HaLease *lease);
+
+/*
+ * The next request to send, if there is one.  *request is overwritten; if it
+ * can't be queued, tell ha_lease_unsent.
+ */
+extern bool ha_lease_next(HaLease *lease, const HaPlan *plan,
+						  const HaLocal *local, int64_t now, HaRequest *request);
+extern void ha_lease_unsent(HaLease *lease, uint32_t tag, int64_t now);
+
+/* The tag of a watch that is not needed any more, to be cancelled; 0 = none. */
+extern uint32_t ha_lease_cancel(HaLease *lease);
+
+/* Commits are fenced from this time on; 0 = now. */
+extern int64_t ha_lease_deadline(const HaLease *lease);
+
+/* When ha_lease_next may have something new without any event. */
+extern int64_t ha_lease_wake_at(const HaLease *lease);
+
+/* A promotion failed: do not stand again before "until". */
+extern void ha_lease_stay_out(HaLease *lease, int64_t until);
+
+/* Safety margin of a granted TTL: clock rates, and check-to-send in a backend. */
+extern int64_t ha_lease_margin(int64_t ttl);
+
+/*
+ * The txn that gives a leader key up, guarded by the key as last known: delete
+ * it and put the released marker.  Also used by pg_ha_boot.
+ */
+extern void ha_txn_release(HaTxn *txn, const char *name, int64_t key_revision,
+						   int64_t lease, int64_t term, int64_t ttl,
+						   uint64_t released_lsn);
+
+#endif							/* HA_LEASE_H */

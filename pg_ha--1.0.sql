@@ -1,0 +1,127 @@
+/* pg_ha--1.0.sql */
+
+-- complain if script is sourced in psql rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_ha" to load this file. \quit
+
+--
+-- Reads: from shared memory, on any member, without the store.
+--
+
+CREATE FUNCTION pg_ha_status(
+	OUT scope pg_catalog.text,
+	OUT name pg_catalog.text,
+	OUT role pg_catalog.text,
+	OUT leader pg_catalog.text,
+	OUT term pg_catalog.int8,
+	OUT timeline pg_catalog.int4,
+	OUT verb pg_catalog.text,
+	OUT why pg_catalog.text,
+	OUT deadline_in_ms pg_catalog.int8,
+	OUT suspended pg_catalog.bool,
+	OUT paused pg_catalog.bool,
+	OUT lsn pg_catalog.pg_lsn,
+	OUT lost_bytes pg_catalog.int8,
+	OUT dcs_age_ms pg_catalog.int8,
+	OUT synchronous_mode pg_catalog.text,
+	OUT sync_standbys pg_catalog.text[])
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_status() IS
+'what this member is doing and why';
+
+CREATE FUNCTION pg_ha_members(
+	OUT name pg_catalog.text,
+	OUT role pg_catalog.text,
+	OUT state pg_catalog.text,
+	OUT host pg_catalog.text,
+	OUT port pg_catalog.int4,
+	OUT timeline pg_catalog.int4,
+	OUT lsn pg_catalog.pg_lsn,
+	OUT lag_bytes pg_catalog.int8,
+	OUT tags pg_catalog.text,
+	OUT is_leader pg_catalog.bool,
+	OUT sync pg_catalog.bool)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_members() IS
+'the members of the cluster as this member last read them';
+
+CREATE FUNCTION pg_ha_health(
+	OUT check_name pg_catalog.text,
+	OUT ok pg_catalog.bool,
+	OUT detail pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_health() IS
+'what is well and what is not, on this member';
+
+CREATE FUNCTION pg_ha_timing(
+	OUT ttl_ms pg_catalog.int8,
+	OUT loop_wait_ms pg_catalog.int8,
+	OUT retry_timeout_ms pg_catalog.int8,
+	OUT renewal_interval_ms pg_catalog.int8,
+	OUT margin_ms pg_catalog.int8,
+	OUT election_wait_ms pg_catalog.int8,
+	OUT primary_start_timeout_ms pg_catalog.int8,
+	OUT last_proof_age_ms pg_catalog.int8,
+	OUT dcs_age_ms pg_catalog.int8)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_timing() IS
+'the times in force, in milliseconds';
+
+CREATE FUNCTION pg_ha_decide(problem pg_catalog.jsonb)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_decide(pg_catalog.jsonb) IS
+'what a member would do, given what it knows';
+
+--
+-- Actions: carried out by the worker of the member they are called on.
+--
+
+CREATE FUNCTION pg_ha_pause(wait pg_catalog.bool DEFAULT true)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_pause(pg_catalog.bool) IS
+'stop all automatic action in the cluster';
+
+CREATE FUNCTION pg_ha_resume(wait pg_catalog.bool DEFAULT true)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_resume(pg_catalog.bool) IS
+'end the pause';
+
+CREATE FUNCTION pg_ha_switchover(target pg_catalog.text)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_switchover(pg_catalog.text) IS
+'let another member lead';
+
+REVOKE ALL ON FUNCTION pg_ha_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_members() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_health() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_timing() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_members() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_health() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
+REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_resume(pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text) FROM PUBLIC;

@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * server.c
+ *	  This PostgreSQL: what it is doing, and what the worker can make it do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "miscadmin.h"
+#include "postmaster/bgwriter.h"
+#include "replication/syncrep.h"
+#include "replication/walreceiver.h"
+#include "replication/walsender_private.h"
+#include "storage/fd.h"
+
+#include "server.h"
+
+static void
+standby_facts(HaLocal *local)
+{
+	TimeLineID	replay_timeline = 0;
+	TimeLineID	received_timeline = 0;
+	XLogRecPtr	replayed = GetXLogReplayRecPtr(&replay_timeline);
+	XLogRecPtr	received = GetWalRcvFlushRecPtr(NULL, &received_timeline);
+
+	local->role = HotStandbyActive() ? HA_ROLE_STANDBY : HA_ROLE_STARTING;
+	local->replay_lsn = replayed;
+	local->flush_lsn = replayed;
+	local->timeline = replay_timeline;
+	if (received > replayed && received_timeline >= replay_timeline)
+	{
+		local->flush_lsn = received;
+		local->timeline = received_timeline;
+	}
+	local->streaming = WalRcvStreaming();
+}
+
+/* Where our timeline forked off, from its history file; read once. */
+static void
+origin_facts(HaLocal *local)
+{
+	static TimeLineID known = 0;
+	static TimeLineID parent = 0;
+	static XLogRecPtr begin = 0;
+
+	if (known != local->timeline)
+	{
+		List	   *history = readTimeLineHistory(local->timeline);
+
+		parent = 0;
+		begin = 0;
+		if (list_length(history) > 1)
+		{
+			begin = ((TimeLineHistoryEntry *) linitial(history))->begin;
+			parent = ((TimeLineHistoryEntry *) lsecond(history))->tli;
+		}
+		list_free_deep(history);
+		known = local->timeline;
+	}
+	local->parent_timeline = parent;
+	local->begin_lsn = begin;
+}
+
+static void
+primary_facts(HaLocal *local)
+{
+	TimeLineID	timeline = 0;
+
+	local->role = HA_ROLE_PRIMARY;
+	local->flush_lsn = GetFlushRecPtr(&timeline);
+	local->replay_lsn = local->flush_lsn;
+	local->timeline = timeline;
+	origin_facts(local);
+}
+
+void
+ha_server_facts(HaLocal *local)
+{
+	local->sysid = GetSystemIdentifier();
+	if (RecoveryInProgress())
+		standby_facts(local);
+	else
+		primary_facts(local);
+}
+
+bool
+ha_server_receiver_is_gone(void)
+{
+	pid_t		pid;
+
+	SpinLockAcquire(&WalRcv->mutex);
+	pid = WalRcv->pid;
+	SpinLockRelease(&WalRcv->mutex);
+	return pid == 0 && !WalRcvRunning();
+}
+
+/*
+ * A file that holds only a comment: the server's search for an unused id sees
+ * that it exists, and a standby that reads it finds no parent in it, so never
+ * takes it for a timeline to follow.
+ */
+static bool
+reserve_timeline(TimeLineID timeline)
+{
+	char		path[MAXPGPATH];
+	FILE	   *file;
+	bool		ok;
+
+	TLHistoryFilePath(path, timeline);
+	if (access(path, F_OK) == 0)
+		return true;
+	file = AllocateFile(path, "w");
+	if (file == NULL)
+		return false;
+	ok = fputs("# reserved by pg_ha, never used here\n", file) >= 0;
+	ok = fflush(file) == 0 && pg_fsync(fileno(file)) == 0 && ok;
+	return FreeFile(file) == 0 && ok;
+}
+
+bool
+ha_server_promote(uint32 timeline, uint32 reserved)
+{
+	FILE	   *file;
+
+	for (uint32 id = timeline + 1; id < reserved; id++)
+	{
+		if (!reserve_timeline(id))
+		{
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("could not reserve timeline %u: %m", id)));
+			return false;
+		}
+	}
+	file = AllocateFile(PROMOTE_SIGNAL_FILE, "w");
+	if (file == NULL || FreeFile(file) != 0)
+	{
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m",
+						PROMOTE_SIGNAL_FILE)));
+		return false;
+	}
+	if (kill(PostmasterPid, SIGUSR1) != 0)
+	{
+		ereport(LOG, (errmsg("could not signal the postmaster: %m")));
+		(void) unlink(PROMOTE_SIGNAL_FILE);
+		return false;
+	}
+	return true;
+}
+
+void
+ha_server_wake_startup(void)
+{
+	if (RecoveryInProgress())
+		WakeupRecovery();
+}
+
+void
+ha_server_request_checkpoint(void)
+{
+	RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+}
+
+uint64
+ha_server_confirmed_lsn(void)
+{
+	return *(volatile XLogRecPtr *) &WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+}

@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * server.h
+ *	  This PostgreSQL: what it is doing, and what the worker can make it do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_SERVER_H
+#define HA_SERVER_H
+
+#include "postgres.h"
+
+#include "cluster.h"
+
+/*
+ * Fill in what the server knows of itself: role, timeline, LSNs, the receiver,
+ * and on a primary where its timeline began.  Takes no heavyweight lock and does
+ * not wait.
+ */
+extern void ha_server_facts(HaLocal *local);
+
+/* Is no walreceiver there any more (S-2 b)? */
+extern bool ha_server_receiver_is_gone(void);
+
+/*
+ * Leave recovery on the timeline "reserved": makes history files for all unused
+ * ids below, so that the server can't choose another, then gives the signal.
+ * Returns false after a LOG message if that failed.
+ */
+extern bool ha_server_promote(uint32 timeline, uint32 reserved);
+
+/* Hurry the startup process: it may sleep in a retry interval. */
+extern void ha_server_wake_startup(void);
+
+/* An immediate checkpoint, not waited for. */
+extern void ha_server_request_checkpoint(void);
+
+/* The end of WAL that synchronous standbys have confirmed.  Takes no lock. */
+extern uint64 ha_server_confirmed_lsn(void);
+
+#endif							/* HA_SERVER_H */

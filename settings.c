@@ -1,0 +1,190 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The server settings that pg_ha manages while the server runs.
+ *
+ * They stand in one file, included from the one that pg_ha_boot writes, and take
+ * effect by a reload.  A reload says nothing about when a process has read it, so
+ * the file carries a number, pg_ha.conf_epoch, whose assign hook notes in shared
+ * memory what each process has applied.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "storage/fd.h"
+
+#include "cluster_json.h"
+#include "pg_ha.h"
+#include "settings.h"
+
+#define TEMP_FILE	HA_MANAGED_FILE ".tmp"
+
+/* A value inside single quotes of a configuration file. */
+static void
+append_quoted(StringInfo buf, const char *text)
+{
+	for (; *text; text++)
+	{
+		if (*text == '\'' || *text == '\\')
+			appendStringInfoChar(buf, *text);
+		if (*text != '\n' && *text != '\r')
+			appendStringInfoChar(buf, *text);
+	}
+}
+
+/* keyword=value of a conninfo string, inside a quoted configuration value. */
+static void
+append_conninfo(StringInfo buf, const char *keyword, const char *value)
+{
+	StringInfoData quoted;
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	initStringInfo(&quoted);
+	for (; *value; value++)
+	{
+		if (*value == '\'' || *value == '\\')
+			appendStringInfoChar(&quoted, '\\');
+		appendStringInfoChar(&quoted, *value);
+	}
+	appendStringInfo(buf, "%s=", keyword);
+	append_quoted(buf, "'");
+	append_quoted(buf, quoted.data);
+	append_quoted(buf, "'");
+	appendStringInfoChar(buf, ' ');
+	pfree(quoted.data);
+}
+
+static void
+append_primary(StringInfo buf, const HaManaged *managed)
+{
+	char		slot[HA_NAME_SIZE];
+	char		port[16];
+
+	if (managed->follows[0] == '\0')
+	{
+		appendStringInfoString(buf, "primary_conninfo = ''\n"
+							   "primary_slot_name = ''\n");
+		return;
+	}
+	snprintf(port, sizeof(port), "%d", managed->port);
+	appendStringInfoString(buf, "primary_conninfo = '");
+	append_conninfo(buf, "host", managed->host);
+	append_conninfo(buf, "port", port);
+	append_conninfo(buf, "user", ha_replication_user);
+	append_conninfo(buf, "passfile", ha_replication_passfile);
+	append_conninfo(buf, "sslcert", ha_replication_sslcert);
+	append_conninfo(buf, "sslkey", ha_replication_sslkey);
+	append_conninfo(buf, "sslrootcert", ha_replication_sslrootcert);
+	append_conninfo(buf, "sslmode",
+					ha_replication_sslrootcert[0] ? "verify-ca" : "prefer");
+	append_conninfo(buf, "application_name", ha_member_name);
+	append_conninfo(buf, "connect_timeout", "3");
+	appendStringInfoString(buf, "'\n");
+	ha_slot_name(ha_member_name, slot);
+	appendStringInfo(buf, "primary_slot_name = '%s'\n", slot);
+}
+
+/* All of them must confirm: "2 ("n2", "n3")". */
+static void
+append_names(StringInfo buf, const HaManaged *managed)
+{
+	appendStringInfoString(buf, "synchronous_standby_names = '");
+	if (managed->nnames > 0)
+	{
+		appendStringInfo(buf, "%d (", managed->nnames);
+		for (int i = 0; i < managed->nnames; i++)
+			appendStringInfo(buf, "%s\"%s\"", i > 0 ? ", " : "",
+							 managed->names[i]);
+		appendStringInfoChar(buf, ')');
+	}
+	appendStringInfoString(buf, "'\n");
+}
+
+static bool
+write_file(const char *text, int length)
+{
+	FILE	   *file = AllocateFile(TEMP_FILE, "w");
+	bool		ok;
+
+	if (file == NULL)
+		return false;
+	ok = fwrite(text, 1, length, file) == length;
+	ok = (FreeFile(file) == 0) && ok;
+	return ok && rename(TEMP_FILE, HA_MANAGED_FILE) == 0;
+}
+
+int
+ha_settings_write(const HaManaged *managed)
+{
+	static int	epoch = 0;
+	StringInfoData buf;
+	bool		ok;
+
+	epoch = Max(epoch, ha_conf_epoch) + 1;
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "# Written by pg_ha while the server runs; edits are lost.\n");
+	append_primary(&buf, managed);
+	append_names(&buf, managed);
+	appendStringInfo(&buf, "pg_ha.conf_epoch = %d\n", epoch);
+	ok = write_file(buf.data, buf.len);
+	pfree(buf.data);
+	if (!ok)
+	{
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", HA_MANAGED_FILE)));
+		return 0;
+	}
+	(void) kill(PostmasterPid, SIGHUP);
+	return epoch;
+}
+
+void
+ha_settings_load(HaManaged *managed)
+{
+	const char *member;
+
+	memset(managed, 0, sizeof(*managed));
+	if (SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0' ||
+		SyncRepConfig == NULL)
+		return;
+	member = SyncRepConfig->member_names;
+	for (int i = 0; i < SyncRepConfig->nmembers; i++)
+	{
+		if (managed->nnames < HA_MAX_MEMBERS && ha_name_is_valid(member))
+			strlcpy(managed->names[managed->nnames++], member, HA_NAME_SIZE);
+		member += strlen(member) + 1;
+	}
+}
+
+bool
+ha_settings_applied_by(int pid, int epoch)
+{
+	for (int i = 0; i < ha_shared->nprocs; i++)
+	{
+		if (ha_shared->procs[i].pid == pid)
+			return ha_shared->procs[i].epoch >= epoch;
+	}
+	return false;
+}
+
+bool
+ha_settings_applied_by_type(int backend_type, int epoch)
+{
+	for (int i = 0; i < ha_shared->nprocs; i++)
+	{
+		if (ha_shared->procs[i].pid != 0 &&
+			ha_shared->procs[i].backend_type == backend_type &&
+			ha_shared->procs[i].epoch >= epoch)
+			return true;
+	}
+	return false;
+}

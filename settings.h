@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The server settings that pg_ha manages while the server runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_SETTINGS_H
+#define HA_SETTINGS_H
+
+#include "postgres.h"
+
+#include "cluster.h"
+
+#define HA_MANAGED_FILE		"pg_ha.managed.conf"
+
+typedef struct HaManaged
+{
+	char		follows[HA_NAME_SIZE];	/* '' = nobody */
+	char		host[HA_HOST_SIZE];
+	int			port;
+	int			nnames;			/* synchronous standbys, all must confirm */
+	char		names[HA_MAX_MEMBERS][HA_NAME_SIZE];
+} HaManaged;
+
+/*
+ * Write the managed file and have every process read it.  Returns the epoch that
+ * a process has applied once it did; 0 after a LOG message if the file could not
+ * be written.  Does not wait for the disk: the file matters only while this
+ * server runs, since pg_ha_boot rewrites it before each start.
+ */
+extern int	ha_settings_write(const HaManaged *managed);
+
+/* The state of what was loaded at start: only synchronous_standby_names. */
+extern void ha_settings_load(HaManaged *managed);
+
+/* Has that process applied the epoch? */
+extern bool ha_settings_applied_by(int pid, int epoch);
+
+/* ... the (only) process of that backend type? */
+extern bool ha_settings_applied_by_type(int backend_type, int epoch);
+
+#endif							/* HA_SETTINGS_H */

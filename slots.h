@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.h
+ *	  One physical replication slot for each other member.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_SLOTS_H
+#define HA_SLOTS_H
+
+#include "postgres.h"
+
+#include "cluster.h"
+
+/*
+ * On the leader: create the slot of every other member that has none.  Trouble is
+ * logged, once for each member.
+ */
+extern void ha_slots_create(const HaView *view);
+
+/*
+ * On a standby: drop the unused slots of members, which would hold back WAL that
+ * nobody fetches here.  Slots that are not a member's are somebody else's and are
+ * left alone.
+ */
+extern void ha_slots_drop(const HaView *view);
+
+/*
+ * Which members stream from here, and how much they have flushed: found through
+ * their slots, which only one walsender can hold.  Returns how many.
+ */
+extern int	ha_slots_standbys(const HaView *view, HaStandby *standbys);
+
+/* Has every walsender applied that version of the managed file? */
+extern bool ha_slots_walsenders_applied(int epoch);
+
+#endif							/* HA_SLOTS_H */

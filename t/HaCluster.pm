@@ -1,0 +1,1647 @@
+
+=pod
+
+=head1 NAME
+
+HaCluster - a cluster of real nodes over a real etcd, and faults to inject
+
+=head1 SYNOPSIS
+
+  my $cluster = HaCluster->new(nodes => 3, config => { ttl => 3 });
+  $cluster->start_all;
+  my $leader = $cluster->wait_for_leader;
+  $cluster->wait_streaming(2);
+  my $writer = $cluster->start_writer;
+  $writer->wait_for_acks(100);
+  $leader->kill_node;
+  ...
+  my $verdict = $cluster->check_history($writer);
+
+=head1 DESCRIPTION
+
+Every node is run by pg_ha_boot as a service manager would run it, with a node
+file of its own, and reaches etcd through a wire of its own (tcp_proxy.pl) that
+can be cut.  Everything is on the loopback interface, on ports locked for this
+process.  Nothing here sleeps to let something happen: waits are on conditions,
+with one generous limit.
+
+What goes wrong kills the test with a message and leaves the logs.  At the end
+every process that this module started, and their descendants, are ended.
+
+=cut
+
+package HaCluster;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use Fcntl qw(:flock :mode);
+use File::Basename;
+use File::Path qw(make_path);
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP ();
+use MIME::Base64 ();
+use POSIX qw(:sys_wait_h);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep clock_gettime);
+
+use constant CLOCK_BOOTTIME => 7;
+
+our @clusters;
+
+my $here = dirname(__FILE__);
+my @port_locks;
+my $ports_tried = 0;
+my $count = 0;
+
+=pod
+
+=head1 FUNCTIONS
+
+=over
+
+=item now()
+
+CLOCK_BOOTTIME in seconds: the clock of pg_ha and of the writer's log.
+
+=cut
+
+sub now
+{
+	return clock_gettime(CLOCK_BOOTTIME);
+}
+
+=item wait_until(what, sub, limit)
+
+Call sub until it returns something true, and return that.  Dies after "limit"
+seconds (default: PG_TEST_TIMEOUT_DEFAULT), saying "what" did not happen.
+
+=cut
+
+sub wait_until
+{
+	my ($what, $condition, $limit) = @_;
+	my $end = now() + ($limit // $PostgreSQL::Test::Utils::timeout_default);
+
+	while (1)
+	{
+		my $result = $condition->();
+		return $result if $result;
+		croak "timed out waiting until $what" if now() > $end;
+		usleep(30_000);
+	}
+	return;
+}
+
+=item get_free_port()
+
+A TCP port on 127.0.0.1 below the ephemeral range.  It is locked against other
+tests for as long as this process lives, since the kernel drops a lock with its
+holder, however that ended.
+
+=cut
+
+sub get_free_port
+{
+	my $dir = $ENV{PG_HA_PORT_DIR} // "/tmp/pg_ha_ports.$>";
+	make_path($dir);
+
+	for (1 .. 1000)
+	{
+		my $port = 20000 + ($$ * 97 + ++$ports_tried * 131) % 10000;
+		open my $lock, '>>', "$dir/$port" or next;
+		next unless flock($lock, LOCK_EX | LOCK_NB);
+		my $probe = IO::Socket::INET->new(
+			LocalAddr => '127.0.0.1',
+			LocalPort => $port,
+			Proto => 'tcp',
+			Listen => 1) or next;
+		close $probe;
+		push @port_locks, $lock;
+		return $port;
+	}
+	croak 'found no free port';
+}
+
+=item start_time(pid), is_alive(pid, start_time)
+
+A process is named by its pid and start time: pids come again.
+
+=cut
+
+sub start_time
+{
+	my ($pid) = @_;
+
+	open my $fh, '<', "/proc/$pid/stat" or return 0;
+	my $stat = <$fh>;
+	close $fh;
+	return 0 unless defined $stat;
+	$stat =~ s/^.*\) //s;
+	my @fields = split ' ', $stat;
+	return 0 if $fields[0] eq 'Z' || $fields[0] eq 'X';
+	return $fields[19];
+}
+
+sub is_alive
+{
+	my ($pid, $start) = @_;
+	my $found = $pid ? start_time($pid) : 0;
+
+	return $found && (!$start || $found == $start) ? 1 : 0;
+}
+
+=item process_tree(pids)
+
+The processes and all their descendants, as { pid => start_time }.
+
+=cut
+
+sub process_tree
+{
+	my @pids = @_;
+	my (%parent_of, %tree);
+
+	foreach my $path (glob '/proc/[0-9]*')
+	{
+		my ($pid) = $path =~ /(\d+)$/;
+		open my $fh, '<', "$path/stat" or next;
+		my $stat = <$fh> // '';
+		close $fh;
+		push @{ $parent_of{$1} }, $pid if $stat =~ /\) [A-Za-z] (\d+)/;
+	}
+	while (defined(my $pid = shift @pids))
+	{
+		next if exists $tree{$pid};
+		my $start = start_time($pid) or next;
+		$tree{$pid} = $start;
+		push @pids, @{ $parent_of{$pid} // [] };
+	}
+	return \%tree;
+}
+
+sub command_line
+{
+	my ($pid) = @_;
+
+	open my $fh, '<', "/proc/$pid/cmdline" or return '';
+	local $/ = undef;
+	my $line = <$fh> // '';
+	close $fh;
+	$line =~ s/\0+/ /g;
+	$line =~ s/\s+$//;
+	return $line;
+}
+
+# Run a program in the background with its output in a file.  The child has
+# none of our descriptors (port locks are close-on-exec) and default signals.
+sub spawn
+{
+	my ($log, @command) = @_;
+
+	append_to_file($log, '');
+	my $pid = fork() // croak "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		$SIG{PIPE} = 'DEFAULT';
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>>', $log;
+		open STDERR, '>&', \*STDOUT;
+		{
+			no warnings 'exec';
+			exec { $command[0] } @command;
+		}
+		print STDERR "could not execute $command[0]: $!\n";
+		POSIX::_exit(127);
+	}
+	return $pid;
+}
+
+# Has this child of ours ended?  Reaps it.
+sub has_ended
+{
+	my ($pid) = @_;
+
+	return 1 unless $pid;
+	return waitpid($pid, WNOHANG) != 0;
+}
+
+sub capture
+{
+	my ($limit, @command) = @_;
+	my ($out, $err) = ('', '');
+	my $rc;
+
+	my $done = eval {
+		IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err,
+			IPC::Run::timeout($limit));
+		$rc = $?;
+		1;
+	};
+	if (!$done)
+	{
+		$rc = -1;
+		$err .= $@;
+	}
+	chomp($out, $err);
+	return ($rc, $out, $err);
+}
+
+=back
+
+=head1 METHODS OF A CLUSTER
+
+=over
+
+=item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...')
+
+Lay out a cluster: etcd is started and holds the configuration, the nodes are
+not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
+"settings" are lines for every node file.
+
+=cut
+
+sub new
+{
+	my ($class, %args) = @_;
+	my $n = ++$count;
+	my $base = "$PostgreSQL::Test::Utils::tmp_check/t_"
+	  . basename($0, '.pl') . "_$n";
+	my $self = bless {
+		scope => "test$n",
+		base => $base,
+		sockets => PostgreSQL::Test::Utils::tempdir_short(),
+		log_prefix => $PostgreSQL::Test::Utils::log_path . '/'
+		  . basename($0, '.pl')
+		  . "_$n",
+		settings => $args{settings} // '',
+		owner => $$,
+		etcds => [],
+		nodes => [],
+		proxies => [],
+		writers => 0,
+	}, $class;
+
+	# What an earlier run of the same test left behind.
+	File::Path::rmtree($base);
+	unlink glob "$self->{log_prefix}_*";
+
+	make_path($base);
+	push @clusters, $self;
+
+	$self->_lay_out_etcd($args{etcd} // 1);
+	$self->etcd_start;
+	$self->configure(
+		{
+			ttl => 3,
+			loop_wait => 1,
+			retry_timeout => 1,
+			%{ $args{config} // {} },
+		});
+	$self->_add_node("n$_") foreach 1 .. ($args{nodes} // 3);
+	return $self;
+}
+
+=item configure(hash)
+
+Merge into the cluster's configuration as an operator would, through etcd.
+
+=cut
+
+sub configure
+{
+	my ($self, $change) = @_;
+
+	$self->{config} = { %{ $self->{config} // {} }, %$change };
+	$self->etcd_put('config', JSON::PP->new->canonical->encode($self->{config}));
+	return;
+}
+
+sub ttl
+{
+	my ($self) = @_;
+	return $self->{config}{ttl};
+}
+
+sub nodes
+{
+	my ($self) = @_;
+	return @{ $self->{nodes} };
+}
+
+sub node
+{
+	my ($self, $name) = @_;
+	my ($node) = grep { $_->name eq $name } $self->nodes;
+	return $node // croak "there is no node \"$name\"";
+}
+
+sub _add_node
+{
+	my ($self, $name) = @_;
+	push @{ $self->{nodes} }, HaCluster::Node->new($self, $name);
+	return;
+}
+
+=item start_all(names)
+
+Start pg_ha_boot of all nodes (in the order of "names", if given).
+
+=cut
+
+sub start_all
+{
+	my ($self, @names) = @_;
+
+	$_->start foreach @names ? map { $self->node($_) } @names : $self->nodes;
+	return;
+}
+
+sub stop_all
+{
+	my ($self) = @_;
+
+	my ($leader) = grep { $_->rest('/leader') == 200 } $self->nodes;
+	$_->stop foreach grep { !$leader || $_ != $leader } $self->nodes;
+	$leader->stop if $leader;
+	return;
+}
+
+=item leader()
+
+The node that answers as leader over HTTP now, or undef.
+
+=cut
+
+sub leader
+{
+	my ($self) = @_;
+
+	foreach my $node ($self->nodes)
+	{
+		return $node if $node->is_running && $node->rest('/leader') == 200;
+	}
+	return;
+}
+
+=item wait_for_leader(other_than => node)
+
+Wait for a node that answers as leader and commits a transaction; the first time
+that also creates the extension and the writer's table.  Returns the node.
+
+=cut
+
+sub wait_for_leader
+{
+	my ($self, %args) = @_;
+	my $other = $args{other_than};
+	my $leader = wait_until(
+		'a leader is there and writes'
+		  . ($other ? ' (other than ' . $other->name . ')' : ''),
+		sub {
+			my $node = $self->leader or return;
+			return if $other && $node == $other;
+			my ($rc) = $node->psql('SELECT pg_current_xact_id()', timeout => 3);
+			return $rc == 0 ? $node : undef;
+		});
+
+	if (!$self->{prepared})
+	{
+		$leader->safe_psql('CREATE EXTENSION IF NOT EXISTS pg_ha;'
+			  . ' CREATE TABLE IF NOT EXISTS acked (client int, n bigint)');
+		$self->{prepared} = 1;
+	}
+	return $leader;
+}
+
+=item standbys()
+
+The running nodes other than the leader.
+
+=cut
+
+sub standbys
+{
+	my ($self) = @_;
+	my $leader = $self->leader;
+
+	return grep { $_->is_running && (!$leader || $_ != $leader) } $self->nodes;
+}
+
+=item wait_streaming(n)
+
+Wait until n standbys stream from the leader, on its timeline, and have all it has
+now.  In a synchronous mode also until the leader waits for one of them and says so
+in /sync, so that it may be elected.
+
+=cut
+
+sub wait_streaming
+{
+	my ($self, $n) = @_;
+	my $sync = $self->{config}{synchronous_mode} ? 1 : 0;
+
+	wait_until(
+		"$n standbys stream",
+		sub {
+			my $leader = $self->leader or return;
+			my ($rc, $out) = $leader->psql(
+				q{SELECT count(*) FILTER (WHERE state = 'streaming'),
+						 count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')),
+						 pg_current_wal_lsn(),
+						 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+				  FROM pg_stat_replication
+				  WHERE application_name <> 'pg_basebackup'},
+				timeout => 5);
+			return if $rc != 0;
+			my ($streaming, $synchronous, $lsn, $timeline) = split /\|/, $out;
+			return if $streaming != $n;
+			return if $sync && !($synchronous && $self->sync_standbys($leader));
+
+			my @others = grep { $_ != $leader && $_->is_running } $self->nodes;
+			my $caught_up = grep {
+				my ($rc2, $ok) = $_->psql(
+					"SELECT received_tli = x'$timeline'::int
+							AND pg_last_wal_replay_lsn() >= '$lsn'
+					 FROM pg_stat_wal_receiver WHERE status = 'streaming'",
+					timeout => 5);
+				$rc2 == 0 && $ok eq 't';
+			} @others;
+			return $caught_up == $n;
+		});
+	return;
+}
+
+=item sync_standbys(leader)
+
+The names in /sync, if it is that leader's.
+
+=cut
+
+sub sync_standbys
+{
+	my ($self, $leader) = @_;
+	my $value = $self->etcd_get('sync') // return;
+	my $sync = eval { JSON::PP::decode_json($value) } // return;
+
+	return if ($sync->{leader} // '') ne $leader->name;
+	return split /,/, $sync->{sync_standby} // '';
+}
+
+=item end()
+
+End all processes of this cluster, which is not needed any more.
+
+=cut
+
+sub end
+{
+	my ($self) = @_;
+
+	$_->stop foreach @{ $self->{running_writers} // [] };
+	$self->_end_all;
+	$_->{pid} = 0 foreach @{ $self->{etcds} }, @{ $self->{proxies} };
+	$_->{boot_pid} = 0 foreach $self->nodes;
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# etcd
+# ---------------------------------------------------------------------------
+
+sub _lay_out_etcd
+{
+	my ($self, $n) = @_;
+	my @members = map {
+		{
+			name => "e$_",
+			port => get_free_port(),
+			peer => get_free_port(),
+			dir => "$self->{base}/etcd$_",
+			log => "$self->{log_prefix}_etcd$_.log",
+			pid => 0,
+		}
+	} 1 .. $n;
+	my $list = join ',',
+	  map { "$_->{name}=http://127.0.0.1:$_->{peer}" } @members;
+
+	foreach my $member (@members)
+	{
+		my $url = "http://127.0.0.1:$member->{port}";
+		my $peer = "http://127.0.0.1:$member->{peer}";
+		$member->{command} = [
+			'etcd',
+			'--name' => $member->{name},
+			'--data-dir' => $member->{dir},
+			'--listen-client-urls' => $url,
+			'--advertise-client-urls' => $url,
+			'--listen-peer-urls' => $peer,
+			'--initial-advertise-peer-urls' => $peer,
+			'--initial-cluster' => $list,
+			'--initial-cluster-token' => "$self->{scope}-$$",
+			'--initial-cluster-state' => 'new',
+			'--log-level' => 'warn',
+		];
+	}
+	$self->{etcds} = \@members;
+	return;
+}
+
+sub _etcds
+{
+	my ($self, @which) = @_;
+	return @which ? map { $self->{etcds}[ $_ - 1 ] } @which
+	  : @{ $self->{etcds} };
+}
+
+=item etcd_start(numbers), etcd_stop, etcd_kill, etcd_pause, etcd_resume
+
+All members, or those numbered from 1.  Starting waits until etcd answers if a
+majority can.
+
+=cut
+
+sub etcd_start
+{
+	my ($self, @which) = @_;
+
+	foreach my $member ($self->_etcds(@which))
+	{
+		next if $member->{pid};
+		$member->{pid} = spawn($member->{log}, @{ $member->{command} });
+		$member->{start} = start_time($member->{pid});
+	}
+	my $running = grep { $_->{pid} } $self->_etcds;
+	return if 2 * $running <= $self->_etcds;
+	wait_until('etcd answers',
+		sub { ($self->_etcdctl('get', '/none', '--command-timeout=1s'))[0] == 0 }
+	);
+	return;
+}
+
+sub _etcd_end
+{
+	my ($self, $signal, @which) = @_;
+
+	foreach my $member ($self->_etcds(@which))
+	{
+		next unless $member->{pid};
+		kill $signal, $member->{pid};
+		kill 'CONT', $member->{pid};
+		waitpid $member->{pid}, 0;
+		$member->{pid} = 0;
+	}
+	return;
+}
+
+sub etcd_stop
+{
+	my ($self, @which) = @_;
+	return $self->_etcd_end('TERM', @which);
+}
+
+sub etcd_kill
+{
+	my ($self, @which) = @_;
+	return $self->_etcd_end('KILL', @which);
+}
+
+sub etcd_pause
+{
+	my ($self, @which) = @_;
+	kill 'STOP', map { $_->{pid} || () } $self->_etcds(@which);
+	return;
+}
+
+sub etcd_resume
+{
+	my ($self, @which) = @_;
+	kill 'CONT', map { $_->{pid} || () } $self->_etcds(@which);
+	return;
+}
+
+sub _etcdctl
+{
+	my ($self, @args) = @_;
+	my $endpoints = join ',',
+	  map { "http://127.0.0.1:$_->{port}" } $self->_etcds;
+
+	local $ENV{ETCDCTL_API} = '3';
+	return capture(30, 'etcdctl', "--endpoints=$endpoints", @args);
+}
+
+=item key(name)
+
+A key's full name; all methods below take names relative to the cluster.
+
+=cut
+
+sub key
+{
+	my ($self, $name) = @_;
+	return "/service/$self->{scope}/$name";
+}
+
+sub etcd_put
+{
+	my ($self, $name, $value) = @_;
+	my ($rc, $out, $err) = $self->_etcdctl('put', $self->key($name), $value);
+	croak "could not put $name: $err" if $rc != 0;
+	return;
+}
+
+sub etcd_delete
+{
+	my ($self, $name) = @_;
+	my ($rc, $out, $err) = $self->_etcdctl('del', $self->key($name));
+	croak "could not delete $name: $err" if $rc != 0;
+	return;
+}
+
+# undef if the key does not exist.
+sub etcd_get
+{
+	my ($self, $name) = @_;
+	my ($rc, $out, $err) = $self->_etcdctl('get', $self->key($name), '-w',
+		'json');
+	croak "could not get $name: $err" if $rc != 0;
+	my $kvs = JSON::PP::decode_json($out)->{kvs} or return;
+	return MIME::Base64::decode_base64($kvs->[0]{value} // '');
+}
+
+=item etcd_events(name)
+
+Everything that ever happened to a key, oldest first, as [PUT or DELETE, value].
+
+=cut
+
+sub etcd_events
+{
+	my ($self, $name) = @_;
+	my $log = "$self->{base}/watch." . ++$self->{watches};
+	my $mark = $self->key("watch_end.$self->{watches}");
+	my ($rc, $out, $err) = $self->_etcdctl('put', $mark, '');
+	croak "could not put a mark: $err" if $rc != 0;
+
+	# Watch the whole cluster: when the mark is seen, all before it was.
+	my $endpoint = "http://127.0.0.1:$self->{etcds}[0]{port}";
+	my $pid;
+	{
+		local $ENV{ETCDCTL_API} = '3';
+		$pid = spawn($log, 'etcdctl', "--endpoints=$endpoint", 'watch',
+			'--prefix', '--rev=1', '-w', 'fields', $self->key(''));
+	}
+	wait_until('the watch has seen all',
+		sub { slurp_file($log) =~ /"Key" : "\Q$mark\E"/ });
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+
+	my @events;
+	my $json = JSON::PP->new->allow_nonref;
+	my $text = slurp_file($log);
+	while ($text =~
+		/"Type" : (\w+)\n"Key" : "([^"]*)"\n(?:"\w+" : \d+\n)*"Value" : (".*")\n/g
+	  )
+	{
+		my ($type, $key, $value) = ($1, $2, $3);
+		push @events, [ $type, $json->decode($value) ]
+		  if $key eq $self->key($name);
+	}
+	return @events;
+}
+
+=item cut_from_etcd(node, mode), heal(node)
+
+Cut a node's wire to etcd: "refuse" resets what is open and refuses what is new,
+"blackhole" lets everything hang.
+
+=cut
+
+sub cut_from_etcd
+{
+	my ($self, $node, $mode) = @_;
+	$node->_set_wires($mode // 'refuse');
+	return;
+}
+
+sub heal
+{
+	my ($self, $node) = @_;
+	$node->_set_wires('open');
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# The writer and the judgement of its log
+# ---------------------------------------------------------------------------
+
+=item start_writer(clients => 4, modes => 'simple', patience => 500, on => node)
+
+Start test/writer against all nodes, or against one.  Its clients have numbers
+that no other writer of this cluster has.
+
+=cut
+
+sub start_writer
+{
+	my ($self, %args) = @_;
+	my $clients = $args{clients} // 4;
+	my $first = 1 + 100 * $self->{writers}++;
+	my $log = "$self->{log_prefix}_writer$self->{writers}";
+	my @nodes = $args{on} ? ($args{on}) : $self->nodes;
+
+	my $pid = spawn(
+		"$log.out", _writer_program(),
+		'-o' => "$log.log",
+		'-c' => $clients,
+		'-b' => $first,
+		'-m' => $args{modes} // 'simple',
+		'-p' => $args{patience} // 500,
+		'-d' => $args{pause} // 2,
+		map {
+				$_->connstr
+			  . ' application_name=writer target_session_attrs=read-write'
+		} @nodes);
+	my $writer = bless {
+		pid => $pid,
+		log => "$log.log",
+		out => "$log.out",
+		first => $first,
+		clients => $clients,
+	}, 'HaCluster::Writer';
+	push @{ $self->{running_writers} }, $writer;
+	return $writer;
+}
+
+sub _writer_program
+{
+	my $program = "$here/../test/writer";
+	croak 'test/writer is not built: run "make test/writer"'
+	  unless -x $program;
+	return $program;
+}
+
+=item check_history(writer, frozen_backends => 0)
+
+Stop the writer and compare what it was told with what the leader has:
+
+  acks        acknowledged rows
+  lost        ... of them not there any more
+  phantoms    rows there although their failure was certain
+  duplicates  rows there twice
+  overlaps    acknowledgements that one timeline gave after the first one of a
+              later timeline, as texts; must be empty
+  late        ... those that "frozen_backends" excuses: at most one for each backend
+              that was frozen, for a row begun before the other timeline's first
+              acknowledgement
+  split       timelines on which two nodes acknowledged
+  outage      longest time without any acknowledgement, seconds
+  timelines   timeline => { node, acks, first, last }
+
+=cut
+
+sub check_history
+{
+	my ($self, $writer, %args) = @_;
+	my $events = $writer->stop->events;
+	my $verdict = {
+		acks => 0,
+		lost => 0,
+		phantoms => 0,
+		duplicates => 0,
+		overlaps => [],
+		late => 0,
+		split => [],
+		outage => $writer->outage,
+		timelines => {},
+	};
+
+	$self->_compare_with_leader($writer, $events, $verdict);
+	_find_reigns($events, $verdict);
+	_find_overlaps($events, $verdict, $args{frozen_backends} // 0);
+	note sprintf
+	  '%d acknowledged, %d lost, %d phantoms, %d duplicates, %d overlaps,'
+	  . ' %d late, outage %.3f s, timelines %s',
+	  @$verdict{qw(acks lost phantoms duplicates)},
+	  scalar @{ $verdict->{overlaps} }, @$verdict{qw(late outage)},
+	  join(' ',
+		map { "$_:$verdict->{timelines}{$_}{node}" }
+		  sort keys %{ $verdict->{timelines} });
+	return $verdict;
+}
+
+sub _compare_with_leader
+{
+	my ($self, $writer, $events, $verdict) = @_;
+	my $leader = $self->wait_for_leader;
+	my $last = $writer->{first} + $writer->{clients} - 1;
+	my $rows = $leader->safe_psql(
+		"SELECT client || '.' || n, count(*) FROM acked
+		 WHERE client BETWEEN $writer->{first} AND $last GROUP BY client, n");
+	my %there = map { split /\|/ } split /\n/, $rows;
+	my %lost_on;
+
+	foreach my $event (@$events)
+	{
+		if ($event->{event} eq 'ok')
+		{
+			$verdict->{acks}++;
+			next if $there{ $event->{id} };
+			$verdict->{lost}++;
+			$lost_on{ $event->{timeline} }++;
+		}
+		elsif ($event->{event} eq 'fail' && $there{ $event->{id} })
+		{
+			$verdict->{phantoms}++;
+			diag "row $event->{id} failed but is there ($event->{line})";
+		}
+	}
+	$verdict->{duplicates} = grep { $_ > 1 } values %there;
+	note "$lost_on{$_} acknowledged rows of timeline $_ are lost"
+	  foreach sort keys %lost_on;
+	return;
+}
+
+sub _find_reigns
+{
+	my ($events, $verdict) = @_;
+	my $reigns = $verdict->{timelines};
+
+	foreach my $event (grep { $_->{event} eq 'ok' } @$events)
+	{
+		my $reign = $reigns->{ $event->{timeline} } //= {
+			node => $event->{port},
+			acks => 0,
+			first => $event->{at},
+		};
+		$reign->{acks}++;
+		$reign->{last} = $event->{at};
+		$reign->{others}{ $event->{port} } = 1
+		  if $event->{port} != $reign->{node};
+	}
+	@{ $verdict->{split} } = grep { $reigns->{$_}{others} } sort keys %$reigns;
+	return;
+}
+
+# An acknowledgement is too late if it came in, for certain, after the first
+# one of a later timeline did.
+sub _find_overlaps
+{
+	my ($events, $verdict, $frozen_backends) = @_;
+	my $reigns = $verdict->{timelines};
+	my @timelines = sort keys %$reigns;
+	my %excused;
+
+	foreach my $event (grep { $_->{event} eq 'ok' } @$events)
+	{
+		my ($next) =
+		  sort { $a <=> $b }
+		  map { $reigns->{$_}{first} }
+		  grep { $_ gt $event->{timeline} } @timelines;
+		next if !defined $next || $event->{earliest} <= $next;
+
+		if (   $event->{begun} < $next
+			&& $verdict->{late} < $frozen_backends
+			&& !$excused{ $event->{client} }++)
+		{
+			$verdict->{late}++;
+			next;
+		}
+		push @{ $verdict->{overlaps} },
+		  sprintf('%.3f s late: %s', $event->{at} - $next, $event->{line});
+	}
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# The end
+# ---------------------------------------------------------------------------
+
+=item dump_logs()
+
+Print the ends of all logs of this cluster into the test's log.
+
+=cut
+
+sub dump_logs
+{
+	my ($self) = @_;
+
+	foreach my $log (glob "$self->{log_prefix}_*")
+	{
+		next if $log =~ /_writer\d+\.log$/;
+		my @lines = split /\n/, slurp_file($log);
+		splice @lines, 0, @lines - 60 if @lines > 60;
+		print "---- $log\n", map { "$_\n" } @lines;
+	}
+	return;
+}
+
+# End all processes of this cluster: those we started and their descendants.
+# First pg_ha_boot, which would start a server again; then the servers, who shall
+# remove their shared memory; then whatever is left.
+sub _end_all
+{
+	my ($self) = @_;
+	my @postmasters = grep { $_ } map { $_->postmaster_pid } $self->nodes;
+	my @boots = grep { $_ } map { $_->{boot_pid} } $self->nodes;
+	my $tree = process_tree(
+		grep { $_ } @boots,
+		@postmasters,
+		(map { keys %{ $_->{frozen} // {} } } $self->nodes),
+		(map { $_->{pid} } @{ $self->{etcds} }, @{ $self->{proxies} }));
+	my $alive = sub { return grep { is_alive($_, $tree->{$_}) } @_ };
+
+	kill 'KILL', $alive->(@boots);
+	kill 'CONT', $alive->(keys %$tree);
+	kill 'QUIT', $alive->(@postmasters);
+	eval {
+		wait_until('the servers have ended', sub { !$alive->(@postmasters) }, 6);
+	};
+	kill 'KILL', $alive->(keys %$tree);
+	eval {
+		wait_until(
+			'all processes have ended',
+			sub {
+				1 while waitpid(-1, WNOHANG) > 0;
+				return !$alive->(keys %$tree);
+			},
+			10);
+	};
+	return;
+}
+
+END
+{
+	my $status = $?;
+
+	foreach my $cluster (@clusters)
+	{
+		next if $cluster->{owner} != $$;
+		my $failed = $status != 0 || !Test::More->builder->is_passing;
+		eval { $cluster->dump_logs } if $failed;
+		$_->_kill foreach @{ $cluster->{running_writers} // [] };
+		$cluster->_end_all;
+		if (!$failed && !$ENV{PG_TEST_NOCLEAN})
+		{
+			File::Path::rmtree($cluster->{base});
+		}
+	}
+	$? = $status;
+}
+
+=back
+
+=head1 METHODS OF A NODE
+
+=over
+
+=cut
+
+package HaCluster::Node;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+sub new
+{
+	my ($class, $cluster, $name) = @_;
+	my $self = bless {
+		cluster => $cluster,
+		name => $name,
+		dir => "$cluster->{base}/$name",
+		file => "$cluster->{base}/$name.conf",
+		log => "$cluster->{log_prefix}_$name.log",
+		port => HaCluster::get_free_port(),
+		rest_port => HaCluster::get_free_port(),
+		boot_pid => 0,
+		wires => [],
+	}, $class;
+
+	$self->_lay_wires;
+	$self->_write_files;
+	return $self;
+}
+
+sub name { my ($self) = @_; return $self->{name}; }
+sub port { my ($self) = @_; return $self->{port}; }
+
+sub _lay_wires
+{
+	my ($self) = @_;
+	my $cluster = $self->{cluster};
+
+	foreach my $etcd (@{ $cluster->{etcds} })
+	{
+		my $wire = {
+			port => HaCluster::get_free_port(),
+			mode_file => "$cluster->{base}/$self->{name}_$etcd->{name}.mode",
+			log => "$cluster->{log_prefix}_$self->{name}_$etcd->{name}.proxy",
+		};
+		append_to_file($wire->{mode_file}, "open\n");
+		$wire->{pid} = HaCluster::spawn($wire->{log}, $^X,
+			"$here/tcp_proxy.pl", $wire->{port}, $etcd->{port},
+			$wire->{mode_file});
+		push @{ $self->{wires} }, $wire;
+		push @{ $cluster->{proxies} }, $wire;
+	}
+	foreach my $wire (@{ $self->{wires} })
+	{
+		HaCluster::wait_until('the proxy listens',
+			sub { slurp_file($wire->{log}) =~ /^open$/m });
+	}
+	return;
+}
+
+sub _set_wires
+{
+	my ($self, $mode) = @_;
+
+	foreach my $wire (@{ $self->{wires} })
+	{
+		my $before = () = slurp_file($wire->{log}) =~ /^\w+$/mg;
+
+		open my $fh, '>', $wire->{mode_file} or croak "could not cut: $!";
+		print $fh "$mode\n";
+		close $fh;
+		kill 'HUP', $wire->{pid};
+		HaCluster::wait_until(
+			"the wire is in mode $mode",
+			sub {
+				my $after = () = slurp_file($wire->{log}) =~ /^\w+$/mg;
+				return $after > $before;
+			});
+	}
+	return;
+}
+
+sub _write_files
+{
+	my ($self) = @_;
+	my $cluster = $self->{cluster};
+	my $passfile = "$cluster->{base}/$self->{name}.passfile";
+	my $endpoints =
+	  join ',', map { "http://127.0.0.1:$_->{port}" } @{ $self->{wires} };
+
+	append_to_file($passfile, "*:*:*:*:secret\n");
+	chmod 0600, $passfile or croak "could not chmod: $!";
+	append_to_file($self->{file}, <<"END_OF_FILE");
+pg_ha.scope = '$cluster->{scope}'
+pg_ha.name = '$self->{name}'
+pg_ha.etcd_endpoints = '$endpoints'
+pg_ha.connect_address = '127.0.0.1:$self->{port}'
+pg_ha.rest_listen = '127.0.0.1:$self->{rest_port}'
+pg_ha.replication_passfile = '$passfile'
+port = $self->{port}
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$cluster->{sockets}'
+log_line_prefix = '%m [%p] %b '
+log_statement = none
+max_connections = 60
+max_prepared_transactions = 60
+shared_buffers = 16MB
+min_wal_size = 32MB
+max_wal_size = 128MB
+autovacuum_naptime = 1h
+$cluster->{settings}
+END_OF_FILE
+	return;
+}
+
+=item add_settings(lines)
+
+Append to the node file; "HUP" to pg_ha_boot or a restart applies it.
+
+=cut
+
+sub add_settings
+{
+	my ($self, $lines) = @_;
+	append_to_file($self->{file}, "$lines\n");
+	return;
+}
+
+=item start(), stop(), is_running()
+
+pg_ha_boot, as a service manager starts and stops it.
+
+=cut
+
+sub start
+{
+	my ($self) = @_;
+
+	croak "$self->{name} runs already" if $self->is_running;
+	my @command = ('pg_ha_boot', 'run', '-D', $self->{dir}, '-c', $self->{file});
+
+	# A sanitizer's runtime, for the server's sake
+	unshift @command, 'env', "LD_PRELOAD=$ENV{HA_PRELOAD}"
+	  if $ENV{HA_PRELOAD};
+	$self->{boot_pid} = HaCluster::spawn($self->{log}, @command);
+	$self->{boot_start} = HaCluster::start_time($self->{boot_pid});
+	return;
+}
+
+sub stop
+{
+	my ($self) = @_;
+
+	return unless $self->{boot_pid};
+	kill 'TERM', $self->{boot_pid};
+	HaCluster::wait_until("pg_ha_boot of $self->{name} has ended",
+		sub { HaCluster::has_ended($self->{boot_pid}) });
+	$self->{boot_pid} = 0;
+	return;
+}
+
+sub is_running
+{
+	my ($self) = @_;
+
+	return 0 unless $self->{boot_pid};
+	return 1 unless HaCluster::has_ended($self->{boot_pid});
+	$self->{boot_pid} = 0;
+	return 0;
+}
+
+=item boot_pid(), postmaster_pid(), worker_pid(), backend_pids(), writer_pids()
+
+0 or an empty list if there is none (any more).
+
+=cut
+
+sub boot_pid
+{
+	my ($self) = @_;
+	return $self->is_running ? $self->{boot_pid} : 0;
+}
+
+sub postmaster_pid
+{
+	my ($self) = @_;
+
+	open my $fh, '<', "$self->{dir}/postmaster.pid" or return 0;
+	my $pid = <$fh> // '';
+	my $dir = <$fh> // '';
+	close $fh;
+	return 0 unless $pid =~ /^(\d+)$/;
+	$pid = $1;
+	return HaCluster::command_line($pid) =~ m{postgres} ? $pid : 0;
+}
+
+sub _children
+{
+	my ($self, $title) = @_;
+	my $postmaster = $self->postmaster_pid or return;
+	my $tree = HaCluster::process_tree($postmaster);
+
+	return grep { HaCluster::command_line($_) =~ $title } keys %$tree;
+}
+
+sub worker_pid
+{
+	my ($self) = @_;
+	my ($pid) = $self->_children(qr/^postgres: pg_ha worker/);
+	return $pid // 0;
+}
+
+sub backend_pids
+{
+	my ($self) = @_;
+	return $self->_children(qr/^postgres: \S+ postgres \[local\]/);
+}
+
+sub writer_pids
+{
+	my ($self) = @_;
+	return split /\n/, $self->safe_psql(
+		"SELECT pid FROM pg_stat_activity WHERE application_name = 'writer'");
+}
+
+=item kill9(pids)
+
+SIGKILL, and wait until they are gone.
+
+=cut
+
+sub kill9
+{
+	my ($self, @pids) = @_;
+	my %start = map { $_ => HaCluster::start_time($_) } grep { $_ } @pids;
+
+	kill 'KILL', keys %start;
+	HaCluster::wait_until(
+		'the killed processes are gone',
+		sub {
+			$self->is_running;
+			return !grep { HaCluster::is_alive($_, $start{$_}) } keys %start;
+		});
+	return;
+}
+
+=item kill_node()
+
+SIGKILL to pg_ha_boot, then to the postmaster.
+
+=cut
+
+sub kill_node
+{
+	my ($self) = @_;
+	my $postmaster = $self->postmaster_pid;
+
+	$self->kill9($self->boot_pid, $postmaster);
+	return;
+}
+
+=item freeze(pids), freeze_node(), thaw()
+
+SIGSTOP to some processes or to all of the node; SIGCONT to those stopped.
+
+=cut
+
+sub freeze
+{
+	my ($self, @pids) = @_;
+
+	foreach my $pid (grep { $_ } @pids)
+	{
+		$self->{frozen}{$pid} = HaCluster::start_time($pid);
+		kill 'STOP', $pid;
+	}
+	return;
+}
+
+sub freeze_node
+{
+	my ($self) = @_;
+	my @roots = ($self->boot_pid, $self->postmaster_pid);
+
+	# Parents first, and again, since they may have forked meanwhile.
+	for (1 .. 3)
+	{
+		my $tree = HaCluster::process_tree(grep { $_ } @roots);
+		$self->freeze(@roots, grep { !$self->{frozen}{$_} } keys %$tree);
+	}
+	return;
+}
+
+sub thaw
+{
+	my ($self) = @_;
+	my $frozen = delete $self->{frozen} // {};
+
+	kill 'CONT', grep { HaCluster::is_alive($_, $frozen->{$_}) } keys %$frozen;
+	return;
+}
+
+=item connstr()
+
+By Unix socket, as the user who runs the test.
+
+=cut
+
+sub connstr
+{
+	my ($self) = @_;
+	return "host=$self->{cluster}{sockets} port=$self->{port} dbname=postgres";
+}
+
+=item psql(sql, timeout => 30), safe_psql(sql, ...)
+
+psql returns (status, output, errors) and never hangs; safe_psql returns the
+output and dies of any error.
+
+=cut
+
+sub psql
+{
+	my ($self, $sql, %args) = @_;
+	my $limit = $args{timeout} // 30;
+
+	local $ENV{PGCONNECT_TIMEOUT} = $limit < 2 ? 2 : $limit;
+	return HaCluster::capture($limit, 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1',
+		'-v', 'VERBOSITY=verbose', '-d', $self->connstr, '-c', $sql);
+}
+
+sub safe_psql
+{
+	my ($self, $sql, %args) = @_;
+	my ($rc, $out, $err) = $self->psql($sql, %args);
+
+	croak "psql on $self->{name} failed: $err\nquery: $sql" if $rc != 0;
+	return $out;
+}
+
+sub timeline
+{
+	my ($self) = @_;
+	return hex $self->safe_psql(
+		'SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)');
+}
+
+sub status
+{
+	my ($self, $column) = @_;
+	return $self->safe_psql("SELECT $column FROM pg_ha_status()");
+}
+
+=item session()
+
+A psql that stays connected; see HaCluster::Session.
+
+=cut
+
+sub session
+{
+	my ($self) = @_;
+	return HaCluster::Session->new($self);
+}
+
+=item rest(path)
+
+GET; returns the status code, in list context also the body.  599 if there was
+no answer.
+
+=cut
+
+sub rest
+{
+	my ($self, $path) = @_;
+	my $answer = HTTP::Tiny->new(timeout => 2)
+	  ->get("http://127.0.0.1:$self->{rest_port}$path");
+
+	return wantarray ? ($answer->{status}, $answer->{content})
+	  : $answer->{status};
+}
+
+=item log_contains(regex, offset), log_size()
+
+=cut
+
+sub log_contains
+{
+	my ($self, $regex, $offset) = @_;
+	return slurp_file($self->{log}, $offset // 0) =~ $regex;
+}
+
+sub log_size
+{
+	my ($self) = @_;
+	return -s $self->{log} // 0;
+}
+
+=back
+
+=head1 METHODS OF A SESSION
+
+query(sql, timeout) returns (ok, output, errors): ok is 1, 0 after an error, and
+undef if no answer came in time or the connection is gone.  send(sql) and
+result(timeout) are its halves.
+
+=cut
+
+package HaCluster::Session;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+
+sub new
+{
+	my ($class, $node) = @_;
+	my $self = bless { in => '', out => '', err => '', n => 0 }, $class;
+
+	$self->{psql} = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v',
+			'ON_ERROR_STOP=0', '-d', $node->connstr, '-f', '-'
+		],
+		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err});
+	($self->{backend}) = ($self->query('SELECT pg_backend_pid()'))[1];
+	return $self;
+}
+
+sub backend_pid { my ($self) = @_; return $self->{backend}; }
+
+sub send
+{
+	my ($self, $sql) = @_;
+
+	$self->{n}++;
+	$self->{out} = $self->{err} = '';
+	$self->{in} .= "$sql;\n\\echo end $self->{n} :SQLSTATE\n";
+	eval { $self->{psql}->pump_nb };
+	return;
+}
+
+sub result
+{
+	my ($self, $limit) = @_;
+	my $end = HaCluster::now() + ($limit // 30);
+
+	while ($self->{out} !~ /^end $self->{n} (\w+)$/m)
+	{
+		return (undef, $self->{out}, $self->{err})
+		  if HaCluster::now() > $end;
+		my $running = eval {
+			$self->{psql}->pump_nb;
+			$self->{psql}->pumpable;
+		};
+		if (!$running && $self->{out} !~ /^end $self->{n} /m)
+		{
+			return (undef, $self->{out}, $self->{err});
+		}
+		Time::HiRes::usleep(2_000);
+	}
+	my ($sqlstate) = $self->{out} =~ /^end $self->{n} (\w+)$/m;
+	my $out = $self->{out};
+	$out =~ s/\n?^end $self->{n} \w+\n//m;
+	return ($sqlstate eq '00000' ? 1 : 0, $out, $self->{err});
+}
+
+sub query
+{
+	my ($self, $sql, $limit) = @_;
+
+	$self->send($sql);
+	return $self->result($limit);
+}
+
+sub quit
+{
+	my ($self) = @_;
+
+	$self->{in} .= "\\q\n";
+	eval { $self->{psql}->finish; };
+	return;
+}
+
+=head1 METHODS OF A WRITER
+
+=over
+
+=cut
+
+package HaCluster::Writer;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+=item events()
+
+All lines of the log so far as hashes: at, earliest, begun (seconds), client, id,
+event, port, timeline, mode, sqlstate, line.
+
+=cut
+
+sub events
+{
+	my ($self) = @_;
+
+	if (!$self->{fh})
+	{
+		open my $fh, '<', $self->{log} or return [];
+		$self->{fh} = $fh;
+		$self->{events} = [];
+		$self->{partial} = '';
+	}
+
+	# Only what has been added since the last time
+	seek $self->{fh}, 0, 1;
+	while (my $line = readline $self->{fh})
+	{
+		$line = $self->{partial} . $line;
+		$self->{partial} = '';
+		if ($line !~ /\n$/)
+		{
+			$self->{partial} = $line;
+			last;
+		}
+		chomp $line;
+		push @{ $self->{events} }, $self->_parse($line);
+	}
+	return $self->{events};
+}
+
+sub _parse
+{
+	my ($self, $line) = @_;
+	my ($at, $earliest, $client, $n, $event, $port, $timeline, $mode,
+		$sqlstate) = split / /, $line;
+	my $id = "$client.$n";
+
+	$self->{begun}{$id} = $at / 1e9 if $event eq 'invoke';
+	return {
+		at => $at / 1e9,
+		earliest => $earliest / 1e9,
+		begun => $self->{begun}{$id},
+		client => $client,
+		id => $id,
+		event => $event,
+		port => $port,
+		timeline => $timeline,
+		mode => $mode,
+		sqlstate => $sqlstate // '',
+		line => $line,
+	};
+}
+
+=item acks(since => time, port => port)
+
+The acknowledgements of rows begun after "since", by one node or any.
+
+=cut
+
+sub acks
+{
+	my ($self, %args) = @_;
+	my $since = $args{since} // 0;
+
+	return grep {
+			 $_->{event} eq 'ok'
+		  && $_->{begun} > $since
+		  && (!$args{port} || $_->{port} == $args{port})
+	} @{ $self->events };
+}
+
+=item wait_for_acks(n, since => time, port => port)
+
+=cut
+
+sub wait_for_acks
+{
+	my ($self, $n, %args) = @_;
+
+	HaCluster::wait_until(
+		"the writer has $n acknowledgements",
+		sub {
+			croak 'the writer has ended: ' . slurp_file($self->{out})
+			  if HaCluster::has_ended($self->{pid});
+			return $self->acks(%args) >= $n;
+		});
+	return;
+}
+
+=item outage()
+
+The longest time between two acknowledgements, in seconds.
+
+=cut
+
+sub outage
+{
+	my ($self) = @_;
+	my ($longest, $last) = (0);
+
+	foreach my $event (@{ $self->events })
+	{
+		next if $event->{event} ne 'ok';
+		$longest = $event->{at} - $last
+		  if defined $last && $event->{at} - $last > $longest;
+		$last = $event->{at};
+	}
+	return $longest;
+}
+
+sub stop
+{
+	my ($self) = @_;
+
+	return $self unless $self->{pid};
+	kill 'TERM', $self->{pid};
+	waitpid $self->{pid}, 0;
+	$self->{pid} = 0;
+	note 'writer: ' . slurp_file($self->{out});
+	return $self;
+}
+
+sub _kill
+{
+	my ($self) = @_;
+
+	return unless $self->{pid};
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+	$self->{pid} = 0;
+	return;
+}
+
+=back
+
+=cut
+
+1;

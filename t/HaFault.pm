@@ -1,0 +1,186 @@
+
+=pod
+
+=head1 NAME
+
+HaFault - one fault, and what must be true before, during and after it
+
+=head1 SYNOPSIS
+
+  fault_test(
+	  fault => sub { my ($round) = @_; $round->{leader}->kill_node; },
+	  heal => sub { my ($round) = @_; $round->{leader}->start; });
+
+=head1 DESCRIPTION
+
+fault_test() runs rounds of: three nodes stream, a writer writes, the fault
+strikes the leader, the cluster writes again, the fault is healed, the old
+primary has rejoined by itself.  Then the writer's log is compared with what is
+there.  First with asynchronous, then with synchronous replication.
+
+  fault          what to do to $round->{leader}
+  heal           what a person or a service manager does when the cluster writes
+                 again; default: nothing
+  over           is the cluster past the fault?  Default: another node leads
+  modes          default [ 'async', 'sync' ]
+  same_timeline  modes in which nobody may be promoted
+  nothing_lost   modes in which no acknowledged row may be lost; sync always is
+  frozen         modes in which each writer's backend was frozen and may send
+                 the acknowledgement that it had begun to send, once
+  check          more assertions, given ($round, $verdict)
+
+The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
+which the fault strikes.
+
+=cut
+
+package HaFault;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use HaCluster;
+use JSON::PP ();
+use Test::More;
+
+our @EXPORT = qw(fault_test seed_random);
+
+use constant CLIENTS => 4;
+
+# What an asynchronous failover may lose at most, unless configured otherwise.
+use constant MAXIMUM_LAG => 1024 * 1024;
+
+sub seed_random
+{
+	my $seed = $ENV{HA_SEED} // time() % 100_000;
+
+	srand($seed);
+	note "HA_SEED=$seed";
+	return;
+}
+
+sub fault_test
+{
+	my (%spec) = @_;
+	my $rounds = $ENV{HA_ROUNDS} // 1;
+
+	seed_random();
+	my $cluster = HaCluster->new(nodes => 3);
+	$cluster->start_all;
+	$cluster->wait_for_leader;
+
+	foreach my $mode (@{ $spec{modes} // [ 'async', 'sync' ] })
+	{
+		$cluster->configure(
+			{
+				synchronous_mode => $mode eq 'sync'
+				? JSON::PP::true
+				: JSON::PP::false
+			});
+		foreach my $n (1 .. $rounds)
+		{
+			subtest "$mode, round $n" => sub {
+				run_round($cluster, $mode, \%spec);
+			};
+		}
+	}
+	done_testing();
+	return;
+}
+
+sub run_round
+{
+	my ($cluster, $mode, $spec) = @_;
+	my $leader = $cluster->wait_for_leader;
+
+	$cluster->wait_streaming(2);
+	my $round = {
+		cluster => $cluster,
+		mode => $mode,
+		leader => $leader,
+		timeline => $leader->timeline,
+		postmaster => $leader->postmaster_pid,
+		worker => $leader->worker_pid,
+		writer => $cluster->start_writer(clients => CLIENTS),
+	};
+
+	# At a moment that is not always the same
+	$round->{writer}->wait_for_acks(100 + int(rand(300)));
+	note 'the fault strikes ' . $leader->name;
+	$round->{struck_at} = HaCluster::now();
+	$spec->{fault}->($round);
+
+	if ($spec->{over})
+	{
+		HaCluster::wait_until('the fault is over',
+			sub { $spec->{over}->($round) });
+	}
+	else
+	{
+		$cluster->wait_for_leader(other_than => $leader);
+	}
+	$round->{writer}->wait_for_acks(100, since => HaCluster::now());
+	pass('the cluster writes again');
+
+	$spec->{heal}->($round) if $spec->{heal};
+	$cluster->wait_streaming(2);
+	pass('all nodes are in place again');
+
+	judge($round, $spec);
+	return;
+}
+
+sub judge
+{
+	my ($round, $spec) = @_;
+	my ($cluster, $mode) = @$round{qw(cluster mode)};
+	my $verdict = $cluster->check_history($round->{writer},
+		frozen_backends => listed($spec->{frozen}, $mode) ? CLIENTS : 0);
+	my $leader = $cluster->wait_for_leader;
+
+	is(join("\n", @{ $verdict->{overlaps} }),
+		'', 'no timeline acknowledged after a later one did');
+	is("@{ $verdict->{split} }", '', 'one node acknowledged on each timeline');
+	is($verdict->{phantoms}, 0, 'no row is there whose failure was certain');
+	is($verdict->{duplicates}, 0, 'no row is there twice');
+
+	if ($mode eq 'sync' || listed($spec->{nothing_lost}, $mode))
+	{
+		is($verdict->{lost}, 0, 'every acknowledged row is there');
+	}
+	else
+	{
+		judge_loss($leader, $verdict);
+	}
+	if (listed($spec->{same_timeline}, $mode))
+	{
+		is($leader->timeline, $round->{timeline}, 'nobody was promoted');
+	}
+	$spec->{check}->($round, $verdict) if $spec->{check};
+
+	diag sprintf '%s: outage %.3f s, %d of %d acknowledged rows lost%s',
+	  $mode, @$verdict{qw(outage lost acks)},
+	  $verdict->{late} ? ", $verdict->{late} late" : '';
+	return;
+}
+
+# Without synchronous replication a failover may lose, but says how much.
+sub judge_loss
+{
+	my ($leader, $verdict) = @_;
+	my $lost_bytes = $leader->status('coalesce(lost_bytes, 0)');
+
+	note "$verdict->{lost} rows lost, $lost_bytes bytes reported";
+	ok($verdict->{lost} == 0 || $lost_bytes > 0, 'a loss is reported');
+	cmp_ok($lost_bytes, '<=', MAXIMUM_LAG, 'a loss is bounded');
+	return;
+}
+
+sub listed
+{
+	my ($modes, $mode) = @_;
+	return scalar grep { $_ eq $mode } @{ $modes // [] };
+}
+
+1;

@@ -1,0 +1,815 @@
+/*-------------------------------------------------------------------------
+ *
+ * json_test.c
+ *	  Tables of what may stand in the store, and what cluster_json.c makes of
+ *	  it.
+ *
+ * Prints TAP.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cluster_json.h"
+
+static int	ntests;
+static int	nfailed;
+
+__attribute__((format(printf, 3, 4)))
+static void
+check(bool ok, int line, const char *format,...)
+{
+	va_list		args;
+
+	ntests++;
+	if (!ok)
+		nfailed++;
+	printf("%sok %d - ", ok ? "" : "not ", ntests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	if (!ok)
+		printf("# failed at line %d\n", line);
+}
+
+#define OK(condition, ...) check((condition), __LINE__, __VA_ARGS__)
+#define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
+
+/* Compare a malloc'd text and free it. */
+static void
+is_text(int line, char *got, const char *expected, const char *name)
+{
+	bool		ok = got != NULL && strcmp(got, expected) == 0;
+
+	check(ok, line, "%s", name);
+	if (!ok)
+		printf("# got      %s\n# expected %s\n", got ? got : "NULL", expected);
+	free(got);
+}
+
+#define IS(got, expected, name) is_text(__LINE__, got, expected, name)
+
+/*-------------------------------------------------------------------------
+ * Views of a few keys
+ *-------------------------------------------------------------------------
+ */
+
+#define MAX_KVS 64
+
+static HaAnswer answer;
+static HaView view;
+
+static void
+start(void)
+{
+	ha_dcs_answer_free(&answer);
+	memset(&answer, 0, sizeof(answer));
+	answer.kind = HA_DCS_RANGE;
+	answer.kvs = calloc(MAX_KVS, sizeof(HaKv));
+}
+
+/* The n-th key gets mod_revision 100 + n. */
+static void
+add_bytes(const char *key, const char *value, size_t length)
+{
+	HaKv	   *kv = &answer.kvs[answer.nkvs++];
+
+	snprintf(kv->key, sizeof(kv->key), "%s", key);
+	kv->value = malloc(length + 1);
+	memcpy(kv->value, value, length);
+	kv->value[length] = '\0';
+	kv->length = length;
+	kv->create_revision = 10;
+	kv->mod_revision = 100 + answer.nkvs;
+	kv->lease = 77;
+}
+
+static void
+add(const char *key, const char *value)
+{
+	add_bytes(key, value, strlen(value));
+}
+
+/* View one key alone. */
+static const HaView *
+look(const char *key, const char *value)
+{
+	start();
+	add(key, value);
+	ha_view_parse(&answer, NULL, &view);
+	return &view;
+}
+
+/*-------------------------------------------------------------------------
+ * Names
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_names(void)
+{
+	static const char *const slots[][2] = {
+		{"n1", "n1"}, {"Node-1.example", "node_1_example"}, {"a b", "au0032b"},
+		{"\303\244", "u0195u0164"}, {"", ""},
+	};
+	char		name[100];
+	char		out[HA_NAME_SIZE];
+
+	OK(ha_name_is_valid("n1") && ha_name_is_valid("A_b.c-9"), "good names");
+	OK(!ha_name_is_valid("") && !ha_name_is_valid("a b") &&
+	   !ha_name_is_valid("a/b") && !ha_name_is_valid("a\n") &&
+	   !ha_name_is_valid("\303\244") && !ha_name_is_valid("a,b"), "other names");
+	memset(name, 'x', sizeof(name));
+	name[63] = '\0';
+	OK(ha_name_is_valid(name), "63 characters are allowed");
+	name[63] = 'x';
+	name[64] = '\0';
+	OK(!ha_name_is_valid(name), "64 are not");
+
+	for (int i = 0; i < LENGTH_OF(slots); i++)
+	{
+		ha_slot_name(slots[i][0], out);
+		OK(strcmp(out, slots[i][1]) == 0, "slot name of \"%s\": %s",
+		   slots[i][0], out);
+	}
+	memset(name, ' ', sizeof(name));
+	name[99] = '\0';
+	ha_slot_name(name, out);
+	OK(strlen(out) == 63, "slot name is cut to 63");
+}
+
+/*-------------------------------------------------------------------------
+ * /config
+ *-------------------------------------------------------------------------
+ */
+
+static const struct
+{
+	const char *json;
+	const char *error;			/* a part of it, NULL = good */
+}			configs[] =
+
+{
+	{"{}", NULL},
+	{"{\"ttl\":30,\"loop_wait\":10,\"retry_timeout\":10}", NULL},
+	{"{\"ttl\":2,\"loop_wait\":0.5,\"retry_timeout\":0.75}", NULL},
+	{"{\"something\":{\"else\":[1,2]}}", NULL},
+	{"{\"ttl\":null,\"pause\":null,\"synchronous_mode\":null}", NULL},
+	{"{\"synchronous_mode\":\"quorum\"}", NULL},
+	{"{\"maximum_lag_on_failover\":9223372036854775807}", NULL},
+	{"", "JSON object"},
+	{"[]", "JSON object"},
+	{"null", "JSON object"},
+	{"{\"ttl\":10", "JSON object"},
+	{"{\"ttl\":10,\"ttl\":20}", "JSON object"},
+	{"{\"ttl\":1e999}", "JSON object"},
+	{"{\"ttl\":99999999999999999999}", "JSON object"},
+	{"{\"ttl\":1}", "\"ttl\""},
+	{"{\"ttl\":-10}", "\"ttl\""},
+	{"{\"ttl\":1e300}", "\"ttl\""},
+	{"{\"ttl\":86401}", "\"ttl\""},
+	{"{\"ttl\":\"30\"}", "\"ttl\""},
+	{"{\"ttl\":true}", "\"ttl\""},
+	{"{\"ttl\":9}", "\"ttl\" must be at least"},
+	{"{\"loop_wait\":0}", "\"loop_wait\""},
+	{"{\"retry_timeout\":0.05}", "\"retry_timeout\""},
+	{"{\"primary_start_timeout\":-1}", "\"primary_start_timeout\""},
+	{"{\"master_start_timeout\":\"x\"}", "\"master_start_timeout\""},
+	{"{\"maximum_lag_on_failover\":-1}", "\"maximum_lag_on_failover\""},
+	{"{\"maximum_lag_on_failover\":1.5}", "\"maximum_lag_on_failover\""},
+	{"{\"synchronous_mode\":\"maybe\"}", "\"synchronous_mode\""},
+	{"{\"synchronous_mode\":2}", "\"synchronous_mode\""},
+	{"{\"synchronous_node_count\":0}", "\"synchronous_node_count\""},
+	{"{\"synchronous_node_count\":4294967297}", "\"synchronous_node_count\""},
+	{"{\"pause\":\"soon\"}", "\"pause\""},
+	{"{\"failsafe_mode\":[]}", "\"failsafe_mode\""},
+};
+
+static void
+test_config(void)
+{
+	HaConfig	config;
+	HaConfig	before;
+	char		err[200];
+	char	   *text;
+
+	for (int i = 0; i < LENGTH_OF(configs); i++)
+	{
+		const char *json = configs[i].json;
+		const char *error = configs[i].error;
+		bool		ok;
+
+		memset(&config, 7, sizeof(config));
+		before = config;
+		err[0] = '\0';
+		ok = ha_config_parse(json, strlen(json), &config, err, sizeof(err));
+		OK(ok == (error == NULL) && (ok || strstr(err, error) != NULL) &&
+		   (ok || memcmp(&config, &before, sizeof(config)) == 0),
+		   "config %s: %s", json, err);
+	}
+
+	text = ha_config_default_json();
+	memset(&config, 0, sizeof(config));
+	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)),
+	   "the defaults can be read");
+	free(text);
+	ha_config_defaults(&before);
+	before.known = true;
+	OK(memcmp(&config, &before, sizeof(config)) == 0, "and are the defaults");
+
+	text = "{\"ttl\":20.5,\"loop_wait\":1.25,\"retry_timeout\":3,"
+		"\"master_start_timeout\":5,\"synchronous_mode\":\"on\","
+		"\"synchronous_mode_strict\":\"true\",\"pause\":true,"
+		"\"failsafe_mode\":true,\"check_timeline\":true}";
+	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
+	   config.ttl == 20500 && config.loop_wait == 1250 &&
+	   config.retry_timeout == 3000 && config.primary_start_timeout == 5000 &&
+	   config.synchronous_mode == HA_SYNC_ON &&
+	   config.synchronous_mode_strict && config.pause &&
+	   config.failsafe_mode && config.check_timeline, "every field");
+	text = "{\"primary_start_timeout\":0,\"master_start_timeout\":5}";
+	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
+	   config.primary_start_timeout == 0, "the newer name wins");
+
+	IS(ha_config_set_pause("{\"x\":[1],\"ttl\":20}", true),
+	   "{\"x\":[1],\"ttl\":20,\"pause\":true}", "pause is set");
+	IS(ha_config_set_pause("{\"x\":1,\"pause\":true}", false), "{\"x\":1}",
+	   "pause is removed");
+	IS(ha_config_set_pause(NULL, true), "{\"ttl\":10,\"loop_wait\":2,"
+	   "\"retry_timeout\":4,\"maximum_lag_on_failover\":1048576,"
+	   "\"primary_start_timeout\":300,\"pause\":true}",
+	   "pause in the defaults");
+	OK(ha_config_set_pause("[]", true) == NULL, "pause in no object");
+}
+
+static void
+test_view_config(void)
+{
+	HaConfig	last;
+
+	ha_config_defaults(&last);
+	last.ttl = 77000;
+	last.revision = 5;
+
+	start();
+	ha_view_parse(&answer, &last, &view);
+	OK(view.config.ttl == 10000 && !view.config.known,
+	   "no config, none before: the defaults");
+	last.known = true;
+	ha_view_parse(&answer, &last, &view);
+	OK(view.config.ttl == 77000 && view.config.known &&
+	   view.config.revision == 0, "no config: the last one");
+	add("config", "{\"ttl\":1}");
+	ha_view_parse(&answer, &last, &view);
+	OK(view.config.ttl == 77000 && view.config.revision == 101 &&
+	   view.nmalformed == 1, "a config that is refused: the last one");
+	ha_view_parse(&answer, &view.config, &view);
+	OK(view.config.ttl == 77000, "the last one may be in the view itself");
+	look("config", "{\"ttl\":11}");
+	OK(view.config.ttl == 11000 && view.config.known &&
+	   view.config.revision == 101 && view.nmalformed == 0, "a good config");
+}
+
+/*-------------------------------------------------------------------------
+ * Whatever else is malformed
+ *-------------------------------------------------------------------------
+ */
+
+static const struct
+{
+	const char *key;
+	const char *value;
+}			malformed[] =
+
+{
+	{"leader", ""},
+	{"leader", "n 1"},
+	{"leader", "{\"name\":\"n1\"}"},
+	{"pg_ha/heartbeat", ""},
+	{"pg_ha/heartbeat", "{}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":1}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":1,\"ttl\":0}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":1,\"ttl\":86400001}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":-1,\"ttl\":10}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"ttl\":10}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n 1\",\"term\":1,\"ttl\":10}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":1,\"ttl\":10,\"lsn\":-1}"},
+	{"pg_ha/heartbeat", "{\"name\":\"n1\",\"term\":1.0,\"ttl\":10}"},
+	{"pg_ha/heartbeat",
+	"{\"name\":\"n1\",\"term\":1,\"ttl\":10,\"released\":1}"},
+	{"pg_ha/term", "{}"},
+	{"pg_ha/term", "[1]"},
+	{"pg_ha/term", "{\"term\":1,\"owner\":\"n1\"}"},
+	{"pg_ha/term", "{\"term\":0,\"owner\":\"n1\",\"timeline\":1}"},
+	{"pg_ha/term", "{\"term\":1,\"owner\":\"\",\"timeline\":1}"},
+	{"pg_ha/term", "{\"term\":1,\"owner\":\"n1\",\"timeline\":4294967296}"},
+	{"pg_ha/term", "{\"term\":1,\"owner\":\"n1\",\"timeline\":1,\"lineage\":{}}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[1,1]]}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[1,1,\"n1\",1]]}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[2,1,\"n1\"]]}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[0,1,\"n1\"]]}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[1,-1,\"n1\"]]}"},
+	{"pg_ha/term",
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":2,\"lineage\":[[1,1,\"/\"]]}"},
+	{"pg_ha/term", "{\"term\":1,\"owner\":\"n1\",\"timeline\":9,"
+	"\"lineage\":[[2,1,\"n1\"],[1,2,\"n1\"]]}"},
+	{"sync", "{\"leader\":5}"},
+	{"sync", "{\"leader\":\"n1\",\"sync_standby\":\"n2,n 3\"}"},
+	{"sync", "{\"leader\":\"n1\",\"sync_standby\":\"n2,,n3\"}"},
+	{"sync", "{\"leader\":\"n1\",\"sync_standby\":[\"n2\"]}"},
+	{"sync", "{\"leader\":\"n1\",\"quorum\":-1}"},
+	{"sync", "{\"leader\":\"n1\",\"sync_standby\":\"1,2,3,4,5,6,7,8,9,10,11,"
+	"12,13,14,15,16,17\"}"},
+	{"failover", "n1:n2"},
+	{"failover", "{\"leader\":\"n/1\"}"},
+	{"failover", "{\"member\":[]}"},
+	{"initialize", "x"},
+	{"initialize", "-1"},
+	{"initialize", "18446744073709551616"},
+	{"status", "5"},
+	{"status", "{\"optime\":\"5\"}"},
+	{"status", "{\"optime\":9223372036854775808}"},
+	{"pg_ha/votes/n1", "{}"},
+	{"pg_ha/votes/n1", "{\"term\":1}"},
+	{"pg_ha/votes/n 1", "{\"term\":1,\"term_revision\":1}"},
+	{"pg_ha/votes/", "{\"term\":1,\"term_revision\":1}"},
+	{"pg_ha/votes/n1", "{\"term\":1,\"term_revision\":1,\"lsn\":\"1\"}"},
+	{"pg_ha/votes/n1", "{\"term\":1,\"term_revision\":1,\"withdrawn\":0}"},
+	{"members/n 1", "{}"},
+	{"members/", "{}"},
+};
+
+/* Everything but what a malformed key may still tell. */
+static bool
+is_empty(const HaView *v)
+{
+	HaView	   *copy = malloc(sizeof(HaView));
+	HaView	   *empty = calloc(1, sizeof(HaView));
+	bool		same;
+
+	memcpy(copy, v, sizeof(HaView));
+	ha_config_defaults(&empty->config);
+	empty->valid = true;
+	empty->nmalformed = 1;
+	copy->initialize_revision = 0;
+	copy->status_revision = 0;
+	same = memcmp(copy, empty, sizeof(HaView)) == 0;
+	free(copy);
+	free(empty);
+	return same;
+}
+
+static void
+test_malformed(void)
+{
+	static const char with_nul[] =
+	"{\"term\":1,\"owner\":\"n1\",\"timeline\":1}\0";
+	char	   *deep = malloc(100001);
+
+	for (int i = 0; i < LENGTH_OF(malformed); i++)
+		OK(is_empty(look(malformed[i].key, malformed[i].value)),
+		   "malformed %s: %s", malformed[i].key, malformed[i].value);
+
+	memset(deep, '[', 100000);
+	deep[100000] = '\0';
+	OK(is_empty(look("pg_ha/term", deep)), "deep nesting");
+	free(deep);
+	start();
+	add_bytes("leader", "n1\0n2", 5);
+	add_bytes("initialize", "1\0", 2);
+	add_bytes("pg_ha/term", with_nul, sizeof(with_nul) - 1);
+	ha_view_parse(&answer, NULL, &view);
+	OK(view.nmalformed == 3 && !view.leader.present && !view.term.present,
+	   "NUL bytes");
+	OK(look("initialize", "x")->initialize_revision == 101,
+	   "a malformed initialize is there");
+	OK(look("something", "\001")->nmalformed == 0 &&
+	   look("members/n1/x", "\001")->nmalformed == 0 &&
+	   look("slots/x", "")->nmalformed == 0, "keys of others are no trouble");
+	start();
+	add("leader", "n1");
+	answer.kvs[0].deleted = true;
+	ha_view_parse(&answer, NULL, &view);
+	OK(!view.leader.present && view.nmalformed == 0, "a deleted key");
+	answer.status = HA_DCS_UNKNOWN;
+	ha_view_parse(&answer, NULL, &view);
+	OK(!view.valid, "an answer with trouble gives no valid view");
+}
+
+/*-------------------------------------------------------------------------
+ * Good keys
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_keys(void)
+{
+	const HaView *v;
+
+	start();
+	answer.cluster_id = 1;
+	answer.raft_term = 2;
+	answer.revision = 3;
+	answer.sent_at = 4;
+	ha_view_parse(&answer, NULL, &view);
+	OK(view.valid && view.cluster_id == 1 && view.raft_term == 2 &&
+	   view.revision == 3 && view.sent_at == 4, "where a view comes from");
+
+	v = look("leader", "n1");
+	OK(v->leader.present && strcmp(v->leader.name, "n1") == 0 &&
+	   v->leader.create_revision == 10 && v->leader.mod_revision == 101 &&
+	   v->leader.lease == 77 && v->nmalformed == 0, "leader");
+	v = look("initialize", "");
+	OK(v->initialize_revision == 101 && v->sysid == 0 && v->nmalformed == 0,
+	   "initialize, in progress");
+	v = look("initialize", "7711606946144686277");
+	OK(v->sysid == UINT64_C(7711606946144686277), "initialize");
+	v = look("status", "{\"optime\":67109352,\"slots\":{\"n2\":5}}");
+	OK(v->optime == 67109352 && v->status_revision == 101, "status");
+	v = look("history", "[]");
+	OK(v->history_revision == 101 && v->nmalformed == 0, "history");
+
+	v = look("sync", "{\"leader\":\"n1\",\"quorum\":1,"
+			 "\"sync_standby\":\"n2,n3,n2\"}");
+	OK(v->sync.present && v->sync.quorum == 1 && v->sync.nstandbys == 2 &&
+	   strcmp(v->sync.standbys[1], "n3") == 0 && v->sync.mod_revision == 101,
+	   "sync");
+	v = look("sync", "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+	OK(v->sync.present && v->sync.nstandbys == 0 && v->nmalformed == 0,
+	   "sync without standbys");
+	v = look("sync", "{\"leader\":null,\"sync_standby\":null}");
+	OK(!v->sync.present && v->sync.mod_revision == 101 && v->nmalformed == 0,
+	   "sync without leader");
+
+	v = look("failover", "{}");
+	OK(!v->failover.present && v->failover.mod_revision == 101 &&
+	   v->nmalformed == 0, "failover: none");
+	v = look("failover", "{\"leader\":\"n1\",\"member\":\"n2\"}");
+	OK(v->failover.present && strcmp(v->failover.leader, "n1") == 0 &&
+	   strcmp(v->failover.candidate, "n2") == 0 && !v->failover.scheduled,
+	   "failover");
+	v = look("failover", "{\"member\":\"n2\",\"scheduled_at\":\"2026\"}");
+	OK(v->failover.present && v->failover.leader[0] == '\0' &&
+	   v->failover.scheduled, "failover, scheduled");
+	v = look("pg_ha/term", "{\"term\":1,\"owner\":\"n1\",\"intent\":true}");
+	OK(v->term.present && v->term.intent && v->term.timeline == 0,
+	   "the very first intent");
+}
+
+static void
+test_members(void)
+{
+	const HaView *v;
+	const HaMember *m = view.members;
+	char		key[32];
+
+	/* Captured from Patroni. */
+	v = look("members/n2", "{\"conn_url\":\"postgres://127.0.0.1:5433/postgres\","
+			 "\"api_url\":\"http://127.0.0.1:8009/patroni\",\"state\":\"running\","
+			 "\"role\":\"replica\",\"version\":\"4.1.4\","
+			 "\"tags\":{\"nosync\":true,\"failover_priority\":2,\"x\":1},"
+			 "\"xlog_location\":67109352,\"replay_lsn\":67109352,"
+			 "\"receive_lsn\":67109352,\"replication_state\":\"streaming\","
+			 "\"timeline\":2,\"pause\":true}");
+	OK(v->nmembers == 1 && v->nmalformed == 0 && strcmp(m->name, "n2") == 0 &&
+	   m->lease == 77 && m->mod_revision == 101, "member: key");
+	OK(strcmp(m->host, "127.0.0.1") == 0 && m->port == 5433 &&
+	   strcmp(m->api_url, "http://127.0.0.1:8009/patroni") == 0,
+	   "member: where it is");
+	OK(m->state == HA_STATE_RUNNING && m->role == HA_ROLE_STANDBY &&
+	   m->timeline == 2 && m->lsn == 67109352 && m->replay_lsn == 67109352 &&
+	   m->streaming && m->pause, "member: what it does");
+	OK(m->nosync && !m->nofailover && m->failover_priority == 2,
+	   "member: tags");
+	OK(m->version[0] == '\0', "member: Patroni's has no version of ours");
+
+	v = look("members/n1", "postgres://10.0.0.1:5432/postgres");
+	OK(v->nmembers == 1 && v->nmalformed == 1 &&
+	   m->state == HA_STATE_UNKNOWN && m->failover_priority == 1,
+	   "a member that can't be read is there");
+	look("members/n1", "{\"state\":\"new\",\"role\":\"new\"}");
+	OK(view.nmalformed == 0 && m->state == HA_STATE_UNKNOWN &&
+	   m->role == HA_ROLE_UNINITIALIZED, "words of a later version");
+	look("members/n1", "{\"state\":\"running\",\"role\":\"primary\",\"tags\":"
+		 "{\"nofailover\":{},\"nosync\":\"no\",\"failover_priority\":1e3}}");
+	OK(view.nmalformed == 1 && m->nofailover && !m->nosync &&
+	   m->failover_priority == 1, "tags that can't be read");
+	look("members/n1", "{\"state\":\"running\",\"role\":\"primary\","
+		 "\"timeline\":-1,\"xlog_location\":1e9,\"pg_ha_discarded\":[1],"
+		 "\"pg_ha_identity\":\"a b\"}");
+	OK(view.nmalformed == 1 && m->timeline == 0 && m->lsn == 0 &&
+	   m->discarded_bytes == 0 && m->identity[0] == '\0' &&
+	   m->role == HA_ROLE_PRIMARY, "a bad field is as if it were absent");
+
+	start();
+	for (int i = 20; i > 0; i--)
+	{
+		snprintf(key, sizeof(key), "members/n%02d", i);
+		add(key, "{\"state\":\"running\",\"role\":\"replica\"}");
+		snprintf(key, sizeof(key), "pg_ha/votes/n%02d", i);
+		add(key, "{\"term\":1,\"term_revision\":1}");
+	}
+	add("members/n05", "{\"state\":\"stopped\",\"role\":\"replica\"}");
+	ha_view_parse(&answer, NULL, &view);
+	OK(view.nmembers == HA_MAX_MEMBERS && view.nvotes == HA_MAX_MEMBERS &&
+	   view.nmalformed == 9, "too many members, and one twice");
+	OK(strcmp(view.members[0].name, "n01") == 0 &&
+	   strcmp(view.members[15].name, "n16") == 0 &&
+	   strcmp(view.votes[0].name, "n01") == 0 &&
+	   strcmp(view.votes[15].name, "n16") == 0, "the first by name are kept");
+	OK(view.members[4].state == HA_STATE_RUNNING, "the first of two is kept");
+}
+
+static const struct
+{
+	const char *url;
+	const char *host;			/* NULL = malformed */
+	int			port;
+}			urls[] =
+
+{
+	{"postgres://n1:5432/postgres", "n1", 5432},
+	{"postgresql://n1.example.com:6000", "n1.example.com", 6000},
+	{"postgres://10.0.0.1/db", "10.0.0.1", 5432},
+	{"postgres://[::1]:5433/postgres", "::1", 5433},
+	{"postgres://[fe80::1]", "fe80::1", 5432},
+	{"postgres://n1:5432/postgres?application_name=x", "n1", 5432},
+	{"postgres://user:secret@n1:5432/postgres", NULL, 0},
+	{"postgres://n1:0/db", NULL, 0},
+	{"postgres://n1:65536/db", NULL, 0},
+	{"postgres://n1:/db", NULL, 0},
+	{"postgres://n1:5432x/db", NULL, 0},
+	{"postgres://:5432/db", NULL, 0},
+	{"postgres://[::1/db", NULL, 0},
+	{"postgres://[]:1/db", NULL, 0},
+	{"postgres://n1,n2:5432/db", NULL, 0},
+	{"postgres://n1 port=1/db", NULL, 0},
+	{"postgres://n1'/db", NULL, 0},
+	{"http://n1:5432/db", NULL, 0},
+	{"/var/run/postgresql", NULL, 0},
+};
+
+static void
+test_urls(void)
+{
+	char		json[512];
+	const HaMember *m = view.members;
+
+	for (int i = 0; i < LENGTH_OF(urls); i++)
+	{
+		const char *host = urls[i].host;
+
+		snprintf(json, sizeof(json), "{\"conn_url\":\"%s\",\"state\":"
+				 "\"running\",\"role\":\"replica\"}", urls[i].url);
+		look("members/n1", json);
+		OK(strcmp(m->host, host != NULL ? host : "") == 0 &&
+		   m->port == urls[i].port && view.nmalformed == (host == NULL) &&
+		   (m->conn_url[0] != '\0') == (host != NULL),
+		   "url %s: %s %d", urls[i].url, m->host, m->port);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * What is written, and read again
+ *-------------------------------------------------------------------------
+ */
+
+static void
+add_json(const char *key, char *json)
+{
+	add(key, json);
+	free(json);
+}
+
+static void
+test_round_trips(void)
+{
+	/* static, so that their padding is zero */
+	static HaHeartbeat heartbeat = {.present = true,.name = "n1",
+	.mod_revision = 101,.term = 5,.ttl = 10000,.lsn = INT64_MAX};
+	static HaTerm term = {.present = true,.mod_revision = 102,.term = 5,
+		.owner = "n1",.intent = true,.timeline = 3,.begin_lsn = 123,
+		.timeline_owner = "n3",.reserved = 4,.lost_bytes = 1,.nlineage = 2,
+	.lineage = {{1, 100, "n2"}, {2, 123, ""}}};
+	static HaVote vote = {.name = "n2",.mod_revision = 103,.term = 5,
+		.term_revision = 77,.timeline = 3,.lsn = 123,.priority = -2,
+	.withdrawn = true};
+	static HaMember member = {.name = "n1",.mod_revision = 104,.lease = 77,
+		.state = HA_STATE_RUNNING,.role = HA_ROLE_STANDBY,.host = "::1",
+		.port = 5432,.conn_url = "postgres://[::1]:5432/postgres",
+		.api_url = "https://[::1]:8008/patroni",.version = "1.0",
+		.timeline = UINT32_MAX,.lsn = 5,.replay_lsn = 4,.streaming = true,
+		.nofailover = true,.nosync = true,.failover_priority = 0,
+		.pause = true,.identity = "0123456789abcdef",
+	.discarded_bytes = 9,.discarded_timeline = 2};
+
+	start();
+	add_json("pg_ha/heartbeat", ha_heartbeat_json(&heartbeat));
+	add_json("pg_ha/term", ha_term_json(&term));
+	add_json("pg_ha/votes/n2", ha_vote_json(&vote));
+	add_json("members/n1", ha_member_json(&member));
+	ha_view_parse(&answer, NULL, &view);
+	OK(view.nmalformed == 0, "all that we write can be read");
+	OK(memcmp(&view.heartbeat, &heartbeat, sizeof(heartbeat)) == 0,
+	   "heartbeat");
+	OK(memcmp(&view.term, &term, sizeof(term)) == 0, "term");
+	OK(memcmp(&view.votes[0], &vote, sizeof(vote)) == 0, "vote");
+	OK(memcmp(&view.members[0], &member, sizeof(member)) == 0, "member");
+
+	heartbeat.released = true;
+	heartbeat.released_lsn = 5;
+	start();
+	add_json("pg_ha/heartbeat", ha_heartbeat_json(&heartbeat));
+	ha_view_parse(&answer, NULL, &view);
+	OK(memcmp(&view.heartbeat, &heartbeat, sizeof(heartbeat)) == 0,
+	   "heartbeat, released");
+}
+
+static void
+test_written(void)
+{
+	HaMember	member = {.name = "n1",.state = HA_STATE_REWINDING,
+		.role = HA_ROLE_STANDBY,.conn_url = "postgres://h:1/postgres",
+		.api_url = "http://h:2/patroni",.version = "1.0",.timeline = 2,
+	.lsn = 5,.replay_lsn = 4,.failover_priority = 1};
+	HaHeartbeat heartbeat = {.name = "n1",.term = 5,.ttl = 10000,
+	.lsn = UINT64_MAX};
+	HaTerm		term = {.nlineage = 2,.timeline = 3,.timeline_owner = "n3",
+	.lineage = {{1, 100, "n1"}, {2, 200, "n2"}}};
+	char		names[2][HA_NAME_SIZE] = {"n3", "n2"};
+	static const char now[] = "2026-11-24T05:32:14.211256+00:00";
+
+	IS(ha_sync_json("n1", 2, names),
+	   "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2,n3\"}", "sync");
+	IS(ha_sync_json("n1", 0, NULL),
+	   "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}",
+	   "sync without standbys");
+	IS(ha_status_json(123), "{\"optime\":123}", "status");
+	IS(ha_failover_json(NULL, ""), "{}", "failover: none");
+	IS(ha_failover_json("n1", "n2"), "{\"leader\":\"n1\",\"member\":\"n2\"}",
+	   "failover");
+	IS(ha_heartbeat_json(&heartbeat), "{\"name\":\"n1\",\"term\":5,"
+	   "\"ttl\":10000,\"lsn\":9223372036854775807}",
+	   "heartbeat, with the highest number JSON may hold");
+	IS(ha_member_json(&member), "{\"conn_url\":\"postgres://h:1/postgres\","
+	   "\"api_url\":\"http://h:2/patroni\",\"state\":\"starting\","
+	   "\"role\":\"replica\",\"version\":\"4.1.0\",\"xlog_location\":5,"
+	   "\"replay_lsn\":4,\"receive_lsn\":5,\"timeline\":2,"
+	   "\"pg_ha_version\":\"1.0\",\"pg_ha_identity\":\"\"}", "member");
+	member.role = HA_ROLE_PRIMARY;
+	member.state = HA_STATE_RUNNING;
+	memcpy(member.api_url, "\377", 2);
+	IS(ha_member_json(&member), "{\"conn_url\":\"postgres://h:1/postgres\","
+	   "\"api_url\":\"?\",\"state\":\"running\",\"role\":\"primary\","
+	   "\"version\":\"4.1.0\",\"xlog_location\":5,\"timeline\":2,"
+	   "\"pg_ha_version\":\"1.0\",\"pg_ha_identity\":\"\"}",
+	   "member: a primary, and text that is not UTF-8");
+
+	IS(ha_history_json(&term, "[[1,100,\"x\"]]", now),
+	   "[[1,100,\"x\"],[2,200,\"no recovery target specified\","
+	   "\"2026-11-24T05:32:14.211256+00:00\",\"n3\"]]", "history: one more");
+	IS(ha_history_json(&term, "[[2,200,\"x\"]]", now), "[[2,200,\"x\"]]",
+	   "history: nothing new");
+	IS(ha_history_json(&term, NULL, "T"),
+	   "[[1,100,\"no recovery target specified\"],"
+	   "[2,200,\"no recovery target specified\",\"T\",\"n3\"]]",
+	   "history: none before");
+	IS(ha_history_json(&term, "[[\"1\"]]", "T"),
+	   "[[1,100,\"no recovery target specified\"],"
+	   "[2,200,\"no recovery target specified\",\"T\",\"n3\"]]",
+	   "history: malformed");
+	term.nlineage = 0;
+	IS(ha_history_json(&term, "{", "T"), "[]", "history of a first timeline");
+}
+
+/*-------------------------------------------------------------------------
+ * Decision problems
+ *-------------------------------------------------------------------------
+ */
+
+static const struct
+{
+	const char *json;
+	const char *error;
+}			problems[] =
+
+{
+	{"", "not valid JSON"},
+	{"[]", "\"problem\" must be an object"},
+	{"{\"x\":1}", "\"problem\" has no field \"x\""},
+	{"{\"view\":5}", "\"view\" must be an object"},
+	{"{\"view\":{\"x\":5}}", "\"view\" has no field \"x\""},
+	{"{\"view\":{\"nmembers\":5}}", "\"view\" has no field \"nmembers\""},
+	{"{\"view\":{\"members\":{}}}", "\"members\" must be an array"},
+	{"{\"view\":{\"members\":[1]}}", "\"members\" must be an object"},
+	{"{\"view\":{\"members\":[{\"lsm\":1}]}}", "no field \"lsm\""},
+	{"{\"view\":{\"members\":[{\"role\":\"replica\"}]}}", "\"role\" has"},
+	{"{\"view\":{\"members\":[{\"timeline\":-1}]}}", "\"timeline\" has"},
+	{"{\"view\":{\"members\":[{\"port\":2147483648}]}}", "\"port\" has"},
+	{"{\"view\":{\"valid\":1}}", "\"valid\" has"},
+	{"{\"view\":{\"sync\":{\"standbys\":[1]}}}", "\"standbys\" must hold"},
+	{"{\"view\":{\"votes\":[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]}}",
+	"\"votes\" must be an array of at most 16"},
+	{"{\"local\":{\"name\":\"1234567890123456789012345678901234567890"
+	"123456789012345678901234\"}}", "\"name\" has"},
+	{"{\"now\":\"5\"}", "\"now\" has"},
+	{"{\"now\":5.5}", "\"now\" has"},
+};
+
+static void
+test_problems(void)
+{
+	HaConfig	config;
+	HaLocal		local;
+	int64_t		now;
+	char		err[200];
+	const char *json;
+
+	for (int i = 0; i < LENGTH_OF(problems); i++)
+	{
+		json = problems[i].json;
+		err[0] = '\0';
+		OK(!ha_problem_parse(json, strlen(json), &config, &view, &local, &now,
+							 err, sizeof(err)) &&
+		   strstr(err, problems[i].error) != NULL, "problem %.60s: %s", json,
+		   err);
+	}
+
+	json = "{}";
+	OK(ha_problem_parse(json, 2, &config, &view, &local, &now, err,
+						sizeof(err)) && config.ttl == 10000 && now == 0 &&
+	   local.failover_priority == 1 && !view.valid, "an empty problem");
+	json = "{\"config\":{\"ttl\":5000,\"synchronous_mode\":\"quorum\"},"
+		"\"view\":{\"valid\":true,\"leader\":{\"present\":true,\"name\":\"n1\"},"
+		"\"term\":{\"lineage\":[{\"timeline\":1,\"end_lsn\":5}]},"
+		"\"sync\":{\"standbys\":[\"n2\",\"n3\"]},"
+		"\"members\":[{\"name\":\"n2\",\"state\":\"rewinding\","
+		"\"role\":\"standby\"}],\"votes\":[{\"name\":\"n2\",\"lsn\":7}]},"
+		"\"local\":{\"name\":\"n2\",\"role\":\"primary\","
+		"\"sync_names\":[\"a\"],\"standbys\":[{\"name\":\"s\"}],"
+		"\"lease_id\":9223372036854775807},\"now\":-5}";
+	OK(ha_problem_parse(json, strlen(json), &config, &view, &local, &now, err,
+						sizeof(err)), "a problem: %s", err);
+	OK(config.ttl == 5000 && config.synchronous_mode == HA_SYNC_QUORUM &&
+	   memcmp(&view.config, &config, sizeof(config)) == 0, "its config");
+	OK(view.valid && view.leader.present && view.term.nlineage == 1 &&
+	   view.term.lineage[0].end_lsn == 5 && view.sync.nstandbys == 2 &&
+	   strcmp(view.sync.standbys[1], "n3") == 0 && view.nmembers == 1 &&
+	   view.members[0].state == HA_STATE_REWINDING &&
+	   view.members[0].failover_priority == 1 && view.nvotes == 1 &&
+	   view.votes[0].lsn == 7, "its view");
+	OK(local.role == HA_ROLE_PRIMARY && local.nsync_names == 1 &&
+	   local.nstandbys == 1 && strcmp(local.standbys[0].name, "s") == 0 &&
+	   local.lease_id == INT64_MAX && now == -5, "the rest of it");
+}
+
+static void
+test_plans(void)
+{
+	HaPlan		plan = {.verb = HA_ACQUIRE,.why = "best \"vote\"",
+		.wake_at = 5,.follow = "n2",.resume = true,.reserve = 4,
+	.ncounted = 2,.counted = {0, 2}};
+	HaPlan		names = {.verb = HA_SET_SYNC,.sync_on = true};
+
+	IS(ha_plan_json(&plan), "{\"verb\":\"acquire\",\"why\":\"best \\\"vote\\\"\","
+	   "\"follow\":\"n2\",\"wake_at\":5,\"resume\":true,\"reserve\":4,"
+	   "\"counted\":[0,2]}", "a plan");
+	IS(ha_plan_json(&names), "{\"verb\":\"set_sync\",\"why\":\"\","
+	   "\"names\":[],\"sync_on\":true}", "a plan with no names");
+	OK(strcmp(ha_verb_name(HA_STOP), "stop") == 0 &&
+	   strcmp(ha_verb_name(HA_CLEAR_FAILOVER), "clear_failover") == 0 &&
+	   strcmp(ha_verb_name(HA_SET_NAMES), "set_names") == 0, "verbs");
+	OK(strcmp(ha_member_state_name(HA_STATE_CRASHED), "crashed") == 0 &&
+	   strcmp(ha_member_state_name(HA_STATE_CLONING), "creating replica") == 0 &&
+	   strcmp(ha_role_name(HA_ROLE_STARTING), "replica") == 0, "words");
+}
+
+int
+main(void)
+{
+	test_names();
+	test_config();
+	test_view_config();
+	test_malformed();
+	test_keys();
+	test_members();
+	test_urls();
+	test_round_trips();
+	test_written();
+	test_problems();
+	test_plans();
+	ha_dcs_answer_free(&answer);
+
+	printf("1..%d\n", ntests);
+	return nfailed == 0 ? 0 : 1;
+}

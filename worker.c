@@ -1,0 +1,993 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The loop: gather, decide, act, publish, wait.
+ *
+ * One background worker without a database connection, started together with the
+ * postmaster.  It never waits for the network: requests are queued and answers
+ * taken when they come, so the loop turns at least twice a second whatever the
+ * store does.  All judgement is in decide.c and lease.c; here plans become deeds.
+ *
+ * The worker may die or freeze at any instruction.  What backends rely on is one
+ * number in shared memory, which then simply isn't raised any more.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "cluster_json.h"
+#include "control.h"
+#include "dcs.h"
+#include "decide.h"
+#include "fence.h"
+#include "lease.h"
+#include "pg_ha.h"
+#include "server.h"
+#include "settings.h"
+#include "slots.h"
+
+/* Longest pause between two turns: what others read must be fresh. */
+#define TURN_INTERVAL		500
+#define PROMOTION_INTERVAL	5
+#define DETACH_INTERVAL		10
+
+/* Tags of an operator's requests, out of the range of lease.c's. */
+#define ASK_TAG_BIT			0x80000000U
+
+static HaControl *control;
+static HaDcs *dcs;
+static HaLease lease;
+static HaLocal local;
+static HaPlan plan;
+static MemoryContext turn_context;
+
+/* The managed settings as last written, and when that was. */
+static HaManaged managed;
+static int	managed_epoch = 0;	/* 0 = nothing written by this process */
+static int64 managed_at;
+
+/* What pg_ha_boot is asked for. */
+static HaControlWorker report;
+static HaControlBoot boot;
+static int64 boot_looked_at;
+
+/* An operator's request in progress. */
+static uint32 ask_number;
+static uint32 ask_tag;
+static bool ask_config_known;
+
+static bool promoted_here;		/* a checkpoint is due once we lead */
+static bool log_lead;			/* the last plan led */
+
+/*-------------------------------------------------------------------------
+ * Gather
+ *-------------------------------------------------------------------------
+ */
+
+static void
+gather_tags(void)
+{
+	char	   *tags = pstrdup(ha_tags);
+	char	   *save = NULL;
+
+	local.nofailover = false;
+	local.failover_priority = 1;
+	for (char *tag = strtok_r(tags, ", ", &save); tag != NULL;
+		 tag = strtok_r(NULL, ", ", &save))
+	{
+		if (strcmp(tag, "nofailover") == 0 ||
+			strcmp(tag, "nofailover=true") == 0)
+			local.nofailover = true;
+		else if (strncmp(tag, "failover_priority=", 18) == 0)
+			local.failover_priority = atoi(tag + 18);
+	}
+	pfree(tags);
+}
+
+/* A live pg_ha_boot that minds this server?  Looked up twice a second. */
+static void
+gather_boot(int64 now)
+{
+	if (boot_looked_at != 0 && now - boot_looked_at < TURN_INTERVAL)
+		return;
+	boot_looked_at = now;
+	local.has_boot = ha_control_get_boot(control, &boot) &&
+		boot.supervising && ha_process_is_alive(boot.pid, boot.pid_start);
+}
+
+/* S-2: is the position of this standby final? */
+static void
+gather_detached(void)
+{
+	local.detached = managed_epoch != 0 && managed.follows[0] == '\0' &&
+		ha_settings_applied_by_type(B_STARTUP, managed_epoch) &&
+		ha_server_receiver_is_gone();
+}
+
+/* S-4: are the names in force in every process that acts on them? */
+static void
+gather_names(void)
+{
+	bool		applied = managed_epoch != 0 &&
+		ha_settings_applied_by_type(B_CHECKPOINTER, managed_epoch) &&
+		ha_slots_walsenders_applied(managed_epoch);
+
+	if (applied && !local.names_in_force)
+		local.names_lsn = GetFlushRecPtr(NULL);
+	local.names_in_force = applied;
+	local.nsync_names = managed.nnames;
+	memcpy(local.sync_names, managed.names, sizeof(local.sync_names));
+}
+
+static void
+gather(int64 now)
+{
+	static int64 last_turn = 0;
+	HaRole		role = local.role;
+
+	local.time_jumped = last_turn != 0 &&
+		now - last_turn > Max(lease.view.config.ttl, 2000);
+	last_turn = now;
+
+	gather_tags();
+	gather_boot(now);
+	strlcpy(local.follows, managed.follows, sizeof(local.follows));
+
+	/* the order matters: a position is final only if read after it was */
+	if (RecoveryInProgress())
+		gather_detached();
+	ha_server_facts(&local);
+	if (local.role == HA_ROLE_PRIMARY)
+	{
+		if (role != HA_ROLE_PRIMARY && local.promoting)
+			promoted_here = true;
+		local.promoting = false;
+		local.detached = false;
+		gather_names();
+		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys);
+	}
+	ha_lease_local(&lease, &local, now);
+}
+
+/*-------------------------------------------------------------------------
+ * Act
+ *-------------------------------------------------------------------------
+ */
+
+static void
+write_managed(int64 now)
+{
+	int			epoch = ha_settings_write(&managed);
+
+	if (epoch == 0)
+		return;
+	managed_epoch = epoch;
+	managed_at = now;
+	local.names_in_force = false;
+}
+
+static const HaMember *
+find_member(const char *name)
+{
+	for (int i = 0; i < lease.view.nmembers; i++)
+	{
+		if (strcmp(lease.view.members[i].name, name) == 0)
+			return &lease.view.members[i];
+	}
+	return NULL;
+}
+
+static void
+act_follow(int64 now)
+{
+	const HaMember *leader = find_member(plan.follow);
+
+	if (leader == NULL)
+		return;
+	if (managed_epoch == 0 || strcmp(managed.follows, leader->name) != 0 ||
+		strcmp(managed.host, leader->host) != 0 ||
+		managed.port != leader->port)
+	{
+		strlcpy(managed.follows, leader->name, sizeof(managed.follows));
+		strlcpy(managed.host, leader->host, sizeof(managed.host));
+		managed.port = leader->port;
+		write_managed(now);
+		ha_server_wake_startup();
+	}
+	ha_slots_drop(&lease.view);
+}
+
+/*
+ * A startup process that is stuck behind a query on this standby never reads the
+ * new settings; an election must not wait for that query.
+ */
+static void
+cancel_conflicts(void)
+{
+	for (int i = 0; i < ha_shared->nprocs; i++)
+	{
+		HaProcEpoch *entry = &ha_shared->procs[i];
+
+		if (entry->backend_type == B_BACKEND &&
+			BackendPidGetProc(entry->pid) != NULL)
+			(void) kill(entry->pid, SIGTERM);
+	}
+}
+
+static void
+act_detach(int64 now)
+{
+	if (managed_epoch == 0 || managed.follows[0] != '\0')
+	{
+		managed.follows[0] = '\0';
+		write_managed(now);
+	}
+	else if (now - managed_at > 1000 &&
+			 !ha_settings_applied_by_type(B_STARTUP, managed_epoch))
+	{
+		ereport(LOG,
+				(errmsg("terminating sessions that keep the startup process from leaving the former leader")));
+		cancel_conflicts();
+		managed_at = now;
+	}
+	ha_server_wake_startup();
+}
+
+static void
+act_promote(int64 now)
+{
+	if (!local.promoting)
+	{
+		if (!ha_server_promote(local.timeline, plan.reserve))
+		{
+			ha_lease_stay_out(&lease, now + lease.view.config.ttl);
+			return;
+		}
+		local.promoting = true;
+		local.promoting_since = now;
+	}
+	ha_server_wake_startup();
+}
+
+static void
+act_set_names(int64 now)
+{
+	if (managed_epoch != 0 && managed.nnames == plan.nnames &&
+		memcmp(managed.names, plan.names, sizeof(managed.names)) == 0)
+		return;
+	managed.nnames = plan.nnames;
+	memcpy(managed.names, plan.names, sizeof(managed.names));
+	write_managed(now);
+}
+
+/* Commits wait for standbys exactly while /sync says that one may take over. */
+static void
+act_sync_required(void)
+{
+	const HaView *view = &lease.view;
+	bool		required = local.role == HA_ROLE_PRIMARY && view->valid &&
+		view->sync.present && view->sync.nstandbys > 0 &&
+		strcmp(view->sync.leader, local.name) == 0;
+
+	pg_atomic_write_u32(&ha_shared->sync_required, required ? 1 : 0);
+}
+
+static HaWant
+want_of(HaVerb verb)
+{
+	switch (verb)
+	{
+		case HA_DEMOTE:
+			return HA_WANT_DEMOTE;
+		case HA_SWITCHOVER:
+			return HA_WANT_SWITCHOVER;
+		case HA_REWIND:
+			return HA_WANT_REWIND;
+		case HA_STOP:
+			return HA_WANT_STOP;
+		default:
+			return HA_WANT_NOTHING;
+	}
+}
+
+/* How much of our WAL is no part of the cluster's history. */
+static void
+measure_divergence(void)
+{
+	const HaTerm *term = &lease.view.term;
+
+	report.discarded_timeline = local.timeline;
+	report.discarded_bytes = 1;
+	for (int i = 0; i < term->nlineage; i++)
+	{
+		if (term->lineage[i].timeline == local.timeline &&
+			local.flush_lsn > term->lineage[i].end_lsn)
+			report.discarded_bytes = local.flush_lsn -
+				term->lineage[i].end_lsn;
+	}
+}
+
+static void
+act_want(void)
+{
+	HaWant		want = want_of(plan.verb);
+
+	if (want == report.want)
+		return;
+	report.want = want;
+	report.want_seq++;
+	strlcpy(report.why, plan.why, sizeof(report.why));
+	strlcpy(report.target, want == HA_WANT_SWITCHOVER ? plan.follow : "",
+			sizeof(report.target));
+	if (want == HA_WANT_REWIND)
+		measure_divergence();
+	if (want != HA_WANT_NOTHING && !local.has_boot)
+		ereport(LOG,
+				(errmsg("no pg_ha_boot runs here to restart this server: %s",
+						plan.why),
+				 errhint("The server stays fenced. Start it under pg_ha_boot to let it rejoin.")));
+}
+
+static void
+act(int64 now)
+{
+	switch (plan.verb)
+	{
+		case HA_FOLLOW:
+			act_follow(now);
+			break;
+		case HA_DETACH:
+			act_detach(now);
+			break;
+		case HA_PROMOTE:
+			act_promote(now);
+			break;
+		case HA_SET_NAMES:
+			act_set_names(now);
+			break;
+		case HA_RELEASE:
+			if (local.promoting)
+				ha_lease_stay_out(&lease, now + lease.view.config.ttl);
+			break;
+		case HA_RENEW:
+			ha_slots_create(&lease.view);
+			if (promoted_here && local.deadline > now)
+			{
+				promoted_here = false;
+				ha_server_request_checkpoint();
+			}
+			break;
+		default:
+			break;
+	}
+	act_sync_required();
+	act_want();
+}
+
+/*-------------------------------------------------------------------------
+ * Publish
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * The control block never shows an earlier deadline than backends see: raised
+ * there first, lowered there last (S-7).
+ */
+static void
+publish_deadline(int64 deadline)
+{
+	int64		old = ha_fence_deadline();
+
+	if (deadline == old)
+		return;
+	if (deadline > old)
+		ha_control_set_deadline(control, deadline);
+	ha_fence_set_deadline(deadline);
+	if (deadline < old)
+		ha_control_set_deadline(control, deadline);
+}
+
+/* The key as pg_ha_boot needs it, should this server die now. */
+static void
+publish_lease(uint64 safe_lsn)
+{
+	static HaControlLease last;
+	const HaTerm *term = &lease.view.term;
+	HaControlLease now;
+
+	memset(&now, 0, sizeof(now));
+	now.owner = HA_LEASE_WORKER;
+	now.holding = lease.holding && !lease.reassert;
+	now.confirmed = now.holding && term->present && !term->intent &&
+		strcmp(term->owner, lease.name) == 0 &&
+		term->timeline == local.timeline;
+	now.lease = lease.lease_id;
+	now.ttl = lease.lease_ttl;
+	now.key_revision = lease.key_revision;
+	now.term = lease.term;
+	now.timeline = local.timeline;
+	now.safe_lsn = safe_lsn;
+	if (!now.holding && !last.holding)
+		return;					/* pg_ha_boot may own the key still */
+	if (memcmp(&now, &last, sizeof(now)) != 0)
+	{
+		ha_control_set_lease(control, &now);
+		last = now;
+	}
+}
+
+static bool
+others_may_lead(void)
+{
+	const HaView *view = &lease.view;
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *m = &view->members[i];
+		bool		listed = !view->sync.present;
+
+		for (int j = 0; j < view->sync.nstandbys; j++)
+			listed = listed || strcmp(view->sync.standbys[j], m->name) == 0;
+		if (listed && strcmp(m->name, local.name) != 0 && !m->nofailover &&
+			m->failover_priority > 0 && m->state == HA_STATE_RUNNING &&
+			m->role == HA_ROLE_STANDBY)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_sync_standby(void)
+{
+	for (int i = 0; i < lease.view.sync.nstandbys; i++)
+	{
+		if (strcmp(lease.view.sync.standbys[i], local.name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+publish_report(int64 now)
+{
+	const HaView *view = &lease.view;
+
+	report.heartbeat_at = now;
+	report.role = local.role;
+	report.timeline = local.timeline;
+	report.flush_lsn = local.flush_lsn;
+	report.replay_lsn = local.replay_lsn;
+	report.streaming = local.streaming;
+	report.sysid = local.sysid;
+	report.dcs_seen_at = lease.seen_at;
+	strlcpy(report.leader, view->leader.present ? view->leader.name : "",
+			sizeof(report.leader));
+	report.term = view->term.term;
+	report.pause = view->config.pause;
+	report.sync_standby = is_sync_standby();
+	report.others_may_lead = others_may_lead();
+	report.synchronous_mode = view->config.synchronous_mode;
+	report.ttl = view->config.ttl;
+	report.loop_wait = view->config.loop_wait;
+	report.primary_start_timeout = view->config.primary_start_timeout;
+	ha_control_set_worker(control, &report);
+}
+
+/* Wake pg_ha_boot when there is something new for it. */
+static void
+signal_boot(void)
+{
+	static uint32 told_seq = 0;
+	static HaRole told_role = HA_ROLE_UNINITIALIZED;
+
+	if (!local.has_boot ||
+		(told_seq == report.want_seq && told_role == local.role))
+		return;
+	told_seq = report.want_seq;
+	told_role = local.role;
+	(void) kill(boot.pid, SIGUSR1);
+}
+
+static uint64
+lost_bytes(void)
+{
+	const HaView *view = &lease.view;
+	uint64		lost = view->term.lost_bytes;
+	uint32		parent = 0;
+
+	if (view->term.nlineage > 0)
+		parent = view->term.lineage[view->term.nlineage - 1].timeline;
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (parent != 0 && view->members[i].discarded_timeline == parent)
+			lost = Max(lost, view->members[i].discarded_bytes);
+	}
+	return lost;
+}
+
+static void
+publish_leader(void)
+{
+	const HaMember *leader = find_member(report.leader);
+
+	SpinLockAcquire(&ha_shared->mutex);
+	memcpy(ha_shared->leader, report.leader, sizeof(ha_shared->leader));
+	if (leader != NULL)
+	{
+		memcpy(ha_shared->leader_host, leader->host,
+			   sizeof(ha_shared->leader_host));
+		ha_shared->leader_port = leader->port;
+	}
+	SpinLockRelease(&ha_shared->mutex);
+}
+
+static void
+publish(int64 now)
+{
+	HaPublished *p = &ha_shared->published;
+
+	publish_lease(0);
+	publish_report(now);
+	publish_leader();
+	signal_boot();
+	if (!LWLockConditionalAcquire(ha_shared->lock, LW_EXCLUSIVE))
+		return;
+	p->at = now;
+	p->seen_at = lease.seen_at;
+	p->proof_at = Min(lease.proof_base, lease.lease_base);
+	p->config = lease.view.config;
+	p->view = lease.view;
+	p->local = local;
+	p->plan = plan;
+	p->lost_bytes = lost_bytes();
+	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
+	LWLockRelease(ha_shared->lock);
+}
+
+/* One line for each change of plan, with its reason. */
+static void
+log_plan(const HaPlan *old)
+{
+	if (plan.lead && !log_lead && local.deadline != 0)
+	{
+		log_lead = true;
+		ereport(LOG,
+				(errmsg("leads cluster \"%s\" in term %lld on timeline %u",
+						ha_scope, (long long) lease.view.term.term,
+						local.timeline)));
+	}
+	else if (!plan.lead && log_lead)
+	{
+		log_lead = false;
+		ereport(LOG, (errmsg("does not lead any more: %s", plan.why)));
+	}
+	if (plan.verb != old->verb || strcmp(plan.why, old->why) != 0)
+		ereport(plan.verb == HA_RENEW && old->verb == HA_SET_SYNC ? DEBUG1 : LOG,
+				(errmsg("plan: %s (%s)", ha_verb_name(plan.verb), plan.why)));
+}
+
+/*-------------------------------------------------------------------------
+ * What operators ask for through SQL
+ *-------------------------------------------------------------------------
+ */
+
+static void
+answer_ask(bool succeeded, const char *message)
+{
+	SpinLockAcquire(&ha_shared->mutex);
+	ha_shared->ask.answered = ask_number;
+	ha_shared->ask.succeeded = succeeded;
+	strlcpy(ha_shared->ask.message, message, sizeof(ha_shared->ask.message));
+	SpinLockRelease(&ha_shared->mutex);
+	ask_tag = 0;
+	ConditionVariableBroadcast(&ha_shared->ask_cv);
+}
+
+static void
+send_ask(HaRequest *request)
+{
+	ask_tag = ASK_TAG_BIT | ((ask_tag + 1) & ~ASK_TAG_BIT);
+	request->kind = HA_DCS_TXN;
+	request->tag = ask_tag;
+	request->timeout = lease.view.config.retry_timeout;
+	if (!ha_dcs_send(dcs, request))
+		answer_ask(false, "too many requests are in flight");
+}
+
+static void
+start_ask(const HaAsk *ask)
+{
+	HaRequest	request;
+	const HaView *view = &lease.view;
+
+	memset(&request, 0, sizeof(request));
+	if (ask->kind == HA_ASK_SWITCHOVER)
+	{
+		ha_txn_compare(&request.txn, HA_MOD_REVISION, "failover",
+					   view->failover.mod_revision);
+		ha_txn_compare_value(&request.txn, "leader", view->leader.name);
+		ha_txn_put(&request.txn, "failover",
+				   ha_failover_json(view->leader.name, ask->target), 0);
+	}
+	else
+	{
+		ask_config_known = false;
+		request.txn.nsuccess = 1;
+		request.txn.success[0].kind = HA_OP_GET;
+		strlcpy(request.txn.success[0].key, "config", HA_KEY_SIZE);
+	}
+	send_ask(&request);
+}
+
+static void
+check_ask(void)
+{
+	HaAsk		ask;
+
+	SpinLockAcquire(&ha_shared->mutex);
+	ask = ha_shared->ask;
+	SpinLockRelease(&ha_shared->mutex);
+	if (ask.number == ask.answered || ask.number == ask_number)
+		return;
+	ask_number = ask.number;
+	start_ask(&ask);
+}
+
+/* The configuration was read: write it back with pause changed. */
+static void
+continue_ask(const HaAnswer *answer, bool pause)
+{
+	const HaKv *kv = answer->nkvs > 0 ? &answer->kvs[0] : NULL;
+	HaRequest	request;
+	char	   *json;
+
+	ask_config_known = true;
+	json = ha_config_set_pause(kv != NULL ? kv->value : NULL, pause);
+	if (json == NULL)
+	{
+		answer_ask(false, "the stored configuration is not a JSON object");
+		return;
+	}
+	memset(&request, 0, sizeof(request));
+	ha_txn_compare(&request.txn, HA_MOD_REVISION, "config",
+				   kv != NULL ? kv->mod_revision : 0);
+	ha_txn_put(&request.txn, "config", json, 0);
+	send_ask(&request);
+}
+
+static void
+take_ask_answer(const HaAnswer *answer)
+{
+	HaRequestKind kind;
+
+	if (answer->tag != ask_tag)
+		return;
+	SpinLockAcquire(&ha_shared->mutex);
+	kind = ha_shared->ask.kind;
+	SpinLockRelease(&ha_shared->mutex);
+	if (answer->status == HA_DCS_UNKNOWN)
+		answer_ask(false, "the store did not answer; the request may still take effect");
+	else if (answer->status == HA_DCS_REFUSED)
+		answer_ask(false, answer->error);
+	else if (!answer->succeeded)
+		answer_ask(false, "something changed meanwhile, try again");
+	else if (kind != HA_ASK_SWITCHOVER && !ask_config_known)
+		continue_ask(answer, kind == HA_ASK_PAUSE);
+	else
+		answer_ask(true, "");
+}
+
+/*-------------------------------------------------------------------------
+ * The loop
+ *-------------------------------------------------------------------------
+ */
+
+static void
+take_answers(int64 now)
+{
+	HaAnswer	answer;
+
+	ha_dcs_poll(dcs);
+	while (ha_dcs_next(dcs, &answer))
+	{
+		if (answer.tag & ASK_TAG_BIT)
+			take_ask_answer(&answer);
+		else
+			ha_lease_answer(&lease, &answer, now);
+		ha_dcs_answer_free(&answer);
+	}
+}
+
+static void
+send_requests(int64 now)
+{
+	HaRequest	request;
+	uint32		unwanted;
+
+	while (ha_lease_next(&lease, &plan, &local, now, &request))
+	{
+		uint32		tag = request.tag;
+
+		if (!ha_dcs_send(dcs, &request))
+		{
+			ha_lease_unsent(&lease, tag, now);
+			break;
+		}
+	}
+	while ((unwanted = ha_lease_cancel(&lease)) != 0)
+		ha_dcs_cancel(dcs, unwanted);
+	ha_dcs_poll(dcs);
+}
+
+static void
+turn(void)
+{
+	int64		now = ha_now();
+	HaPlan		old = plan;
+
+	take_answers(now);
+	gather(now);
+	ha_decide(&lease.view.config, &lease.view, &local, now, &plan);
+	ha_lease_plan(&lease, &plan, now);
+	publish_deadline(ha_lease_deadline(&lease));
+	local.deadline = ha_lease_deadline(&lease);
+	log_plan(&old);
+	act(now);
+	send_requests(now);
+	check_ask();
+	publish(now);
+}
+
+/* Milliseconds until the next turn is due without any event. */
+static long
+pause_length(void)
+{
+	int64		now = ha_now();
+	int64		until = now + TURN_INTERVAL;
+	int64		wake_at = ha_dcs_wake_at(dcs);
+
+	if (plan.verb == HA_PROMOTE)
+		until = now + PROMOTION_INTERVAL;
+	else if (plan.verb == HA_DETACH ||
+			 (local.role == HA_ROLE_PRIMARY && !local.names_in_force &&
+			  managed_epoch != 0 && now - managed_at < 2000))
+		until = now + DETACH_INTERVAL;
+	until = Min(until, ha_lease_wake_at(&lease));
+	if (wake_at != 0)
+		until = Min(until, wake_at);
+	if (plan.wake_at > now)
+		until = Min(until, plan.wake_at);
+	return Max(until - now, 1);
+}
+
+/*
+ * The postmaster is dead, but this process and some backends live on.  With the
+ * gate closed nothing is acknowledged any more, so what may be said about the
+ * end of this reign can be said now: to the store, if somebody can take over
+ * without loss or nobody will restart us; else to pg_ha_boot, which then does.
+ */
+static bool
+should_release(uint64 *safe_lsn)
+{
+	const HaView *view = &lease.view;
+	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
+
+	*safe_lsn = synchronous ? ha_server_confirmed_lsn() : local.flush_lsn;
+	if (!synchronous)
+		*safe_lsn = GetXLogWriteRecPtr();
+	if (!local.has_boot)
+		return true;
+	if (!synchronous || view->config.pause)
+		return false;
+	for (int i = 0; i < local.nstandbys; i++)
+	{
+		for (int j = 0; j < view->sync.nstandbys; j++)
+		{
+			if (strcmp(local.standbys[i].name, view->sync.standbys[j]) == 0 &&
+				local.standbys[i].flush_lsn >= *safe_lsn)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Send the release and wait a moment for its answer; nothing else matters. */
+static void
+release_key(uint64 safe_lsn)
+{
+	HaRequest	request;
+	int64		give_up = ha_now() + 400;
+
+	memset(&request, 0, sizeof(request));
+	request.kind = HA_DCS_TXN;
+	request.tag = 1;
+	request.timeout = 400;
+	ha_txn_release(&request.txn, local.name, lease.key_revision,
+				   lease.lease_id, lease.term, lease.lease_ttl, safe_lsn);
+	if (!ha_dcs_send(dcs, &request))
+		return;
+	for (;;)
+	{
+		HaAnswer	answer;
+		struct pollfd ready = {0};
+
+		ha_dcs_poll(dcs);
+		while (ha_dcs_next(dcs, &answer))
+		{
+			bool		done = answer.kind == HA_DCS_TXN && answer.tag == 1;
+
+			ha_dcs_answer_free(&answer);
+			if (done)
+				return;
+		}
+		if (ha_now() >= give_up)
+			return;
+		ready.fd = ha_dcs_fd(dcs);
+		ready.events = POLLIN;
+		(void) poll(&ready, 1, 10);
+	}
+}
+
+static void
+mourn_postmaster(void)
+{
+	uint64		safe_lsn = 0;
+	bool		leading = lease.holding && !lease.reassert &&
+		local.role == HA_ROLE_PRIMARY;
+
+	ha_lease_close(&lease);
+	publish_deadline(0);
+	if (leading)
+	{
+		/* read after the gate closed, without locks: holders may be dead */
+		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys);
+		if (should_release(&safe_lsn))
+			release_key(safe_lsn);
+		publish_lease(safe_lsn);
+	}
+	_exit(1);
+}
+
+/*
+ * The server stops: close the gate and go, since the shutdown waits for us.  The
+ * key is pg_ha_boot's from the postmaster's end on.
+ */
+static void
+stop(void)
+{
+	ha_lease_close(&lease);
+	publish_deadline(0);
+	local.stopping = true;
+	publish_lease(0);
+
+	/* anything but 0, or a stray signal would be the end of this worker */
+	proc_exit(1);
+}
+
+static void
+open_store(void)
+{
+	HaDcsOptions options = {0};
+	char		err[256];
+
+	options.endpoints = ha_etcd_endpoints;
+	options.name_space = ha_namespace;
+	options.scope = ha_scope;
+	options.cacert = ha_etcd_cacert;
+	options.cert = ha_etcd_cert;
+	options.key = ha_etcd_key;
+	options.user = ha_etcd_user;
+	options.password_file = ha_etcd_password_file;
+	options.now = ha_now;
+	dcs = ha_dcs_open(&options, err, sizeof(err));
+	if (dcs == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("could not set up the etcd client: %s", err),
+				 errhint("Correct the pg_ha.etcd_* settings in the node file.")));
+}
+
+static void
+open_control(void)
+{
+	char		path[MAXPGPATH];
+	char		err[256];
+	HaControlWorker old;
+
+	if (ha_state_dir[0] != '\0')
+		strlcpy(path, ha_state_dir, sizeof(path));
+	else
+		snprintf(path, sizeof(path), "%s.pg_ha", DataDir);
+	control = ha_control_open(path, true, err, sizeof(err));
+	if (control == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("could not open the control block in \"%s\": %s",
+						path, err)));
+
+	/* a new life starts with no wish, under a new number */
+	if (ha_control_get_worker(control, &old))
+		report.want_seq = old.want_seq + 1;
+	report.pid = MyProcPid;
+	report.pid_start = ha_process_start_time(MyProcPid);
+	report.postmaster_pid = PostmasterPid;
+	report.postmaster_start = ha_process_start_time(PostmasterPid);
+	report.server_version = PG_VERSION_NUM;
+	report.postmaster_started_us = PgStartTime +
+		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+}
+
+static void
+begin(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+
+	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_ha turn",
+										 ALLOCSET_DEFAULT_SIZES);
+	ha_fence_set_deadline(0);
+	open_control();
+	ha_control_set_deadline(control, 0);
+	open_store();
+	strlcpy(local.name, ha_member_name, sizeof(local.name));
+	ha_lease_init(&lease, ha_member_name, ha_now());
+	ha_settings_load(&managed);
+	SpinLockAcquire(&ha_shared->mutex);
+	ha_shared->worker_pid = MyProcPid;
+	ha_shared->worker_latch = MyLatch;
+	ask_number = ha_shared->ask.number;
+	ha_shared->ask.answered = ask_number;
+	SpinLockRelease(&ha_shared->mutex);
+}
+
+void
+ha_worker_main(Datum arg)
+{
+	WaitEventSet *events;
+
+	begin();
+	events = CreateWaitEventSet(TopMemoryContext, 3);
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, ha_dcs_fd(dcs), NULL, NULL);
+
+	for (;;)
+	{
+		WaitEvent	event;
+
+		MemoryContextSwitchTo(turn_context);
+		MemoryContextReset(turn_context);
+		ResetLatch(MyLatch);
+		if (ShutdownRequestPending)
+			stop();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		turn();
+		if (WaitEventSetWait(events, pause_length(), &event, 1,
+							 PG_WAIT_EXTENSION) > 0 &&
+			event.events == WL_POSTMASTER_DEATH)
+			mourn_postmaster();
+	}
+}
