@@ -137,10 +137,10 @@ mutants:
 # ---------------------------------------------------------------------------
 
 check-layers: all
-	test/layers
+	PG_CONFIG=$(PG_CONFIG) CC='$(CC)' test/layers
 
 lint:
-	test/lint
+	PG_CONFIG=$(PG_CONFIG) test/lint
 
 # The types are read from the objects' debugging information.
 indent: all

@@ -1158,7 +1158,7 @@ add(json_t **object, const char *name, json_t *value)
 char *
 ha_heartbeat_json(const HaHeartbeat *heartbeat)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 
 	add(&json, "name", text_json(heartbeat->name));
 	add(&json, "term", json_integer(heartbeat->term));
@@ -1196,7 +1196,7 @@ lineage_json(const HaTerm *term)
 char *
 ha_term_json(const HaTerm *term)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 
 	add(&json, "term", json_integer(term->term));
 	add(&json, "owner", text_json(term->owner));
@@ -1214,7 +1214,7 @@ ha_term_json(const HaTerm *term)
 char *
 ha_vote_json(const HaVote *vote)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 
 	add(&json, "term", json_integer(vote->term));
 	add(&json, "term_revision", json_integer(vote->term_revision));
@@ -1262,7 +1262,7 @@ ha_status_json(uint64_t optime)
 char *
 ha_failover_json(const char *leader, const char *candidate)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 
 	if (leader != NULL && leader[0] != '\0')
 		add(&json, "leader", text_json(leader));
@@ -1274,7 +1274,7 @@ ha_failover_json(const char *leader, const char *candidate)
 static json_t *
 tags_json(const HaMember *member)
 {
-	json_t	   *tags = json_object();
+	json_t	   *tags = ha_json_object();
 
 	if (member->nofailover)
 		add(&tags, "nofailover", json_true());
@@ -1289,7 +1289,7 @@ tags_json(const HaMember *member)
 char *
 ha_member_json(const HaMember *member)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 	bool		standby = member->role != HA_ROLE_PRIMARY;
 
 	add(&json, "conn_url", text_json(member->conn_url));
@@ -1864,7 +1864,7 @@ counted_json(const HaPlan *plan)
 char *
 ha_plan_json(const HaPlan *plan)
 {
-	json_t	   *json = json_object();
+	json_t	   *json = ha_json_object();
 
 	add(&json, "verb", text_json(ha_verb_name(plan->verb)));
 	add(&json, "why", text_json(plan->why));

@@ -61,4 +61,14 @@ ha_json_load(const char *text, size_t length)
 	return json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
 }
 
+/*
+ * A new, empty object.  Not json_object(): the server has an SQL function of that
+ * name, which the dynamic linker would call instead.
+ */
+static inline json_t *
+ha_json_object(void)
+{
+	return json_pack("{}");
+}
+
 #endif							/* HA_JSON_GUARD_H */

@@ -83,13 +83,15 @@ struct HaSession
 	/* the member key */
 	HaMember	self;			/* what it should say */
 	HaMember	published;		/* what it says */
+	int64_t		published_lease;	/* under which it stands */
 	HaMember	sent;			/* what the put that is out says */
+	int64_t		sent_lease;
 	bool		described;		/* self is filled */
 	bool		claimed;		/* the key is ours, by a put that succeeded */
 	bool		key_known;		/* key_revision says what stands there */
 	int64_t		key_revision;
 	int64_t		rival_since;	/* another node's key stands there */
-	int64_t		put_at;			/* the next one if nothing changes */
+	int64_t		put_at;			/* when the next position is due */
 	int64_t		put_not_before;
 
 	/* the caller's */
@@ -328,11 +330,8 @@ judge_own_key(HaSession *s, int64_t now)
 	s->rival_since = 0;
 	s->key_known = true;
 	s->key_revision = member != NULL ? member->mod_revision : 0;
-	if (member == NULL && s->claimed)
-	{
-		s->claimed = false;		/* somebody deleted it: put it again */
-		s->put_at = 0;
-	}
+	if (member == NULL)
+		s->claimed = false;		/* if somebody deleted it: put it again */
 }
 
 /*
@@ -440,7 +439,6 @@ forget_lease(HaSession *s)
 	s->claimed = false;
 	s->key_known = false;
 	s->look_at = 0;
-	s->put_at = 0;
 }
 
 static void
@@ -455,7 +453,6 @@ take_grant(HaSession *s, const HaAnswer *answer, int64_t now)
 	s->lease = answer->lease;
 	s->lease_ttl = answer->ttl;
 	s->lease_at = now + answer->ttl / 3;
-	s->put_at = 0;
 }
 
 static void
@@ -500,6 +497,7 @@ ha_session_drop_lease(HaSession *s)
  * The member key.
  */
 
+/* What others wait for; positions are told each loop_wait. */
 static bool
 says_the_same(const HaMember *a, const HaMember *b)
 {
@@ -524,7 +522,9 @@ tend_key(HaSession *s, int64_t now)
 	if (s->lease == 0 || !s->key_known || !s->described ||
 		is_out(s, TAG_MEMBER) || now < s->put_not_before)
 		return;
-	if (now < s->put_at && says_the_same(&s->self, &s->published))
+	if (s->claimed && s->published_lease == s->lease &&
+		(now < s->put_at ? says_the_same(&s->self, &s->published) :
+		 memcmp(&s->self, &s->published, sizeof(HaMember)) == 0))
 		return;
 
 	json = ha_member_json(&s->self);
@@ -534,7 +534,7 @@ tend_key(HaSession *s, int64_t now)
 	ha_txn_compare(&request.txn, HA_MOD_REVISION, key, s->key_revision);
 	ha_txn_put(&request.txn, key, json, s->lease);
 	s->sent = s->self;
-	s->sent.lease = s->lease;
+	s->sent_lease = s->lease;
 	if (!send_request(s, TAG_MEMBER, &request))
 		s->put_not_before = now + RETRY_AFTER;
 }
@@ -543,12 +543,13 @@ static void
 take_member(HaSession *s, const HaAnswer *answer, int64_t now)
 {
 	if (answer->status == HA_DCS_OK && answer->succeeded &&
-		s->sent.lease == s->lease)
+		s->sent_lease == s->lease)
 	{
 		s->key_revision = answer->revision;
 		s->claimed = true;
 		s->complained = false;
 		s->published = s->sent;
+		s->published_lease = s->sent_lease;
 		s->put_at = now + s->config.loop_wait;
 		if (s->old_lease != 0 && send_revoke(s, s->old_lease))
 			s->old_lease = 0;

@@ -635,7 +635,7 @@ publish(HaBoot *b)
 {
 	HaControlBoot boot = {
 		.pid = getpid(),
-		.pid_start = ha_process_start_time(getpid()),
+		.pid_start = b->own_start,
 		.heartbeat_at = b->now,
 		.supervising = server_lives(b),
 		.discarded_bytes = b->discarded_bytes,
@@ -816,6 +816,7 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 	b->node = *node;
 	b->control = control;
 	strlcpy(b->identity, identity, sizeof(b->identity));
+	b->own_start = ha_process_start_time(getpid());
 	b->server.pidfd = -1;
 	b->now = ha_now();
 	b->member_state = HA_STATE_STOPPED;

@@ -58,6 +58,7 @@ typedef struct HaBoot
 	HaSession  *session;
 	HaRest	   *rest;			/* NULL = no listener */
 	int			signal_fd;
+	uint64_t	own_start;		/* ha_process_start_time of pg_ha_boot */
 
 	HaBootState state;
 	int64_t		entered_at;
