@@ -563,7 +563,7 @@ decide_switchover(const HaConfig *config, const HaView *view,
 
 	copy_name(plan->follow, target);
 	set_plan(plan, hindrance ? HA_CLEAR_FAILOVER : HA_SWITCHOVER,
-			 hindrance ? hindrance : "the operator wants to lead ");
+			 hindrance ? hindrance : "the operator wants a switchover to ");
 	if (hindrance == NULL)
 		because_name(plan, target);
 	plan->lead = (hindrance != NULL);

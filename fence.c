@@ -342,6 +342,8 @@ utility_writes(Node *stmt)
 		case T_ReindexStmt:
 		case T_ClusterStmt:
 			return true;
+		case T_PrepareStmt:
+			return false;		/* writes nothing until it is executed */
 		default:
 			return is_finish_prepared(stmt) ||
 				GetCommandLogLevel(stmt) <= LOGSTMT_MOD;

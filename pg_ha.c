@@ -148,7 +148,7 @@ define_settings(void)
 	define_string("pg_ha.tags", "Tags of this member.",
 				  &ha_tags, "", PGC_SIGHUP);
 	define_string("pg_ha.replication_user", "Role that standbys connect as.",
-				  &ha_replication_user, "pg_ha_repl", PGC_SIGHUP);
+				  &ha_replication_user, "ha_repl", PGC_SIGHUP);
 	define_string("pg_ha.replication_passfile",
 				  "Password file of the replication role, of mode 0600.",
 				  &ha_replication_passfile, "", PGC_SIGHUP);

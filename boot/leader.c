@@ -3,10 +3,10 @@
  * leader.c
  *	  The leader key as pg_ha_boot sees it while its own server is down.
  *
- * Every txn here compares the leader key's mod_revision and its lease (S-6): the
- * first tells that nobody has touched it, the second that it hangs on the lease
- * which we, and nobody else, renew or let run out.  So none of them can take a
- * key from another member, however late it arrives.
+ * Every txn here compares the leader key's mod_revision and its lease (S-6):
+ * the first tells that nobody has touched it, the second that it hangs on the
+ * lease which we, and nobody else, renew or let run out.  So none of them can
+ * take a key from another member, however late it arrives.
  *
  *-------------------------------------------------------------------------
  */
@@ -111,13 +111,21 @@ owner_of(const HaTerm *term, uint32_t timeline)
 	return NULL;
 }
 
+/*
+ * An id is handed out once, so one that is not in the leader's lineage at all
+ * names nothing but our own branch.  The record forgets its oldest entries,
+ * though: below the first one it lists, it says nothing.
+ */
 bool
 ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 						const char *name)
 {
 	const char *owner = owner_of(term, timeline);
 
-	return owner != NULL && strcmp(owner, name) == 0;
+	if (owner != NULL)
+		return strcmp(owner, name) == 0;
+	return timeline > (term->nlineage > 0 ? term->lineage[0].timeline :
+					   term->timeline);
 }
 
 /* A put of the heartbeat that says: this reign goes on. */

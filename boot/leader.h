@@ -36,8 +36,8 @@ extern const HaMember *ha_leader_source(const HaView *view, const char *name);
 
 /*
  * May pg_rewind be trusted with data that a primary wrote on "timeline"?  Not if
- * that timeline id is not known to be ours: it then names two histories, and
- * pg_rewind can't tell them apart.
+ * somebody else is, or may be, on record for that timeline id: it then names two
+ * histories, and pg_rewind can't tell them apart.
  */
 extern bool ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 									const char *name);

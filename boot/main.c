@@ -4,10 +4,10 @@
  *	  pg_ha_boot: the program that starts and keeps one node.
  *
  * Options, the checks that need no cluster, and the lock which lets one
- * pg_ha_boot act for a node.  The lock is held on a file in the state directory
- * by a descriptor that children inherit by fork() but not across exec(): while a
- * child of ours works on the data directory, a new pg_ha_boot has to stay out of
- * it even if we are dead.
+ * pg_ha_boot act for a node.  The lock is held on a file in the state
+ * directory by a descriptor that children inherit by fork() but not across
+ * exec(): while a child of ours works on the data directory, a new pg_ha_boot
+ * has to stay out of it even if we are dead.
  *
  *-------------------------------------------------------------------------
  */

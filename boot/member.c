@@ -4,17 +4,17 @@
  *	  pg_ha_boot's session with the store: a view, a lease, the member key.
  *
  * The session outlives the server: the member stays visible while it is being
- * cloned, rewound or restarted.  Its lease carries members/NAME, and initialize
- * while we run initdb, and never anything that makes a leader.
+ * cloned, rewound or restarted.  Its lease carries members/NAME, and
+ * initialize while we run initdb, and never anything that makes a leader.
  *
  * A member key is put only over the very key that we have seen there (by its
- * mod_revision, 0 = none), and only if that one was ours.  So of two nodes with
- * one name the second never gets hold of the key, and the first never loses it
- * but by its own lease running out.
+ * mod_revision, 0 = none), and only if that one was ours.  So of two nodes
+ * with one name the second never gets hold of the key, and the first never
+ * loses it but by its own lease running out.
  *
- * A put whose outcome is not known, or whose guard failed, makes us look before
- * the next one.  A look that was sent before our last put is no news about the
- * key: its revision is lower.
+ * A put whose outcome is not known, or whose guard failed, makes us look
+ * before the next one.  A look that was sent before our last put is no news
+ * about the key: its revision is lower.
  *
  *-------------------------------------------------------------------------
  */

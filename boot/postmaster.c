@@ -3,24 +3,24 @@
  * postmaster.c
  *	  The processes of the server: start, find, signal, and end every one.
  *
- * Two questions decide whether somebody loses an order: is a postmaster of this
- * data directory alive (then a second one must not be started, and its leader
- * key not be given away), and is any backend of a dead one left (then it may
- * still acknowledge commits).
+ * Two questions decide whether somebody loses an order: is a postmaster of
+ * this data directory alive (then a second one must not be started, and its
+ * leader key not be given away), and is any backend of a dead one left (then
+ * it may still acknowledge commits).
  *
- * The first is answered by the control block's pid and start time, which name a
- * process for ever, or by postmaster.pid if the process it names works in our data
- * directory.  Names and command lines are never looked at.
+ * The first is answered by the control block's pid and start time, which name
+ * a process for ever, or by postmaster.pid if the process it names works in
+ * our data directory.  Names and command lines are never looked at.
  *
- * The second is answered by the kernel.  A child subreaper becomes the parent of
- * every descendant whose own parent dies, in the same step in which that parent
- * becomes a zombie.  So once waitpid() has told us of the postmaster's end, its
- * orphans are our children; and a child keeps its pid until we reap it, so
- * killing our children by pid can't hit anybody else.
+ * The second is answered by the kernel.  A child subreaper becomes the parent
+ * of every descendant whose own parent dies, in the same step in which that
+ * parent becomes a zombie.  So once waitpid() has told us of the postmaster's
+ * end, its orphans are our children; and a child keeps its pid until we reap
+ * it, so killing our children by pid can't hit anybody else.
  *
  * A postmaster that an earlier pg_ha_boot started is no child of ours.  It is
- * watched through a pidfd, and its orphans can't be seen: the caller then has to
- * wait for the lease's deadline.
+ * watched through a pidfd, and its orphans can't be seen: the caller then has
+ * to wait for the lease's deadline.
  *
  *-------------------------------------------------------------------------
  */
@@ -119,8 +119,8 @@ ha_postmaster_start(HaPostmaster *pm, const HaNode *node)
 
 	/*
 	 * In a container a stale postmaster.pid may well name the pid that we or
-	 * our parent have now.  The server knows that its parent is no server; for
-	 * its grandparent it looks here, as pg_ctl tells it.
+	 * our parent have now.  The server knows that its parent is no server;
+	 * for its grandparent it looks here, as pg_ctl tells it.
 	 */
 	snprintf(grandparent, sizeof(grandparent), "%d", (int) getppid());
 	setenv("PG_GRANDPARENT_PID", grandparent, 1);

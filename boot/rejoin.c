@@ -3,25 +3,25 @@
  * rejoin.c
  *	  From no running server to a server that may run.
  *
- * Everything starts from BOOT_LOOK: a linearizable read that was sent after the
- * last process of the old server was gone (or after its deadline), the data
- * directory, and the control block.  Each step from there either ends in a
- * running server or leads back to BOOT_LOOK, which then judges anew from what is
- * really there.  So no outcome has to be guessed, and a crash of pg_ha_boot
- * between any two steps is just one more way to come to BOOT_LOOK.
+ * Everything starts from BOOT_LOOK: a linearizable read that was sent after
+ * the last process of the old server was gone (or after its deadline), the
+ * data directory, and the control block.  Each step from there either ends in
+ * a running server or leads back to BOOT_LOOK, which then judges anew from
+ * what is really there.  So no outcome has to be guessed, and a crash of
+ * pg_ha_boot between any two steps is just one more way to come to BOOT_LOOK.
  *
  * What must never happen, and what prevents it:
  *
- * - Two clusters out of one bootstrap: only the txn that creates the initialize
- *	 key lets initdb run, the key hangs on our lease meanwhile, and the system id
- *	 replaces exactly that key or the new data is put aside.
+ * - Two clusters out of one bootstrap: only the txn that creates the
+ *	 initialize key lets initdb run, the key hangs on our lease meanwhile, and
+ *	 the system id replaces exactly that key or the new data is put aside.
  *
- * - A start as primary beside another leader: it needs the leader key put anew by
- *	 us after the last read.  That also voids every earlier txn of ours on it
- *	 which has no known outcome (S-6).
+ * - A start as primary beside another leader: it needs the leader key put
+ *	 anew by us after the last read.  That also voids every earlier txn of
+ *	 ours on it which has no known outcome (S-6).
  *
- * - The last copy of the data gone: data is only ever renamed, and data of the
- *	 cluster only when a confirmed leader is there to be cloned.
+ * - The last copy of the data gone: data is only ever renamed, and data of
+ *	 the cluster only when a confirmed leader is there to be cloned.
  *
  *-------------------------------------------------------------------------
  */
@@ -532,7 +532,7 @@ look_rewind(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 	if (b->wrote_timeline != 0 &&
 		!ha_leader_allows_rewind(&view->term, b->wrote_timeline, b->node.name))
-		clone_instead(b, "it was primary on a timeline that is not recorded as its own");
+		clone_instead(b, "another member is on record for the timeline on which it was primary");
 	else if (b->rewind_failures >= REWIND_TRIES)
 		clone_instead(b, "pg_rewind has failed again and again");
 	else if (!facts->clean && b->unclean_rounds > 0)
@@ -604,12 +604,27 @@ recent_crashes(const HaBoot *b)
 	return n;
 }
 
+/*
+ * On which timeline has a primary written this data?  pg_control tells that of
+ * the last checkpoint, which after a promotion may not have come yet; then the
+ * reign that our worker has recorded is the later one.
+ */
+static uint32_t
+primary_timeline(const HaBoot *b, const HaDataFacts *facts)
+{
+	HaControlLease lease;
+
+	if (ha_control_get_lease(b->control, &lease) && lease.confirmed)
+		return Max(facts->timeline, lease.timeline);
+	return facts->timeline;
+}
+
 /* Once for each end of a server, as soon as pg_control can be read. */
 static void
 note_end(HaBoot *b, const HaDataFacts *facts)
 {
 	if (facts->was_primary)
-		b->wrote_timeline = facts->timeline;
+		b->wrote_timeline = primary_timeline(b, facts);
 	if (b->crash_counted)
 		return;
 	b->crash_counted = true;

@@ -3,20 +3,21 @@
  * supervise.c
  *	  The life of one node: the loop, and the server while it lives.
  *
- * One thread, one poll().  Nothing in here waits for the network or for a child:
- * each round takes what has come, lets the present state do its step, and sleeps.
+ * One thread, one poll().  Nothing in here waits for the network or for a
+ * child: each round takes what has come, lets the present state do its step,
+ * and sleeps.
  *
- * While the postmaster lives its worker decides, and this file only does what it
- * asks for.  When it has died, BOOT_CLEARING makes sure that nothing of it can
- * acknowledge a commit any more before rejoin.c so much as looks at the leader
- * key (S-7): either every process is reaped, or the deadline in the control block
- * has passed.  That deadline was raised before any backend could see it, so it is
- * never too early.
+ * While the postmaster lives its worker decides, and this file only does what
+ * it asks for.  When it has died, BOOT_CLEARING makes sure that nothing of it
+ * can acknowledge a commit any more before rejoin.c so much as looks at the
+ * leader key (S-7): either every process is reaped, or the deadline in the
+ * control block has passed.  That deadline was raised before any backend could
+ * see it, so it is never too early.
  *
- * After a start as primary pg_ha_boot keeps the leader key until the new worker
- * takes it.  Meanwhile it writes the lease section only while no server runs, so
- * that section never has two writers: keeping the key takes heartbeats and
- * keepalives, which change nothing that stands there.
+ * After a start as primary pg_ha_boot keeps the leader key until the new
+ * worker takes it.  Meanwhile it writes the lease section only while no server
+ * runs, so that section never has two writers: keeping the key takes
+ * heartbeats and keepalives, which change nothing that stands there.
  *
  *-------------------------------------------------------------------------
  */

@@ -38,8 +38,8 @@ typedef enum HaBootState
 	BOOT_CLONE,					/* pg_basebackup runs */
 	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
 								 * directory is unusable */
-	BOOT_REPUT,					/* the leader key is being put anew, to start as
-								 * primary under it */
+	BOOT_REPUT,					/* the leader key is being put anew, to start
+								 * as primary under it */
 	BOOT_RELEASE,				/* the leader key is being given up */
 
 	/* supervise.c */
@@ -85,7 +85,8 @@ typedef struct HaBoot
 	HaWant		purpose;		/* what the worker wanted this stop for */
 	bool		crashed;		/* it ended without being asked */
 	int64_t		died_at;
-	bool		nobody_left;	/* pg_control: shut down, so no process is left */
+	bool		nobody_left;	/* pg_control: shut down, so no process is
+								 * left */
 	bool		deadline_is_lost;	/* with the control block */
 	int			start_failures; /* in a row */
 	int64_t		not_before;		/* back-off of the next start or clone */

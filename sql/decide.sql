@@ -1,0 +1,117 @@
+-- The rule table: what a member does, given what it knows.
+CREATE EXTENSION pg_ha;
+
+-- What most lines share: member n1 of a cluster whose last confirmed term, 5, was
+-- led by n2 on timeline 2, which forked off timeline 1 at 1000.
+CREATE FUNCTION decide(view jsonb, local jsonb, config jsonb DEFAULT '{}')
+RETURNS TABLE (verb text, lead text, why text)
+LANGUAGE sql AS $$
+	SELECT p->>'verb', p->>'lead', p->>'why'
+	FROM pg_ha_decide(jsonb_build_object(
+		'now', 100000,
+		'config', config,
+		'view', '{"valid": true, "sysid": 7, "revision": 50,
+			"term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2",
+				"timeline": 2, "begin_lsn": 1000, "timeline_owner": "n2", "reserved": 2,
+				"lineage": [{"timeline": 1, "end_lsn": 1000, "owner": "n1"}]},
+			"heartbeat": {"present": true, "mod_revision": 45, "name": "n2", "term": 5,
+				"ttl": 10000, "lsn": 2000}}'::jsonb || view,
+		'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2,
+			"flush_lsn": 2000, "replay_lsn": 2000, "has_boot": true,
+			"heartbeat_seen_at": 80000, "heartbeat_ttl": 10000}'::jsonb || local)) p
+$$;
+
+-- nothing is known yet, or something is badly wrong
+SELECT * FROM decide('{"valid": false}', '{}');
+SELECT * FROM decide('{"sysid": 8}', '{}');
+SELECT * FROM decide('{}', '{"role": "starting"}');
+SELECT * FROM decide('{}', '{"time_jumped": true}');
+SELECT * FROM decide('{}', '{"stopping": true}');
+
+-- a standby with a leader
+\set led '{"leader": {"present": true, "name": "n2", "mod_revision": 40, "lease": 9}, "members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "primary"}]}'
+SELECT * FROM decide(:'led', '{}');
+SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 900, "replay_lsn": 900}');
+SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 1001, "replay_lsn": 1001}');
+SELECT * FROM decide(:'led', '{"timeline": 3}');
+SELECT * FROM decide('{"leader": {"present": true, "name": "n2", "lease": 9}}', '{}');
+-- ... that has not confirmed what it leads: nobody streams from it
+SELECT * FROM decide(:'led'::jsonb || '{"term": {"present": true, "term": 6, "owner": "n2", "intent": true, "timeline": 2, "reserved": 3}}', '{"follows": "n3"}');
+SELECT * FROM decide(:'led'::jsonb || '{"term": {"present": true, "term": 6, "owner": "n3", "timeline": 2}}', '{}');
+
+-- a standby without a leader: detach, vote, elect
+SELECT * FROM decide('{}', '{}');
+SELECT * FROM decide('{}', '{"detached": true, "key_gone_since": 99900}');
+\set voted '{"votes": [{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}]}'
+SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900}');
+-- E1: not before the former leader's deadline is over
+SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900, "heartbeat_seen_at": 95000}');
+-- a vote of another contest is no vote
+SELECT * FROM decide('{"votes": [{"name": "n1", "mod_revision": 46, "term": 4, "term_revision": 30, "timeline": 2, "lsn": 2000}]}', '{"detached": true, "key_gone_since": 99900}');
+-- others that live still owe their votes, or have a better one
+\set three '{"members": [{"name": "n3", "state": "running", "role": "standby"}]}'
+SELECT * FROM decide(:'voted'::jsonb || :'three', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide(:'voted'::jsonb || :'three', '{"detached": true, "key_gone_since": 90000}');
+SELECT * FROM decide(:'three'::jsonb || '{"votes": [
+	{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000},
+	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2001}]}',
+	'{"detached": true, "key_gone_since": 99900}');
+-- timeline counts before LSN, and an LSN off the history not at all
+SELECT * FROM decide(:'three'::jsonb || '{"votes": [
+	{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000},
+	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 1, "lsn": 5000}]}',
+	'{"detached": true, "key_gone_since": 99900}');
+-- without contact when the key vanished: leave the former leader some time
+SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900, "blind": true}');
+-- the leader said that it is done, and until where
+SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2000}}', '{}');
+SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2001}}', '{}');
+SELECT * FROM decide('{"heartbeat": {"present": true, "term": 4, "released": true, "released_lsn": 2000}}', '{}');
+
+-- who does not stand
+SELECT * FROM decide('{}', '{"detached": true, "nofailover": true}');
+SELECT * FROM decide('{}', '{"detached": true, "failover_priority": 0}');
+SELECT * FROM decide('{}', '{"detached": true, "timeline": 1, "flush_lsn": 1001}');
+SELECT * FROM decide('{"optime": 9000000}', '{"detached": true}');
+SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n3"]}}', '{"detached": true}');
+SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n1"]}}', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide('{}', '{"stay_out_until": 100001, "detached": true}');
+SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}', '{"key_gone_since": 99900}');
+SELECT * FROM decide('{}', '{}', '{"pause": true}');
+SELECT * FROM decide('{"sysid": 0}', '{}');
+
+-- on the way to promotion
+\set mine '{"leader": {"present": true, "name": "n1", "mod_revision": 48, "lease": 5}, "term": {"present": true, "mod_revision": 48, "term": 6, "owner": "n1", "intent": true, "timeline": 2, "reserved": 3}}'
+SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5}');
+SELECT * FROM decide(:'mine', '{"lease_id": 5}');
+SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 6}');
+SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "promoting": true, "promoting_since": 1}');
+
+-- a primary
+\set led1 '{"leader": {"present": true, "name": "n1", "mod_revision": 40, "lease": 5}, "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n1", "timeline": 2, "reserved": 2}}'
+\set primary '{"role": "primary", "lease_id": 5, "holding": true, "reign_checked": true, "deadline": 100500}'
+SELECT * FROM decide(:'led1', :'primary');
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"deadline": 100000}');
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"holding": false}');
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"lease_id": 6}');
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"reign_checked": false}');
+SELECT * FROM decide(:'mine', :'primary'::jsonb || '{"timeline": 3}');
+SELECT * FROM decide(:'mine', :'primary'::jsonb || '{"timeline": 4}');
+SELECT * FROM decide(:'led', :'primary');
+SELECT * FROM decide(:'led', :'primary', '{"pause": true}');
+SELECT * FROM decide('{}', :'primary');
+SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary');
+SELECT * FROM decide('{"term": {}, "heartbeat": {}}', :'primary'::jsonb || '{"timeline": 1}');
+
+-- a switchover
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}',
+	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}', :'primary');
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
+
+-- what is no problem to decide
+SELECT pg_ha_decide('{"vieuw": {}}');
+SELECT pg_ha_decide('[]');
+
+DROP FUNCTION decide;
+DROP EXTENSION pg_ha;
