@@ -30,12 +30,13 @@
 static void
 append(HaPlan *plan, const char *text, size_t more)
 {
-	size_t		used = strlen(plan->why);
+	char	   *end = plan->why + strlen(plan->why);
+	size_t		room = plan->why + HA_WHY_SIZE - 1 - end;
 
-	if (more > HA_WHY_SIZE - 1 - used)
-		more = HA_WHY_SIZE - 1 - used;
-	memcpy(plan->why + used, text, more);
-	plan->why[used + more] = '\0';
+	if (more > room)
+		more = room;
+	memcpy(end, text, more);
+	end[more] = '\0';
 }
 
 static void

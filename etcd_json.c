@@ -115,7 +115,7 @@ base64_decode(const char *in, size_t length, size_t *outlength)
 	while (padding < 2 && padding < length && in[length - 1 - padding] == '=')
 		padding++;
 
-	out = p = malloc(length / 4 * 3 + 1);
+	out = p = calloc(1, length / 4 * 3 + 1);
 	if (out == NULL)
 		return NULL;
 	for (size_t i = 0; i < length; i += 4)

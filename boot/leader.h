@@ -15,9 +15,9 @@
 #include "../dcs.h"
 
 /*
- * Is the leader key ours, from a reign that was confirmed, as the control block
- * knows it?  "reput_is_open": a re-put of ours has no known outcome, so that its
- * mod_revision may be another than recorded.
+ * Is the leader key ours, from a reign that was confirmed, as the control
+ * block knows it?  "reput_is_open": a re-put of ours has no known outcome, so
+ * that its mod_revision may be another than recorded.
  */
 extern bool ha_leader_is_us(const HaView *view, const HaControlLease *lease,
 							const char *name, bool reput_is_open);
@@ -29,20 +29,20 @@ extern bool ha_leader_others_may_lead(const HaView *view, const char *name);
 extern bool ha_leader_is_synchronous(const HaView *view, const char *name);
 
 /*
- * The member to clone or rewind from: another one that leads a confirmed reign and
- * runs as primary.  NULL = there is none now.
+ * The member to clone or rewind from: another one that leads a confirmed
+ * reign and runs as primary.  NULL = there is none now.
  */
 extern const HaMember *ha_leader_source(const HaView *view, const char *name);
 
 /*
- * May pg_rewind be trusted with data that a primary wrote on "timeline"?  Not if
- * somebody else is, or may be, on record for that timeline id: it then names two
- * histories, and pg_rewind can't tell them apart.
+ * May pg_rewind be trusted with data that a primary wrote on "timeline"?  Not
+ * if somebody else is, or may be, on record for that timeline id: it then
+ * names two histories, and pg_rewind can't tell them apart.
  */
 extern bool ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 									const char *name);
 
-/* The leader key anew under the same lease, which voids every txn in flight. */
+/* The leader key anew under its lease, which voids every txn in flight. */
 extern void ha_txn_reput(HaTxn *txn, const HaView *view,
 						 const HaControlLease *lease, const char *name);
 

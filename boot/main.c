@@ -93,7 +93,8 @@ find_bin_dir(const char *argv0, char *bin_dir)
 
 /*
  * Take the lock of the state directory, for as long as this process and the
- * children that it has forked live.  Returns 0 or an exit code, after reporting.
+ * children that it has forked live.  Returns 0, or an exit code after
+ * reporting.
  */
 static int
 take_lock(const char *state_dir)
@@ -143,7 +144,7 @@ run(const HaNode *node)
 	if (!ha_identity_read(node->state_dir, identity))
 		return HA_EXIT_CONFIGURATION;
 
-	/* One of an earlier boot of the machine is found, and replaced: not lost. */
+	/* One of an earlier boot of the machine is replaced, but is not lost. */
 	snprintf(path, sizeof(path), "%s/control", node->state_dir);
 	control_was_lost = stat(path, &st) != 0;
 	control = ha_control_open(node->state_dir, true, err, sizeof(err));

@@ -335,8 +335,8 @@ judge_own_key(HaSession *s, int64_t now)
 }
 
 /*
- * A store that forgets, or another one behind the same endpoints, must not make
- * us act: what it says of leaders and positions is not what was promised.
+ * A store that forgets, or another one behind the same endpoints, must not
+ * make us act: what it says of leaders and positions is not what was promised.
  */
 static bool
 is_forward(const HaSession *s, const HaAnswer *answer)
@@ -712,8 +712,8 @@ ha_session_run(HaSession *s, int64_t now)
 }
 
 /*
- * Whatever hangs on the lease goes with it, in one step, and nothing else does:
- * a key of ours that somebody else has put anew hangs on another lease.
+ * Whatever hangs on the lease goes with it, in one step, and nothing else
+ * does: a key of ours that somebody else has put anew hangs on another lease.
  */
 bool
 ha_session_leave(HaSession *s)

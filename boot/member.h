@@ -25,12 +25,12 @@ typedef enum HaOutcome
 	HA_ASK_FAILED,				/* a guard did not hold, or the lease is dead:
 								 * nothing was changed */
 	HA_ASK_REFUSED,				/* the store did not do it, and will not */
-	HA_ASK_UNKNOWN,				/* it may have been carried out, or may yet be */
+	HA_ASK_UNKNOWN,				/* it may have been done, or may yet be */
 } HaOutcome;
 
 /*
- * The random name of this state directory, made at its first use.  It tells two
- * nodes apart that were given the same member name.  false: reported.
+ * The random name of this state directory, made at its first use.  It tells
+ * two nodes apart that were given the same member name.  false: reported.
  */
 extern bool ha_identity_read(const char *state_dir, char *identity);
 
@@ -70,7 +70,7 @@ extern bool ha_session_has_published(const HaSession *session,
 extern int64_t ha_session_rival_since(const HaSession *session);
 
 /*
- * The lease under which the member key stands, 0 = none now.  While it is pinned
+ * The lease under which the member key stands, 0 = none now.  While pinned
  * it is not exchanged for one of another TTL.  Dropping it ends it, and every
  * key under it; the next one is granted by itself.
  */

@@ -101,7 +101,7 @@ become_postmaster(const char *program, const HaNode *node)
 	close_our_files();
 	execl(program, program, "-D", node->data_dir, (char *) NULL);
 
-	/* Just write(): another thread may have held a lock when we were forked. */
+	/* Just write(): another thread may have held a lock at the fork. */
 	if (write(STDERR_FILENO, program, strlen(program)) < 0 ||
 		write(STDERR_FILENO, complaint, strlen(complaint)) < 0)
 		_exit(127);
@@ -183,7 +183,7 @@ find_running(const HaNode *node, const HaControl *control, pid_t *pid,
 {
 	HaControlWorker w;
 
-	/* This holds even where somebody removed postmaster.pid or moved PGDATA. */
+	/* True even where somebody removed postmaster.pid or moved PGDATA. */
 	if (ha_control_get_worker(control, &w) && w.postmaster_pid > 0 &&
 		ha_process_is_alive(w.postmaster_pid, w.postmaster_start))
 	{
@@ -336,7 +336,7 @@ ha_postmaster_kill_tree(const HaPostmaster *pm)
 }
 
 int
-ha_children_kill(pid_t spare, pid_t spare2)
+ha_children_kill(pid_t spare)
 {
 	DIR		   *proc = opendir("/proc");
 	pid_t		pid;
@@ -350,7 +350,7 @@ ha_children_kill(pid_t spare, pid_t spare2)
 	while ((pid = next_child(proc, getpid())) != 0)
 	{
 		found++;
-		if (pid != spare && pid != spare2)
+		if (pid != spare)
 			kill(pid, SIGKILL);
 	}
 	closedir(proc);

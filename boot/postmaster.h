@@ -49,10 +49,10 @@ extern void ha_postmaster_signal(const HaPostmaster *pm, int signo);
 extern void ha_postmaster_kill_tree(const HaPostmaster *pm);
 
 /*
- * SIGKILL to every child of ours but "spare" (0 = none) and "spare2".  Returns
- * how many live ones were found, spared ones included: 0 means that no process
- * of the old server is left.
+ * SIGKILL to every child of ours but "spare" (0 = none).  Returns how many live
+ * ones were found, the spared one included: 0 means that no process of the old
+ * server is left.
  */
-extern int	ha_children_kill(pid_t spare, pid_t spare2);
+extern int	ha_children_kill(pid_t spare);
 
 #endif							/* HA_POSTMASTER_H */

@@ -41,7 +41,7 @@
 /* pg_ha.dcs_start_timeout: a standby may start without the store after it. */
 #define DCS_START_TIMEOUT	30000
 
-/* Another node with our name may be our own former life: give its lease time. */
+/* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
 
 /* A child gives up on a source that has not led for so long. */
@@ -76,14 +76,15 @@ key_is_ours(const HaBoot *b, const HaView *view, HaControlLease *lease)
 }
 
 /*
- * Up to where the reign that ends may have acknowledged anything.  Every commit
- * lies before the shutdown checkpoint.  After a crash only the worker can know,
- * if it lived long enough to say so.
+ * Up to where the reign that ends may have acknowledged anything.  Every
+ * commit lies before the shutdown checkpoint.  After a crash only the worker
+ * can know, if it lived long enough to say so.
  */
 static uint64_t
 released_lsn(const HaDataFacts *facts, const HaControlLease *lease)
 {
-	if (facts->state == HA_DATA_CLUSTER && facts->clean && facts->was_primary)
+	if (facts->state == HA_DATA_CLUSTER && facts->clean &&
+		facts->was_primary && facts->timeline == lease->timeline)
 		return facts->checkpoint_lsn;
 	return lease->safe_lsn;
 }

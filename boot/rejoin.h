@@ -10,7 +10,7 @@
 
 #include "supervise.h"
 
-/* Do what the state asks for, for the states from BOOT_LOOK to BOOT_RELEASE. */
+/* One step of the states from BOOT_LOOK to BOOT_RELEASE. */
 extern void ha_rejoin_step(HaBoot *b);
 
 #endif							/* HA_REJOIN_H */

@@ -235,7 +235,7 @@ stop_keeping(HaBoot *b, const char *why)
 }
 
 /*
- * Give it up while it is still ours to release, which spares the others a wait.
+ * Give it up while it is still ours to release, which spares others a wait.
  * Nothing was acknowledged since the crash, so nothing is lost by being quick.
  */
 static void
@@ -335,7 +335,7 @@ step_serving(HaBoot *b)
 	HaControlWorker w;
 	bool		reported = worker_of(b, &w);
 
-	/* A section of this very server, however old: roles don't change back. */
+	/* However old the report is, it is one of this very server. */
 	if (reported)
 		note_role(b, &w);
 	if (b->stop_requested)
@@ -400,7 +400,11 @@ note_server_end(HaBoot *b, int status)
 	restore_standby_signal(b);
 	if (!asked && !b->up && b->now - b->started_at < START_WITHIN)
 		note_failed_start(b);
-	b->nobody_left = b->deadline_is_lost = false;
+
+	/* A worker older than the control block writes into one that is gone. */
+	if (b->server.child)
+		b->deadline_is_lost = false;
+	b->nobody_left = false;
 	begin_clearing(b);
 }
 
@@ -423,8 +427,7 @@ is_cleared(HaBoot *b)
 {
 	/* Twice, since one that forks and dies is overlooked in a single look. */
 	if (b->server.child &&
-		ha_children_kill(spared_worker(b), b->job) == 0 &&
-		ha_children_kill(0, b->job) == 0)
+		ha_children_kill(spared_worker(b)) == 0 && ha_children_kill(0) == 0)
 	{
 		ha_control_set_deadline(b->control, 0); /* nobody is left to obey it */
 		return true;
@@ -484,7 +487,7 @@ ha_boot_job_is_over(HaBoot *b, bool give_up, bool *ok)
 	}
 
 	/* What it started itself must not go on writing either. */
-	if (ha_children_kill(0, 0) > 0)
+	if (ha_children_kill(0) > 0)
 		return false;
 	*ok = b->job > 0 && b->job_status == 0;
 	b->job = 0;
@@ -612,7 +615,7 @@ reload(HaBoot *b)
 		ha_postmaster_signal(&b->server, SIGHUP);
 }
 
-/* The lease stays: the member goes on living, and the next run takes it over. */
+/* The lease stays: the member lives on, and our next run takes its key. */
 static void
 detach(HaBoot *b)
 {
@@ -657,7 +660,7 @@ publish(HaBoot *b)
 	ha_session_describe(b->session, &self);
 }
 
-/* Let the state do its step, and the next one too if it has come to another. */
+/* Let the state do its step, and the next one if it has come to another. */
 static void
 step(HaBoot *b)
 {
@@ -755,6 +758,7 @@ find_server(HaBoot *b, bool control_was_lost)
 	HaControlLease lease;
 	HaDataFacts facts;
 
+	b->deadline_is_lost = control_was_lost;
 	if (ha_postmaster_attach(&b->server, &b->node, b->control))
 	{
 		pg_log_info("attached to the server that is running (PID %d)",
@@ -775,7 +779,6 @@ find_server(HaBoot *b, bool control_was_lost)
 	b->crashed = facts.state == HA_DATA_CLUSTER && !facts.clean;
 	b->empty = facts.state == HA_DATA_EMPTY;
 	b->nobody_left = !b->crashed;
-	b->deadline_is_lost = control_was_lost;
 	begin_clearing(b);
 }
 

@@ -29,11 +29,11 @@
 
 typedef enum HaBootState
 {
-	/* No process of the server lives, or none that can acknowledge: rejoin.c */
+	/* rejoin.c: no process of the server can acknowledge anything */
 	BOOT_LOOK,					/* a read says what is to be done */
 	BOOT_RACE,					/* asked for the initialize key, leased */
 	BOOT_INITDB,				/* it is ours, initdb runs */
-	BOOT_PUBLISH,				/* initdb is done, the system id is being put */
+	BOOT_PUBLISH,				/* initdb is done, its result is being put */
 	BOOT_ADOPT,					/* data but no initialize key: being put */
 	BOOT_CLONE,					/* pg_basebackup runs */
 	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
@@ -42,7 +42,7 @@ typedef enum HaBootState
 								 * as primary under it */
 	BOOT_RELEASE,				/* the leader key is being given up */
 
-	/* supervise.c */
+	/* supervise.c: the server's life and end, and ours */
 	BOOT_SERVING,				/* the postmaster lives, the worker rules */
 	BOOT_STOPPING,				/* it lives and was told to stop */
 	BOOT_CLEARING,				/* it is dead, processes of it may not be */
@@ -116,8 +116,8 @@ typedef struct HaBoot
 	int			unclean_rounds; /* starts as standby to make it rewindable */
 	int			rewind_failures;
 	int			clone_failures; /* in a row */
-	uint32_t	wrote_timeline; /* on which this data was a primary; 0 = none
-								 * since it was last made equal to a leader's */
+	uint32_t	wrote_timeline; /* where a primary wrote this data since it
+								 * was made equal to a leader's; 0 = none */
 	uint64_t	discarded_bytes;
 	uint32_t	discarded_timeline;
 } HaBoot;
