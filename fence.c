@@ -70,7 +70,8 @@ static ClientAuthentication_hook_type prev_client_authentication = NULL;
 static struct
 {
 	bool		writes;			/* something is to be acknowledged */
-	bool		exempt;			/* a superuser asked not to wait for standbys */
+	bool		unconfirmed;	/* need not be confirmed by standbys: nothing was
+								 * written, or a superuser asked not to wait */
 }			pending;
 
 /* A COMMIT PREPARED runs: its own transaction has no xid, yet it commits. */
@@ -211,7 +212,7 @@ check_after_commit(XLogRecPtr end)
 	pending.writes = false;
 	if (!gate_is_open())
 		withhold_acknowledgement("the lease ended before the commit could be acknowledged");
-	else if (!pending.exempt &&
+	else if (!pending.unconfirmed &&
 			 pg_atomic_read_u32(&ha_shared->sync_required) != 0 &&
 			 !is_confirmed(end))
 		withhold_acknowledgement("the commit was not confirmed by the synchronous standbys");
@@ -224,12 +225,11 @@ check_after_commit(XLogRecPtr end)
 static void
 raise_synchronous_commit(void)
 {
-	pending.exempt = false;
 	if (pg_atomic_read_u32(&ha_shared->sync_required) == 0 ||
 		synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
 		return;
 	if (superuser())
-		pending.exempt = true;
+		pending.unconfirmed = true;
 	else
 		(void) set_config_option("synchronous_commit", "on",
 								 PGC_USERSET, PGC_S_SESSION,
@@ -253,6 +253,12 @@ check_before_commit(void)
 	if (!in_commit_prepared)
 	{
 		wait_for_gate();
+
+		/*
+		 * A transaction that has an xid but wrote no WAL commits without waiting
+		 * for anybody, and there is nothing that a failover could lose.
+		 */
+		pending.unconfirmed = (XactLastRecEnd == InvalidXLogRecPtr);
 		raise_synchronous_commit();
 	}
 	pending.writes = true;
@@ -363,6 +369,7 @@ fence_process_utility(PlannedStmt *pstmt, const char *query_string,
 		wait_for_gate();
 		if (is_finish_prepared(stmt))
 		{
+			pending.unconfirmed = false;
 			raise_synchronous_commit();
 			in_commit_prepared = true;
 		}
