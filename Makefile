@@ -37,6 +37,7 @@ UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/*_test.c)))
 FUZZERS = $(patsubst %.c,%,$(sort $(wildcard test/fuzz_*.c)))
 SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
 PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c
+SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
 EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer \
@@ -88,8 +89,8 @@ $(UNIT_TESTS): %: %.c $(SANITIZED_OBJS) $(wildcard test/*.h)
 
 # The simulator is its own store, so dcs_etcd.c stays out.  -O2, since it has
 # thousands of histories to run.
-test/sim: test/sim.c $(PURE_SOURCES) $(wildcard *.h test/*.h) Makefile
-	$(CC) $(UNIT_CFLAGS) -O2 $(SIM_CFLAGS) $< $(PURE_SOURCES) \
+test/sim: $(SIM_SOURCES) $(PURE_SOURCES) $(wildcard *.h test/*.h) Makefile
+	$(CC) $(UNIT_CFLAGS) -O2 $(SIM_CFLAGS) $(SIM_SOURCES) $(PURE_SOURCES) \
 		-ljansson -lm -o $@
 
 SIM_FIRST_SEED = 1

@@ -119,6 +119,8 @@ typedef struct HaTerm
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
 	uint32_t	reserved;
+	uint64_t	reached;		/* how far the reign before was known to have
+								 * come when this one acquired the key */
 	uint64_t	lost_bytes;		/* WAL known to be lost at the last failover */
 	int32_t		nlineage;
 	HaTimeline	lineage[HA_MAX_LINEAGE];	/* oldest first */

@@ -615,6 +615,7 @@ parse_term(const HaKv *kv, HaView *view)
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
 	term->reserved = take_timeline(json, "reserved", &ok);
+	term->reached = take_lsn(json, "reached", &ok);
 	term->lost_bytes = take_lsn(json, "lost_bytes", &ok);
 	ok = ok && parse_lineage(member_of(json, "lineage"), term);
 	term->mod_revision = kv->mod_revision;
@@ -1206,6 +1207,7 @@ ha_term_json(const HaTerm *term)
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
 	add(&json, "reserved", json_integer(term->reserved));
+	add(&json, "reached", lsn_json(term->reached));
 	add(&json, "lost_bytes", lsn_json(term->lost_bytes));
 	add(&json, "lineage", lineage_json(term));
 	return dump(json);
@@ -1506,6 +1508,7 @@ static const Field term_fields[] = {
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
 	UINT32(HaTerm, reserved),
+	UINT64(HaTerm, reached),
 	UINT64(HaTerm, lost_bytes),
 	STRUCTS(HaTerm, lineage, timeline_fields),
 	{.name = NULL}

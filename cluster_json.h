@@ -12,7 +12,7 @@
  *					 "released":true,"released_lsn":123}	(last two optional)
  *	pg_ha/term		{"term":5,"owner":"n1","intent":true,"timeline":3,
  *					 "begin_lsn":123,"timeline_owner":"n1","reserved":4,
- *					 "lost_bytes":0,"lineage":[[1,100,"n2"],[2,123,"n3"]]}
+ *					 "reached":130,"lost_bytes":7,"lineage":[[1,100,"n2"],[2,123,"n3"]]}
  *	pg_ha/votes/N	{"term":5,"term_revision":77,"timeline":3,"lsn":123,
  *					 "priority":1}  or the same with "withdrawn":true
  *

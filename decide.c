@@ -375,6 +375,14 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	 */
 	if (local->blind && !released_cleanly(view))
 		turn = later(turn, local->key_gone_since + wait);
+
+	/*
+	 * The leader stopped cleanly and said how far it got, which is further than
+	 * anybody here.  If it is coming back, nothing need be lost.
+	 */
+	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
+		find_member(view, view->term.owner) != NULL)
+		turn = later(turn, local->key_gone_since + config->ttl);
 	if (!all_have_voted(view, local))
 		turn = later(turn, votes_due);
 	if (rank > 0)
@@ -517,6 +525,29 @@ decide_standby(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
 		decide_election(config, view, local, now, plan);
+}
+
+/*
+ * In recovery, not yet consistent.  After a rewind or a clone consistency may
+ * lie beyond the WAL that is here, so a proven leader is followed already;
+ * anything else waits until the server knows where it stands.
+ */
+static void
+decide_starting(const HaView *view, const HaLocal *local, HaPlan *plan)
+{
+	if (local->timeline != 0 && view->leader.present &&
+		!key_is_mine(view, local))
+	{
+		decide_follow(view, local, plan);
+		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH)
+			return;
+	}
+	else if (!view->leader.present && local->follows[0] != '\0')
+	{
+		set_plan(plan, HA_DETACH, "there is no leader to follow");
+		return;
+	}
+	set_plan(plan, HA_WAIT, "the server is starting");
 }
 
 /*
@@ -688,7 +719,7 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else if (local->role == HA_ROLE_STANDBY)
 		decide_standby(config, view, local, now, plan);
 	else
-		set_plan(plan, HA_WAIT, "the server is starting");
+		decide_starting(view, local, plan);
 }
 
 /*

@@ -511,6 +511,7 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	copy_name(term.owner, lease->name);
 	term.intent = !plan->resume;
 	term.reserved = plan->reserve;
+	term.reached = later(view->optime, view->heartbeat.lsn);
 	if (plan->resume)
 	{
 		/* no promotion: the timeline stays what it was */
@@ -568,14 +569,13 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 {
 	const HaView *view = &lease->view;
 	HaTerm		term = view->term;
-	uint64_t	reached = later(view->optime, view->heartbeat.lsn);
 
 	guard_key(txn, lease);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = false;
-	term.lost_bytes = reached > local->begin_lsn ?
-		reached - local->begin_lsn : 0;
+	term.lost_bytes = term.reached > local->begin_lsn ?
+		term.reached - local->begin_lsn : 0;
 	extend_lineage(&term, local, lease->name);
 	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
 	put_heartbeat(txn, lease, local, term.term);

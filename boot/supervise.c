@@ -788,6 +788,8 @@ open_all(HaBoot *b)
 	char		err[HA_ERROR_SIZE];
 
 	b->signal_fd = open_signals();
+	if (!ha_postmaster_adopt_orphans())
+		return false;
 	if (b->signal_fd < 0)
 	{
 		pg_log_error("could not set up signals: %m");
@@ -806,17 +808,37 @@ open_all(HaBoot *b)
 	return b->rest != NULL;
 }
 
+/* From now on the worker must not count on us. */
+static void
+close_all(HaBoot *b)
+{
+	HaControlBoot gone = {
+		.discarded_bytes = b->discarded_bytes,
+		.discarded_timeline = b->discarded_timeline,
+	};
+
+	ha_control_set_boot(b->control, &gone);
+	if (b->rest != NULL)
+		ha_rest_close(b->rest);
+	if (b->session != NULL)
+		ha_session_close(b->session);
+	if (b->signal_fd >= 0)
+		close(b->signal_fd);
+}
+
 int
 ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 			 const char *identity)
 {
 	HaControlBoot before;
-	HaControlBoot gone;
 	HaBoot	   *b = calloc(1, sizeof(HaBoot));
-	int			exit_code;
+	int			exit_code = HA_EXIT_CONFIGURATION;
 
-	if (b == NULL || !ha_postmaster_adopt_orphans())
+	if (b == NULL)
+	{
+		pg_log_error("out of memory");
 		return HA_EXIT_TEMPORARY;
+	}
 	b->node = *node;
 	b->control = control;
 	strlcpy(b->identity, identity, sizeof(b->identity));
@@ -829,21 +851,13 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 		b->discarded_bytes = before.discarded_bytes;
 		b->discarded_timeline = before.discarded_timeline;
 	}
-	if (!open_all(b))
-		return HA_EXIT_CONFIGURATION;
-
-	find_server(b, control_was_lost);
-	loop(b);
-
-	/* From now on the worker must not count on us. */
-	memset(&gone, 0, sizeof(gone));
-	gone.discarded_bytes = b->discarded_bytes;
-	gone.discarded_timeline = b->discarded_timeline;
-	ha_control_set_boot(control, &gone);
-	if (b->rest != NULL)
-		ha_rest_close(b->rest);
-	ha_session_close(b->session);
-	exit_code = b->exit_code;
+	if (open_all(b))
+	{
+		find_server(b, control_was_lost);
+		loop(b);
+		exit_code = b->exit_code;
+	}
+	close_all(b);
 	free(b);
 	return exit_code;
 }

@@ -134,8 +134,8 @@ extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, const char *why);
 
 /*
- * Has the child ended, with everything it started?  *ok says how.  When
- * pg_ha_boot is told to stop meanwhile, or "give_up" says so, it is made to end.
+ * Has the child ended, with everything it started?  *ok says how.  It is made
+ * to end when pg_ha_boot is told to stop meanwhile, or if "give_up".
  */
 extern bool ha_boot_job_is_over(HaBoot *b, bool give_up, bool *ok);
 

@@ -35,6 +35,11 @@ SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 900, "replay_lsn": 90
 SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 1001, "replay_lsn": 1001}');
 SELECT * FROM decide(:'led', '{"timeline": 3}');
 SELECT * FROM decide('{"leader": {"present": true, "name": "n2", "lease": 9}}', '{}');
+-- ... before it is consistent, for which it may need the leader's WAL
+SELECT * FROM decide(:'led', '{"role": "starting"}');
+SELECT * FROM decide(:'led', '{"role": "starting", "timeline": 0}');
+SELECT * FROM decide(:'led', '{"role": "starting", "timeline": 3}');
+SELECT * FROM decide('{}', '{"role": "starting", "follows": "n2"}');
 -- ... that has not confirmed what it leads: nobody streams from it
 SELECT * FROM decide(:'led'::jsonb || '{"term": {"present": true, "term": 6, "owner": "n2", "intent": true, "timeline": 2, "reserved": 3}}', '{"follows": "n3"}');
 SELECT * FROM decide(:'led'::jsonb || '{"term": {"present": true, "term": 6, "owner": "n3", "timeline": 2}}', '{}');
@@ -67,6 +72,11 @@ SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900, "bli
 SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2000}}', '{}');
 SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2001}}', '{}');
 SELECT * FROM decide('{"heartbeat": {"present": true, "term": 4, "released": true, "released_lsn": 2000}}', '{}');
+-- ... which is further than anybody got: wait for it, if it is coming back
+\set done '{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2001}}'
+SELECT * FROM decide(:'voted'::jsonb || :'done', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 90000}');
 
 -- who does not stand
 SELECT * FROM decide('{}', '{"detached": true, "nofailover": true}');

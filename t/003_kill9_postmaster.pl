@@ -1,0 +1,26 @@
+#
+# kill -9 of the leader's postmaster: pg_ha_boot starts it again in place, or
+# another node takes over; in asynchronous mode it is in place, since that loses
+# nothing.  The acknowledgements of two timelines never overlap.
+#
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use HaFault;
+
+fault_test(
+	fault => sub {
+		my ($round) = @_;
+		$round->{leader}->kill9($round->{postmaster});
+	},
+	over => sub {
+		my ($round) = @_;
+		my $leader = $round->{cluster}->leader or return 0;
+		return $leader != $round->{leader}
+		  || $leader->postmaster_pid != $round->{postmaster};
+	},
+	same_timeline => ['async'],
+	nothing_lost => ['async']);
