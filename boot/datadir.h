@@ -80,7 +80,7 @@ extern bool ha_datadir_move_aside(const HaNode *node);
  */
 extern bool ha_datadir_prepare(const HaNode *node, bool as_primary);
 
-/* Put standby.signal back (S-17: right after a start as primary succeeded). */
+/* Put standby.signal back: the server has ended and must not lead unasked. */
 extern bool ha_datadir_put_standby_signal(const HaNode *node);
 
 #endif							/* HA_DATADIR_H */

@@ -79,7 +79,7 @@ typedef struct HaBoot
 	HaPostmaster server;
 	int64_t		started_at;
 	bool		up;				/* its worker has reported a role */
-	bool		signal_missing; /* standby.signal was removed for this start */
+	bool		signal_missing; /* standby.signal is not there: a primary runs */
 	int			stop_stage;		/* signals sent so far */
 	int64_t		stop_next_at;	/* when the next, harder one is due */
 	HaWant		purpose;		/* what the worker wanted this stop for */
