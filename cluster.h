@@ -267,6 +267,7 @@ typedef struct HaLocal
 	bool		has_boot;		/* a live pg_ha_boot is there to act for us */
 	bool		time_jumped;	/* this cycle follows a gap of unknown length */
 	bool		stopping;		/* the server is shutting down */
+	int64_t		starting_since; /* when this server was first seen */
 
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force names */

@@ -1609,6 +1609,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, has_boot),
 	BOOL(HaLocal, time_jumped),
 	BOOL(HaLocal, stopping),
+	INT64(HaLocal, starting_since),
 	TEXT(HaLocal, follows),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, promoting),

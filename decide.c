@@ -528,15 +528,43 @@ decide_standby(const HaConfig *config, const HaView *view,
 }
 
 /*
+ * In recovery, and the leader key is ours: a primary that crashed in place keeps
+ * it while it recovers, fenced, since that loses nothing; but not for ever.
+ */
+static void
+decide_recovery(const HaConfig *config, const HaView *view,
+				const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	bool		ours = view->term.present && !view->term.intent &&
+		is_name(view->term.owner, local->name);
+
+	if (!ours)
+		set_plan(plan, HA_WAIT, "the server is starting");
+	else if (now - local->starting_since > config->primary_start_timeout)
+		set_plan(plan, HA_RELEASE,
+				 "recovery takes longer than primary_start_timeout");
+	else if (!local->holding || local->reassert ||
+			 view->leader.lease != local->lease_id)
+		set_plan(plan, HA_REASSERT, "led when it crashed, is recovering");
+	else
+		set_plan(plan, HA_WAIT, "keeps the leader key while it recovers");
+}
+
+/*
  * In recovery, not yet consistent.  After a rewind or a clone consistency may
  * lie beyond the WAL that is here, so a proven leader is followed already;
  * anything else waits until the server knows where it stands.
  */
 static void
-decide_starting(const HaView *view, const HaLocal *local, HaPlan *plan)
+decide_starting(const HaConfig *config, const HaView *view,
+				const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (local->timeline != 0 && view->leader.present &&
-		!key_is_mine(view, local))
+	if (key_is_mine(view, local))
+	{
+		decide_recovery(config, view, local, now, plan);
+		return;
+	}
+	if (local->timeline != 0 && view->leader.present)
 	{
 		decide_follow(view, local, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH)
@@ -719,7 +747,7 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else if (local->role == HA_ROLE_STANDBY)
 		decide_standby(config, view, local, now, plan);
 	else
-		decide_starting(view, local, plan);
+		decide_starting(config, view, local, now, plan);
 }
 
 /*

@@ -408,7 +408,7 @@ publish_deadline(int64 deadline)
 static void
 publish_lease(uint64 safe_lsn)
 {
-	static HaControlLease last;
+	HaControlLease stored;
 	const HaTerm *term = &lease.view.term;
 	HaControlLease now;
 
@@ -424,13 +424,17 @@ publish_lease(uint64 safe_lsn)
 	now.term = lease.term;
 	now.timeline = local.timeline;
 	now.safe_lsn = safe_lsn;
-	if (!now.holding && !last.holding)
-		return;					/* pg_ha_boot may own the key still */
-	if (memcmp(&now, &last, sizeof(now)) != 0)
-	{
+
+	/*
+	 * What we don't hold may be pg_ha_boot's still.  What we hold is ours, even
+	 * if pg_ha_boot, in the belief that we were dead, just took it.
+	 */
+	memset(&stored, 0, sizeof(stored));
+	(void) ha_control_get_lease(control, &stored);
+	if (!now.holding && (stored.owner == HA_LEASE_BOOT || !stored.holding))
+		return;
+	if (memcmp(&now, &stored, sizeof(now)) != 0)
 		ha_control_set_lease(control, &now);
-		last = now;
-	}
 }
 
 static bool
@@ -948,6 +952,7 @@ begin(void)
 	ha_control_set_deadline(control, 0);
 	open_store();
 	strlcpy(local.name, ha_member_name, sizeof(local.name));
+	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
 	ha_settings_load(&managed);
 	SpinLockAcquire(&ha_shared->mutex);

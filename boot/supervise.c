@@ -224,7 +224,7 @@ step_stopping(HaBoot *b)
 }
 
 /*
- * Keeping the leader key for a server that was started as primary.
+ * Keeping the leader key for a primary that has no worker yet.
  */
 
 static void
@@ -260,11 +260,47 @@ has_lost_key(HaBoot *b)
 }
 
 static void
+send_keeping(HaBoot *b, const HaControlLease *lease)
+{
+	HaTxn		txn;
+
+	b->keep_at = b->now + lease->ttl / 5;
+	ha_txn_heartbeat(&txn, lease, b->node.name, b->optime);
+	ha_session_send_txn(b->session, &txn);
+	ha_session_send_keepalive(b->session, lease->lease);
+}
+
+/*
+ * A process of a primary died, so its postmaster has ended all the others and
+ * recovers; it starts no worker before that is done.  With the old worker surely
+ * dead and the new one fenced until it has put the key anew, keeping the key
+ * meanwhile promises nothing to anybody; it only spares a failover.
+ */
+static void
+take_key_over(HaBoot *b, const HaControlWorker *w)
+{
+	HaControlLease lease;
+
+	if (w->role != HA_ROLE_PRIMARY || w->pid <= 0 ||
+		ha_process_is_alive(w->pid, w->pid_start))
+		return;
+	if (!ha_control_get_lease(b->control, &lease) ||
+		lease.owner != HA_LEASE_WORKER || !lease.holding || !lease.confirmed)
+		return;
+	pg_log_info("keeping the leader key while the server recovers from a crash of one of its processes");
+	lease.owner = HA_LEASE_BOOT;
+	ha_control_set_lease(b->control, &lease);
+	b->optime = w->flush_lsn;
+	b->keeping = true;
+	b->keep_since = b->now;
+	send_keeping(b, &lease);
+}
+
+static void
 keep_key(HaBoot *b)
 {
 	const HaView *view = ha_session_last_view(b->session);
 	HaControlLease lease;
-	HaTxn		txn;
 
 	if (!ha_control_get_lease(b->control, &lease))
 		return;					/* being written, by the worker then */
@@ -273,12 +309,7 @@ keep_key(HaBoot *b)
 	else if (has_lost_key(b))
 		stop_keeping(b, "it has changed; the server's worker will see whose it is");
 	else if (b->now >= b->keep_at)
-	{
-		b->keep_at = b->now + lease.ttl / 5;
-		ha_txn_heartbeat(&txn, &lease, b->node.name, b->optime);
-		ha_session_send_txn(b->session, &txn);
-		ha_session_send_keepalive(b->session, lease.lease);
-	}
+		send_keeping(b, &lease);
 
 	if (b->keeping && ha_leader_others_may_lead(view, b->node.name) &&
 		b->now - b->keep_since > view->config.primary_start_timeout)
@@ -350,6 +381,8 @@ step_serving(HaBoot *b)
 		obey(b, &w);
 	else if (b->keeping)
 		keep_key(b);
+	else if (reported)
+		take_key_over(b, &w);
 }
 
 /*
@@ -480,13 +513,13 @@ ha_boot_job_is_over(HaBoot *b, bool give_up, bool *ok)
 		if ((give_up || b->stop_requested) && b->job_stage == 0)
 		{
 			pg_log_info("interrupting the work on the data directory");
-			kill(b->job, SIGTERM);
+			kill(-b->job, SIGTERM);
 			b->job_stage = 1;
 			b->job_next_at = b->now + JOB_TERM_WAIT;
 		}
 		else if (b->job_stage > 0 && b->now >= b->job_next_at)
 		{
-			kill(b->job, SIGKILL);
+			kill(-b->job, SIGKILL);
 			b->job_next_at = b->now + KILL_AGAIN;
 		}
 		return false;

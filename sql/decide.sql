@@ -113,6 +113,13 @@ SELECT * FROM decide('{}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary');
 SELECT * FROM decide('{"term": {}, "heartbeat": {}}', :'primary'::jsonb || '{"timeline": 1}');
 
+-- a primary that crashed recovers in place under its key
+\set recovers '{"role": "starting", "timeline": 0, "starting_since": 90000}'
+SELECT * FROM decide(:'led1', :'recovers');
+SELECT * FROM decide(:'led1', :'recovers'::jsonb || '{"holding": true, "lease_id": 5}');
+SELECT * FROM decide(:'led1', :'recovers', '{"primary_start_timeout": 5}');
+SELECT * FROM decide(:'mine', :'recovers');
+
 -- a switchover
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}',
 	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
