@@ -257,11 +257,13 @@ sub capture
 
 =over
 
-=item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...')
+=item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
+bin_dir => ...)
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
-"settings" are lines for every node file.
+"settings" are lines for every node file, "bin_dir" is where pg_ha_boot finds the
+server's programs, if not where it was built for.
 
 =cut
 
@@ -279,6 +281,7 @@ sub new
 		  . basename($0, '.pl')
 		  . "_$n",
 		settings => $args{settings} // '',
+		bin_dir => $args{bin_dir},
 		owner => $$,
 		etcds => [],
 		nodes => [],
@@ -1142,9 +1145,8 @@ sub start
 	croak "$self->{name} runs already" if $self->is_running;
 	my @command = ('pg_ha_boot', 'run', '-D', $self->{dir}, '-c', $self->{file});
 
-	# A sanitizer's runtime, for the server's sake
-	unshift @command, 'env', "LD_PRELOAD=$ENV{HA_PRELOAD}"
-	  if $ENV{HA_PRELOAD};
+	push @command, '-b', $self->{cluster}->{bin_dir}
+	  if $self->{cluster}->{bin_dir};
 	$self->{boot_pid} = HaCluster::spawn($self->{log}, @command);
 	$self->{boot_start} = HaCluster::start_time($self->{boot_pid});
 	return;
