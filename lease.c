@@ -759,21 +759,28 @@ next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
 	return true;
 }
 
-/* The lease is kept while something of ours stands under it. */
+/* Is something of ours under the lease, or about to be? */
+static bool
+lease_is_used(const HaLease *lease, const HaPlan *plan)
+{
+	if (lease->holding || lease->reassert)
+		return true;
+	if (lease->view.leader.present)
+		return false;
+	return plan->verb == HA_WAIT || plan->verb == HA_VOTE ||
+		plan->verb == HA_ACQUIRE || plan->verb == HA_REASSERT;
+}
+
 static bool
 next_keepalive(HaLease *lease, const HaPlan *plan, int64_t now,
 			   HaRequest *request)
 {
-	bool		used = lease->holding || lease->reassert ||
-		plan->verb == HA_WAIT || plan->verb == HA_VOTE ||
-		plan->verb == HA_ACQUIRE || plan->verb == HA_REASSERT;
-
-	if (lease->lease_id == 0 || lease->keepalive_tag != 0 || !used ||
+	if (lease->lease_id == 0 || lease->keepalive_tag != 0 ||
 		now < lease->keepalive_due)
 		return false;
-	if (!lease->holding && lease->view.leader.present && !lease->reassert)
-		return false;
 	lease->keepalive_due = now + lease->lease_ttl / 5;
+	if (!lease_is_used(lease, plan))
+		return false;			/* it may run out, a new one costs little */
 	lease->keepalive_generation = lease->generation;
 	lease->keepalive_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_KEEPALIVE;
