@@ -261,6 +261,8 @@ typedef struct HaLocal
 	uint64_t	sysid;
 	HaRole		role;
 	uint32_t	timeline;
+	uint32_t	parent_timeline;	/* what it forked off, 0 = not known */
+	uint64_t	begin_lsn;		/* ... and where */
 	uint64_t	flush_lsn;		/* standby: received and flushed, or replayed if
 								 * that is more; primary: flushed */
 	uint64_t	replay_lsn;
@@ -268,6 +270,7 @@ typedef struct HaLocal
 	bool		time_jumped;	/* this cycle follows a gap of unknown length */
 	bool		stopping;		/* the server is shutting down */
 	int64_t		starting_since; /* when this server was first seen */
+	int64_t		replay_moved_at;	/* when replay_lsn was last seen to change */
 
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force names */
@@ -279,8 +282,6 @@ typedef struct HaLocal
 	bool		streaming;		/* a walreceiver is connected */
 
 	/* primary */
-	uint32_t	parent_timeline;	/* what its timeline forked off, 0 = nothing */
-	uint64_t	begin_lsn;		/* ... and where */
 	bool		names_in_force; /* every process that reads them has applied
 								 * sync_names (S-4) */
 	int32_t		nsync_names;
@@ -301,6 +302,8 @@ typedef struct HaLocal
 								 * key must be re-put before it counts (S-6) */
 	bool		reign_checked;	/* nobody led between our last proof and our
 								 * acquiring the key again (S-5) */
+	bool		reign_lost;		/* somebody did, or may have: never lead again
+								 * before a restart */
 	int64_t		deadline;		/* commits are fenced from here on; 0 = fenced */
 	int64_t		heartbeat_seen_at;	/* when the current heartbeat was first seen */
 	int64_t		heartbeat_ttl;	/* the largest TTL that its term announced */
@@ -308,6 +311,9 @@ typedef struct HaLocal
 	bool		blind;			/* had no contact itself when it vanished (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
 	bool		op_in_flight;	/* a txn of ours has no answer yet */
+	bool		sync_pending;	/* our last write of /sync is not in the view */
+	bool		sync_unknown;	/* ... and may land at any time: /sync must be
+								 * re-put before the names change */
 } HaLocal;
 
 typedef enum HaVerb

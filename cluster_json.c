@@ -1610,6 +1610,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, time_jumped),
 	BOOL(HaLocal, stopping),
 	INT64(HaLocal, starting_since),
+	INT64(HaLocal, replay_moved_at),
 	TEXT(HaLocal, follows),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, promoting),
@@ -1627,6 +1628,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, holding),
 	BOOL(HaLocal, reassert),
 	BOOL(HaLocal, reign_checked),
+	BOOL(HaLocal, reign_lost),
 	INT64(HaLocal, deadline),
 	INT64(HaLocal, heartbeat_seen_at),
 	INT64(HaLocal, heartbeat_ttl),
@@ -1634,6 +1636,8 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, blind),
 	INT64(HaLocal, stay_out_until),
 	BOOL(HaLocal, op_in_flight),
+	BOOL(HaLocal, sync_pending),
+	BOOL(HaLocal, sync_unknown),
 	{.name = NULL}
 };
 

@@ -26,6 +26,9 @@
 
 #include <string.h>
 
+/* Replay that has not moved for so long has come to the end of the WAL. */
+#define STALLED_AFTER		500
+
 /* Append to the reason; what doesn't fit is cut. */
 static void
 append(HaPlan *plan, const char *text, size_t more)
@@ -119,6 +122,37 @@ ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn)
 	return false;
 }
 
+/*
+ * The same for the position of "name", which counts the timeline that was
+ * reserved for it: nobody else can have written on that one, and nothing was
+ * acknowledged there.
+ */
+static bool
+on_history(const HaTerm *term, const char *name, uint32_t timeline,
+		   uint64_t lsn)
+{
+	if (term->present && term->intent && timeline == term->reserved &&
+		is_name(term->owner, name))
+		return true;
+	return ha_on_lineage(term, timeline, lsn);
+}
+
+/*
+ * Ours: an id alone does not say that it is the same timeline, if somebody
+ * promoted a server by hand; where it began does.
+ */
+static bool
+is_on_history(const HaView *view, const HaLocal *local, uint64_t lsn)
+{
+	const HaTerm *term = &view->term;
+
+	if (term->present && local->timeline == term->timeline &&
+		local->begin_lsn != 0 && term->begin_lsn != 0 &&
+		local->begin_lsn != term->begin_lsn)
+		return false;
+	return on_history(term, local->name, local->timeline, lsn);
+}
+
 static const HaMember *
 find_member(const HaView *view, const char *name)
 {
@@ -164,7 +198,7 @@ vote_counts(const HaView *view, const HaVote *vote)
 	return !vote->withdrawn &&
 		vote->term == view->term.term &&
 		vote->term_revision == view->term.mod_revision &&
-		ha_on_lineage(&view->term, vote->timeline, vote->lsn) &&
+		on_history(&view->term, vote->name, vote->timeline, vote->lsn) &&
 		sync_allows(view, vote->name);
 }
 
@@ -238,7 +272,7 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 
 	if (local->nofailover || local->failover_priority <= 0)
 		return "this member is tagged nofailover";
-	if (!ha_on_lineage(&view->term, local->timeline, local->flush_lsn))
+	if (!is_on_history(view, local, local->flush_lsn))
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))
 		return "it is no synchronous standby";
@@ -313,6 +347,10 @@ next_timeline(const HaView *view, const HaLocal *local)
 	uint32_t	newest = local->timeline;
 	int			n = bounded(view->term.nlineage, HA_MAX_LINEAGE);
 
+	/* what is reserved for us already is still nobody else's */
+	if (view->term.intent && is_name(view->term.owner, local->name) &&
+		view->term.reserved > local->timeline)
+		return view->term.reserved;
 	if (view->term.timeline > newest)
 		newest = view->term.timeline;
 	if (view->term.reserved > newest)
@@ -490,7 +528,7 @@ decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
 				 "the leader has not confirmed its timeline yet");
 		return;
 	}
-	if (!ha_on_lineage(&view->term, local->timeline, local->replay_lsn))
+	if (!is_on_history(view, local, local->replay_lsn))
 	{
 		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
 		because_name(plan, view->leader.name);
@@ -552,8 +590,9 @@ decide_recovery(const HaConfig *config, const HaView *view,
 
 /*
  * In recovery, not yet consistent.  After a rewind or a clone consistency may
- * lie beyond the WAL that is here, so a proven leader is followed already;
- * anything else waits until the server knows where it stands.
+ * lie beyond the WAL that is here, so when replay has come to an end a proven
+ * leader is followed already.  Not before: a primary that crashed does not know
+ * yet how far its WAL goes, and must not claim to have the leader's.
  */
 static void
 decide_starting(const HaConfig *config, const HaView *view,
@@ -564,10 +603,12 @@ decide_starting(const HaConfig *config, const HaView *view,
 		decide_recovery(config, view, local, now, plan);
 		return;
 	}
-	if (local->timeline != 0 && view->leader.present)
+	if (local->timeline != 0 && view->leader.present &&
+		now - local->replay_moved_at >= STALLED_AFTER)
 	{
 		decide_follow(view, local, plan);
-		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH)
+		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
+			plan->verb == HA_REWIND)
 			return;
 	}
 	else if (!view->leader.present && local->follows[0] != '\0')
@@ -687,15 +728,25 @@ decide_primary(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_DEMOTE, "promoted to a timeline that is not reserved");
 		return;
 	}
-	if (view->sysid == 0)
+	if (local->reign_lost)
+	{
+		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
+				 "somebody held the leader key meanwhile");
+		return;
+	}
+	if (view->sysid == 0 && !local->holding)
 	{
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 		return;
 	}
 	if (!view->leader.present && view->term.present && view->term.intent)
 	{
-		/* promoted, but the key went before the timeline was recorded */
-		set_plan(plan, HA_DEMOTE, "lost the leader key while promoting");
+		/*
+		 * Promoted, but the key went before the timeline was recorded.  Nobody
+		 * has had it since, so go on where we were, on the same timeline.
+		 */
+		acquire(plan, view, local, "promoted when the leader key was lost");
+		plan->reserve = local->timeline;
 		return;
 	}
 	if (!view->leader.present)
@@ -711,7 +762,12 @@ decide_primary(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_REASSERT, "the leader key is ours but not proven");
 		return;
 	}
-	if (!view->term.present || view->term.intent)
+	if (!view->term.present)
+	{
+		set_plan(plan, HA_WAIT, "the record of the term was deleted");
+		return;
+	}
+	if (view->term.intent)
 	{
 		set_plan(plan, HA_CONFIRM, "promoted");
 		return;

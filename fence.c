@@ -45,7 +45,6 @@
 #include "libpq/auth.h"
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
-#include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "replication/walsender_private.h"
@@ -76,6 +75,7 @@ static struct
 
 /* A COMMIT PREPARED runs: its own transaction has no xid, yet it commits. */
 static bool in_commit_prepared = false;
+static bool finished_unconfirmed;	/* ... by a superuser who would not wait */
 
 int64
 ha_fence_deadline(void)
@@ -165,6 +165,17 @@ wait_for_gate(void)
 	ConditionVariableCancelSleep();
 }
 
+/* One field of an ErrorResponse; returns its length. */
+static int
+put_field(char *packet, char type, const char *value)
+{
+	size_t		size = strlen(value) + 1;
+
+	packet[0] = type;
+	memcpy(packet + 1, value, size);
+	return (int) size + 1;
+}
+
 /*
  * Leave the client without an acknowledgement.  Runs with interrupts held and
  * locks not yet released: must neither throw nor block.
@@ -174,22 +185,18 @@ withhold_acknowledgement(const char *message)
 {
 	if (MyProcPort != NULL && whereToSendOutput == DestRemote)
 	{
-		StringInfoData buf;
+		char		packet[256];
+		int			length = 0;
 
 		/* what elog.c sends, by hand: it would be a PANIC to ereport here */
-		initStringInfo(&buf);
-		appendStringInfoChar(&buf, PG_DIAG_SEVERITY);
-		appendBinaryStringInfo(&buf, "FATAL", 6);
-		appendStringInfoChar(&buf, PG_DIAG_SEVERITY_NONLOCALIZED);
-		appendBinaryStringInfo(&buf, "FATAL", 6);
-		appendStringInfoChar(&buf, PG_DIAG_SQLSTATE);
-		appendBinaryStringInfo(&buf, "08007", 6);
-		appendStringInfoChar(&buf, PG_DIAG_MESSAGE_PRIMARY);
-		appendBinaryStringInfo(&buf, message, strlen(message) + 1);
-		appendStringInfoChar(&buf, '\0');
-		pq_putmessage_noblock('E', buf.data, buf.len);
+		length += put_field(packet + length, PG_DIAG_SEVERITY, "FATAL");
+		length += put_field(packet + length, PG_DIAG_SEVERITY_NONLOCALIZED,
+							"FATAL");
+		length += put_field(packet + length, PG_DIAG_SQLSTATE, "08007");
+		length += put_field(packet + length, PG_DIAG_MESSAGE_PRIMARY, message);
+		packet[length++] = '\0';
+		pq_putmessage_noblock('E', packet, length);
 		(void) pq_flush_if_writable();
-		pfree(buf.data);
 		(void) shutdown(MyProcPort->sock, SHUT_RDWR);
 	}
 	ProcDiePending = true;
@@ -207,9 +214,13 @@ is_confirmed(XLogRecPtr end)
 static void
 check_after_commit(XLogRecPtr end)
 {
-	if (!pending.writes)
-		return;
+	/* NOTIFY takes its xid so late that only this check sees it */
+	bool		writes = pending.writes || (is_fenced_here() &&
+											TransactionIdIsValid(GetTopTransactionIdIfAny()));
+
 	pending.writes = false;
+	if (!writes)
+		return;
 	if (!gate_is_open())
 		withhold_acknowledgement("the lease ended before the commit could be acknowledged");
 	else if (!pending.unconfirmed &&
@@ -240,6 +251,7 @@ static void
 check_before_commit(void)
 {
 	pending.writes = false;
+	pending.unconfirmed = true;
 	if (!is_fenced_here())
 		return;
 	if (!in_commit_prepared &&
@@ -261,6 +273,8 @@ check_before_commit(void)
 		pending.unconfirmed = (XactLastRecEnd == InvalidXLogRecPtr);
 		raise_synchronous_commit();
 	}
+	else
+		pending.unconfirmed = finished_unconfirmed;
 	pending.writes = true;
 }
 
@@ -371,6 +385,7 @@ fence_process_utility(PlannedStmt *pstmt, const char *query_string,
 		{
 			pending.unconfirmed = false;
 			raise_synchronous_commit();
+			finished_unconfirmed = pending.unconfirmed;
 			in_commit_prepared = true;
 		}
 	}

@@ -34,6 +34,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Between two tries of what did not work; answers and events come meanwhile. */
+#define OP_BACK_OFF		100
+
 #define KEY_LEADER		"leader"
 #define KEY_TERM		"pg_ha/term"
 #define KEY_HEARTBEAT	"pg_ha/heartbeat"
@@ -62,6 +65,13 @@ copy_name(char *to, const char *from)
 
 	memcpy(to, from, length);
 	to[length] = '\0';
+}
+
+/* Was the request with tag a sent after the one with tag b?  Tags wrap. */
+static bool
+is_later(uint32_t a, uint32_t b)
+{
+	return (int32_t) (a - b) > 0;
 }
 
 static uint32_t
@@ -171,6 +181,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 
 	if (answer->status != HA_DCS_OK)
 		return;
+	lease->view_tag = answer->tag;
 	ha_view_parse(answer, &last_config, view);
 	lease->read_due = now + view->config.loop_wait;
 	observe_heartbeat(lease, &view->heartbeat, now);
@@ -188,7 +199,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		strcmp(view->leader.name, lease->name) == 0 &&
 		lease->lease_id != 0 && view->leader.lease == lease->lease_id;
 	if (lease->holding && answer->sent_at > lease->proof_base &&
-		answer->sent_at >= lease->op_done_at &&
+		is_later(answer->tag, lease->op_done_tag) &&
 		(!mine || view->leader.mod_revision != lease->key_revision))
 	{
 		/* a read is as good as a failed proof; what is ours may be re-put */
@@ -286,11 +297,12 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
  * have (S-5).
  */
 static void
-take_check(HaLease *lease, const HaAnswer *answer)
+take_check(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
 	if (answer->status != HA_DCS_OK)
 	{
 		lease->check_tag = 0;
+		lease->check_due = now + OP_BACK_OFF;
 		if (answer->compacted)
 			lease->reign_lost = true;
 		return;
@@ -336,8 +348,15 @@ static void
 take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
 	lease->op_tag = 0;
-	lease->op_done_at = now;
+	lease->op_done_tag = lease->last_tag;
 	lease->read_wanted = true;
+	if (answer->status != HA_DCS_OK || !answer->succeeded)
+		lease->op_due = now + OP_BACK_OFF;
+	if (lease->op_verb == HA_SET_SYNC)
+	{
+		lease->sync_done_tag = lease->last_tag;
+		lease->sync_unknown = answer->status == HA_DCS_UNKNOWN;
+	}
 	if (answer->status == HA_DCS_OK && answer->succeeded)
 		op_succeeded(lease, answer);
 	else if (answer->status == HA_DCS_OK && lease->op_verb == HA_RELEASE)
@@ -384,7 +403,7 @@ ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 	else if (answer->tag == lease->op_tag)
 		take_op(lease, answer, now);
 	else if (answer->tag == lease->check_tag)
-		take_check(lease, answer);
+		take_check(lease, answer, now);
 }
 
 /*-------------------------------------------------------------------------
@@ -399,6 +418,7 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->holding = lease->holding;
 	local->reassert = lease->reassert;
 	local->reign_checked = lease->reign_checked && !lease->reign_lost;
+	local->reign_lost = lease->reign_lost;
 	local->deadline = ha_lease_deadline(lease);
 	local->heartbeat_seen_at = lease->heartbeat_seen_at;
 	local->heartbeat_ttl = lease->heartbeat_ttl;
@@ -406,6 +426,10 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->blind = lease->blind;
 	local->stay_out_until = lease->stay_out_until;
 	local->op_in_flight = lease->op_tag != 0;
+	local->sync_unknown = lease->sync_unknown;
+	local->sync_pending =
+		(lease->op_tag != 0 && lease->op_verb == HA_SET_SYNC) ||
+		!is_later(lease->view_tag, lease->sync_done_tag);
 }
 
 void
@@ -742,8 +766,10 @@ next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
 		HaRequest *request)
 {
 	/* the plan must rest on a read that shows what the last write did */
-	if (lease->op_tag != 0 || lease->view.sent_at < lease->op_done_at ||
-		!lease->view.valid)
+	if (now >= lease->op_due)
+		lease->op_due = 0;
+	if (lease->op_tag != 0 || !lease->view.valid || lease->op_due != 0 ||
+		!is_later(lease->view_tag, lease->op_done_tag))
 		return false;
 	if (op_needs_lease(plan->verb) && !lease->holding &&
 		!lease_is_usable(lease, now))
@@ -839,7 +865,8 @@ next_watch(HaLease *lease, int64_t now, HaRequest *request)
 		lease->watch_tag = request->tag = new_tag(lease);
 		request->start_revision = lease->view.revision + 1;
 	}
-	else if (lease->check_tag == 0 && lease->holding &&
+	else if (lease->check_tag == 0 && now >= lease->check_due &&
+			 lease->holding &&
 			 !lease->reign_checked && !lease->reign_lost &&
 			 lease->check_from > 0)
 	{
@@ -901,5 +928,7 @@ ha_lease_wake_at(const HaLease *lease)
 		wake_at = earlier(wake_at, lease->keepalive_due);
 	if (lease->watch_tag == 0 && lease->view.valid)
 		wake_at = earlier(wake_at, lease->watch_due);
+	if (lease->op_tag == 0 && lease->op_due != 0)
+		wake_at = earlier(wake_at, lease->op_due);
 	return wake_at;
 }

@@ -33,6 +33,7 @@ typedef struct HaLease
 
 	/* reads and the watch; a tag is 0 while nothing is in flight */
 	uint32_t	read_tag;
+	uint32_t	view_tag;		/* of the read that gave the view */
 	bool		read_wanted;
 	int64_t		read_due;
 	uint32_t	watch_tag;
@@ -72,10 +73,15 @@ typedef struct HaLease
 	HaVerb		op_verb;
 	bool		op_resume;
 	int64_t		op_term;
-	int64_t		op_done_at;		/* no further write before a read sent after */
+	uint32_t	op_done_tag;	/* no further write before a read sent after it:
+								 * tags are given in the order of sending */
+	int64_t		op_due;			/* ... nor earlier, when the last one failed */
+	uint32_t	sync_done_tag;	/* the same for writes of /sync, also locally */
+	bool		sync_unknown;	/* the last of them has no known outcome */
 
 	/* S-5: the events of the leader key since the last proof */
 	uint32_t	check_tag;
+	int64_t		check_due;
 	int64_t		check_from;
 	bool		reign_checked;
 	bool		reign_lost;		/* somebody else had the key: never lead again */

@@ -96,12 +96,17 @@ find_streaming(const HaLocal *local, const char *name)
 	return NULL;
 }
 
-/* A member that may be chosen: known, wants it, and streams from us. */
+/*
+ * A member that may be chosen: known, wants it, and streams from us.  One that
+ * claims to have more than we have is on another history and has not noticed.
+ */
 static bool
 is_usable(const HaView *view, const HaLocal *local, const char *name)
 {
-	if (strncmp(name, local->name, HA_NAME_SIZE) == 0 ||
-		find_streaming(local, name) == NULL)
+	const HaStandby *standby = find_streaming(local, name);
+
+	if (strncmp(name, local->name, HA_NAME_SIZE) == 0 || standby == NULL ||
+		standby->flush_lsn > local->flush_lsn)
 		return false;
 	for (int i = 0; i < view->nmembers && i < HA_MAX_MEMBERS; i++)
 	{
@@ -153,11 +158,12 @@ choose(const HaConfig *config, const HaView *view, const HaLocal *local,
 
 /* The mode is off: nobody may rely on /sync before commits stop waiting. */
 static bool
-step_off(const HaView *view, const NameSet *names, HaPlan *plan)
+step_off(const HaLocal *local, const HaView *view, const NameSet *names,
+		 HaPlan *plan)
 {
 	NameSet		none = {0};
 
-	if (view->sync.mod_revision != 0)
+	if (view->sync.mod_revision != 0 || local->sync_unknown)
 		plan_set(plan, HA_SET_SYNC, &none, false,
 				 "synchronous_mode is off");
 	else if (names->n > 0)
@@ -197,26 +203,37 @@ ha_quorum_step(const HaConfig *config, const HaView *view,
 	NameSet		wanted;
 	NameSet		kept = {0};
 
+	/* what /sync says is not known before our last write of it was read back */
+	if (local->sync_pending)
+		return false;
 	set_load(&sync, view->sync.nstandbys, view->sync.standbys);
 	set_load(&names, local->nsync_names, local->sync_names);
+
+	/* defaults are nobody's wish: they must not end what somebody wanted */
+	if (!config->known && view->sync.present)
+		return false;
 	if (config->synchronous_mode == HA_SYNC_OFF)
-		return step_off(view, &names, plan);
+		return step_off(local, view, &names, plan);
 
 	choose(config, view, local, &sync, &names, &wanted);
 
 	/* strict: rather no commit than one that only we hold */
-	if (wanted.n == 0 && config->synchronous_mode_strict)
+	if (wanted.n == 0 && config->synchronous_mode_strict && !local->sync_unknown)
 		return false;
+	if (wanted.n == 0 && config->synchronous_mode_strict)
+		wanted = sync;
 
 	for (int i = 0; i < sync.n; i++)
 	{
 		if (set_has(&wanted, sync.names[i]))
 			set_add(&kept, sync.names[i]);
 	}
-	if (!view->sync.present || kept.n < sync.n ||
+	if (!view->sync.present || kept.n < sync.n || local->sync_unknown ||
 		strncmp(view->sync.leader, local->name, HA_NAME_SIZE) != 0)
 	{
 		plan_set(plan, HA_SET_SYNC, &kept, true,
+				 local->sync_unknown ?
+				 "an earlier write of /sync may still land" :
 				 "a synchronous standby is no longer there");
 		return true;
 	}

@@ -23,6 +23,41 @@
 
 #include "server.h"
 
+/*
+ * Where the timeline forked off, from its history file.  Read once it is there:
+ * a standby gets it only when it follows somebody on that timeline.
+ */
+static void
+origin_facts(HaLocal *local)
+{
+	static TimeLineID known = 0;
+	static TimeLineID parent = 0;
+	static XLogRecPtr begin = 0;
+
+	if (local->timeline <= 1)
+	{
+		local->parent_timeline = 0;
+		local->begin_lsn = 0;
+		return;
+	}
+	if (known != local->timeline)
+	{
+		List	   *history = readTimeLineHistory(local->timeline);
+
+		parent = 0;
+		begin = 0;
+		if (list_length(history) > 1)
+		{
+			begin = ((TimeLineHistoryEntry *) linitial(history))->begin;
+			parent = ((TimeLineHistoryEntry *) lsecond(history))->tli;
+		}
+		list_free_deep(history);
+		known = parent != 0 ? local->timeline : 0;
+	}
+	local->parent_timeline = parent;
+	local->begin_lsn = begin;
+}
+
 static void
 standby_facts(HaLocal *local)
 {
@@ -41,32 +76,7 @@ standby_facts(HaLocal *local)
 		local->timeline = received_timeline;
 	}
 	local->streaming = WalRcvStreaming();
-}
-
-/* Where our timeline forked off, from its history file; read once. */
-static void
-origin_facts(HaLocal *local)
-{
-	static TimeLineID known = 0;
-	static TimeLineID parent = 0;
-	static XLogRecPtr begin = 0;
-
-	if (known != local->timeline)
-	{
-		List	   *history = readTimeLineHistory(local->timeline);
-
-		parent = 0;
-		begin = 0;
-		if (list_length(history) > 1)
-		{
-			begin = ((TimeLineHistoryEntry *) linitial(history))->begin;
-			parent = ((TimeLineHistoryEntry *) lsecond(history))->tli;
-		}
-		list_free_deep(history);
-		known = local->timeline;
-	}
-	local->parent_timeline = parent;
-	local->begin_lsn = begin;
+	origin_facts(local);
 }
 
 static void
@@ -130,8 +140,15 @@ ha_server_promote(uint32 timeline, uint32 reserved)
 {
 	FILE	   *file;
 
-	for (uint32 id = timeline + 1; id < reserved; id++)
+	/*
+	 * Below our own too: a standby that comes from an older timeline asks for
+	 * the file of every id in between, and a clone has only those of its own
+	 * ancestors.
+	 */
+	for (uint32 id = 2; id < reserved; id++)
 	{
+		if (id == timeline)
+			continue;
 		if (!reserve_timeline(id))
 		{
 			ereport(LOG,

@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
+#include "replication/walsender_private.h"
 #include "storage/fd.h"
 
 #include "cluster_json.h"
@@ -163,6 +164,25 @@ ha_settings_load(HaManaged *managed)
 			strlcpy(managed->names[managed->nnames++], member, HA_NAME_SIZE);
 		member += strlen(member) + 1;
 	}
+}
+
+bool
+ha_settings_in_effect(const HaManaged *managed)
+{
+	HaManaged	effective;
+	bool		defined = (WalSndCtl->sync_standbys_status &
+						   SYNC_STANDBY_DEFINED) != 0;
+
+	ha_settings_load(&effective);
+	if (effective.nnames != managed->nnames ||
+		defined != (managed->nnames > 0))
+		return false;
+	for (int i = 0; i < managed->nnames; i++)
+	{
+		if (strcmp(effective.names[i], managed->names[i]) != 0)
+			return false;
+	}
+	return true;
 }
 
 bool

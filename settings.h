@@ -34,6 +34,13 @@ extern int	ha_settings_write(const HaManaged *managed);
 /* The state of what was loaded at start: only synchronous_standby_names. */
 extern void ha_settings_load(HaManaged *managed);
 
+/*
+ * Do the names of synchronous standbys in effect, in this process and for those
+ * that commit, come from "managed"?  A setting that stands elsewhere may override
+ * the file.
+ */
+extern bool ha_settings_in_effect(const HaManaged *managed);
+
 /* Has that process applied the epoch? */
 extern bool ha_settings_applied_by(int pid, int epoch);
 

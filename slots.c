@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "cluster_json.h"
+#include "control.h"
 #include "pg_ha.h"
 #include "settings.h"
 #include "slots.h"
@@ -78,30 +79,29 @@ try_on_slot(void (*action) (const char *name), const char *name)
 void
 ha_slots_create(const HaView *view)
 {
-	static char refused[HA_MAX_MEMBERS][HA_NAME_SIZE];
-	static int	nrefused = 0;
+	static int64 retry_at = 0;
+	int64		now = ha_now();
 
+	if (now < retry_at)
+		return;
 	for (int i = 0; i < view->nmembers; i++)
 	{
 		const char *member = view->members[i].name;
 		char		slot[HA_NAME_SIZE];
-		bool		skip = strcmp(member, ha_member_name) == 0;
 
-		for (int j = 0; j < nrefused; j++)
-			skip = skip || strcmp(refused[j], member) == 0;
 		ha_slot_name(member, slot);
-		if (skip || slot_exists(slot))
+		if (strcmp(member, ha_member_name) == 0 || slot_exists(slot))
 			continue;
 		if (try_on_slot(create_slot, slot))
 			ereport(LOG,
 					(errmsg("created replication slot \"%s\" for member \"%s\"",
 							slot, member)));
-		else if (nrefused < HA_MAX_MEMBERS)
-			strlcpy(refused[nrefused++], member, HA_NAME_SIZE);
+		else
+			retry_at = now + 60000;
 	}
 }
 
-static int	slot_holder(const char *name);
+static int	slot_holder(const char *name, bool lock);
 
 void
 ha_slots_drop(const HaView *view)
@@ -112,7 +112,7 @@ ha_slots_drop(const HaView *view)
 		char		slot[HA_NAME_SIZE];
 
 		ha_slot_name(member, slot);
-		if (slot_exists(slot) && slot_holder(slot) == 0 &&
+		if (slot_exists(slot) && slot_holder(slot, true) == 0 &&
 			try_on_slot(drop_slot, slot))
 			ereport(LOG,
 					(errmsg("dropped replication slot \"%s\" of member \"%s\", which does not stream from here",
@@ -122,9 +122,9 @@ ha_slots_drop(const HaView *view)
 
 /* The pid that holds a slot, 0 = nobody or no such slot. */
 static int
-slot_holder(const char *name)
+slot_holder(const char *name, bool lock)
 {
-	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, lock);
 	int			pid = 0;
 
 	if (slot != NULL)
@@ -159,7 +159,7 @@ read_walsender(int pid, HaStandby *standby)
 }
 
 int
-ha_slots_standbys(const HaView *view, HaStandby *standbys)
+ha_slots_standbys(const HaView *view, HaStandby *standbys, bool lock)
 {
 	int			n = 0;
 
@@ -171,7 +171,7 @@ ha_slots_standbys(const HaView *view, HaStandby *standbys)
 		if (strcmp(view->members[i].name, ha_member_name) == 0)
 			continue;
 		ha_slot_name(view->members[i].name, slot);
-		pid = slot_holder(slot);
+		pid = slot_holder(slot, lock);
 		memset(&standbys[n], 0, sizeof(HaStandby));
 		if (pid == 0 || !read_walsender(pid, &standbys[n]))
 			continue;
@@ -181,18 +181,55 @@ ha_slots_standbys(const HaView *view, HaStandby *standbys)
 	return n;
 }
 
+/*
+ * A walsender that serves a base backup, or that has not begun to stream, can
+ * release nobody, and reads a changed configuration before it can.  It may well
+ * not do so for hours, so it must not be waited for.
+ */
+static bool
+walsender_counts(const WalSnd *walsnd)
+{
+	return walsnd->pid != 0 && walsnd->state != WALSNDSTATE_STARTUP &&
+		walsnd->state != WALSNDSTATE_BACKUP;
+}
+
+/* Should the walsender with that pid be one of a synchronous standby? */
+static bool
+is_named(int pid, const HaManaged *managed)
+{
+	for (int i = 0; i < managed->nnames; i++)
+	{
+		char		slot[HA_NAME_SIZE];
+
+		ha_slot_name(managed->names[i], slot);
+		if (slot_holder(slot, true) == pid)
+			return true;
+	}
+	return false;
+}
+
 bool
-ha_slots_walsenders_applied(int epoch)
+ha_slots_walsenders_applied(int epoch, const HaManaged *managed)
 {
 	for (int i = 0; i < max_wal_senders; i++)
 	{
 		WalSnd	   *walsnd = &WalSndCtl->walsnds[i];
-		int			pid;
+		int			pid = 0;
+		bool		synchronous = false;
 
 		SpinLockAcquire(&walsnd->mutex);
-		pid = walsnd->pid;
+		if (walsender_counts(walsnd))
+		{
+			pid = walsnd->pid;
+			synchronous = walsnd->sync_standby_priority > 0;
+		}
 		SpinLockRelease(&walsnd->mutex);
-		if (pid != 0 && !ha_settings_applied_by(pid, epoch))
+		if (pid == 0)
+			continue;
+
+		/* that it has read the file is one thing, that it acts on it another */
+		if (!ha_settings_applied_by(pid, epoch) ||
+			synchronous != is_named(pid, managed))
 			return false;
 	}
 	return true;

@@ -11,10 +11,11 @@
 #include "postgres.h"
 
 #include "cluster.h"
+#include "settings.h"
 
 /*
  * On the leader: create the slot of every other member that has none.  Trouble is
- * logged, once for each member.
+ * logged, and the next attempt made a minute later.
  */
 extern void ha_slots_create(const HaView *view);
 
@@ -27,11 +28,16 @@ extern void ha_slots_drop(const HaView *view);
 
 /*
  * Which members stream from here, and how much they have flushed: found through
- * their slots, which only one walsender can hold.  Returns how many.
+ * their slots, which only one walsender can hold.  Returns how many.  Without
+ * "lock" for when holders of locks may be dead.
  */
-extern int	ha_slots_standbys(const HaView *view, HaStandby *standbys);
+extern int	ha_slots_standbys(const HaView *view, HaStandby *standbys,
+							  bool lock);
 
-/* Has every walsender applied that version of the managed file? */
-extern bool ha_slots_walsenders_applied(int epoch);
+/*
+ * Has every walsender that could release waiting commits applied that version of
+ * the managed file, and does it act on exactly those names?
+ */
+extern bool ha_slots_walsenders_applied(int epoch, const HaManaged *managed);
 
 #endif							/* HA_SLOTS_H */

@@ -58,10 +58,16 @@ static HaLocal local;
 static HaPlan plan;
 static MemoryContext turn_context;
 
-/* The managed settings as last written, and when that was. */
+/*
+ * The managed settings as they are wanted, as they were last written, and when
+ * that was.  They differ only while a write is being tried: nothing may be
+ * concluded from settings that no process can have read.
+ */
 static HaManaged managed;
+static HaManaged written;
 static int	managed_epoch = 0;	/* 0 = nothing written by this process */
 static int64 managed_at;
+static int64 managed_retry_at;
 
 /* What pg_ha_boot is asked for. */
 static HaControlWorker report;
@@ -126,14 +132,29 @@ static void
 gather_names(void)
 {
 	bool		applied = managed_epoch != 0 &&
+		ha_settings_in_effect(&managed) &&
 		ha_settings_applied_by_type(B_CHECKPOINTER, managed_epoch) &&
-		ha_slots_walsenders_applied(managed_epoch);
+		ha_slots_walsenders_applied(managed_epoch, &managed);
 
 	if (applied && !local.names_in_force)
 		local.names_lsn = GetFlushRecPtr(NULL);
 	local.names_in_force = applied;
 	local.nsync_names = managed.nnames;
 	memcpy(local.sync_names, managed.names, sizeof(local.sync_names));
+}
+
+/* Replay that goes on is no reason to give up, only replay that stands still. */
+static void
+gather_progress(int64 now)
+{
+	static uint64 replayed = 0;
+
+	if (local.replay_lsn == replayed && local.replay_moved_at != 0)
+		return;
+	replayed = local.replay_lsn;
+	local.replay_moved_at = now;
+	if (local.promoting)
+		local.promoting_since = now;
 }
 
 static void
@@ -150,10 +171,16 @@ gather(int64 now)
 	gather_boot(now);
 	strlcpy(local.follows, managed.follows, sizeof(local.follows));
 
-	/* the order matters: a position is final only if read after it was */
+	/*
+	 * The order matters: a position is final only if read after it was, and a
+	 * standby can't have more than we do if it is asked first.
+	 */
 	if (RecoveryInProgress())
 		gather_detached();
+	else
+		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, true);
 	ha_server_facts(&local);
+	gather_progress(now);
 	if (local.role == HA_ROLE_PRIMARY)
 	{
 		if (role != HA_ROLE_PRIMARY && local.promoting)
@@ -161,7 +188,6 @@ gather(int64 now)
 		local.promoting = false;
 		local.detached = false;
 		gather_names();
-		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys);
 	}
 	ha_lease_local(&lease, &local, now);
 }
@@ -174,12 +200,20 @@ gather(int64 now)
 static void
 write_managed(int64 now)
 {
-	int			epoch = ha_settings_write(&managed);
+	int			epoch = 0;
 
+	if (now >= managed_retry_at)
+		epoch = ha_settings_write(&managed);
 	if (epoch == 0)
+	{
+		managed = written;
+		managed_retry_at = Max(managed_retry_at, now + 1000);
 		return;
+	}
+	written = managed;
 	managed_epoch = epoch;
 	managed_at = now;
+	managed_retry_at = 0;
 	local.names_in_force = false;
 }
 
@@ -253,6 +287,8 @@ act_detach(int64 now)
 static void
 act_promote(int64 now)
 {
+	static int64 conflicts_at = 0;
+
 	if (!local.promoting)
 	{
 		if (!ha_server_promote(local.timeline, plan.reserve))
@@ -261,7 +297,14 @@ act_promote(int64 now)
 			return;
 		}
 		local.promoting = true;
-		local.promoting_since = now;
+		local.promoting_since = conflicts_at = now;
+	}
+	if (now - Max(local.promoting_since, conflicts_at) > 1000)
+	{
+		ereport(LOG,
+				(errmsg("terminating sessions that keep the promotion from finishing")));
+		cancel_conflicts();
+		conflicts_at = now;
 	}
 	ha_server_wake_startup();
 }
@@ -277,14 +320,19 @@ act_set_names(int64 now)
 	write_managed(now);
 }
 
-/* Commits wait for standbys exactly while /sync says that one may take over. */
+/*
+ * Commits must be confirmed while names are in force, whatever /sync was when it
+ * was last read: our write that lets a standby take over may have landed.
+ */
 static void
 act_sync_required(void)
 {
 	const HaView *view = &lease.view;
-	bool		required = local.role == HA_ROLE_PRIMARY && view->valid &&
-		view->sync.present && view->sync.nstandbys > 0 &&
+	bool		listed = view->valid && view->sync.present &&
+		view->sync.nstandbys > 0 &&
 		strcmp(view->sync.leader, local.name) == 0;
+	bool		required = local.role == HA_ROLE_PRIMARY &&
+		(listed || (managed.nnames > 0 && local.names_in_force));
 
 	pg_atomic_write_u32(&ha_shared->sync_required, required ? 1 : 0);
 }
@@ -354,6 +402,7 @@ act(int64 now)
 			act_follow(now);
 			break;
 		case HA_DETACH:
+		case HA_REWIND:
 			act_detach(now);
 			break;
 		case HA_PROMOTE:
@@ -364,7 +413,11 @@ act(int64 now)
 			break;
 		case HA_RELEASE:
 			if (local.promoting)
+			{
+				/* the next attempt gets a time of its own */
 				ha_lease_stay_out(&lease, now + lease.view.config.ttl);
+				local.promoting_since = now + lease.view.config.ttl;
+			}
 			break;
 		case HA_RENEW:
 			ha_slots_create(&lease.view);
@@ -861,7 +914,7 @@ mourn_postmaster(void)
 	if (leading)
 	{
 		/* read after the gate closed, without locks: holders may be dead */
-		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys);
+		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, false);
 		if (should_release(&safe_lsn))
 			release_key(safe_lsn);
 		publish_lease(safe_lsn);
@@ -955,11 +1008,19 @@ begin(void)
 	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
 	ha_settings_load(&managed);
+	written = managed;
 	SpinLockAcquire(&ha_shared->mutex);
 	ha_shared->worker_pid = MyProcPid;
 	ha_shared->worker_latch = MyLatch;
 	ask_number = ha_shared->ask.number;
-	ha_shared->ask.answered = ask_number;
+	if (ha_shared->ask.answered != ask_number)
+	{
+		ha_shared->ask.answered = ask_number;
+		ha_shared->ask.succeeded = false;
+		strlcpy(ha_shared->ask.message,
+				"the worker was restarted; the request may still take effect",
+				sizeof(ha_shared->ask.message));
+	}
 	SpinLockRelease(&ha_shared->mutex);
 }
 

@@ -621,8 +621,12 @@ set_connection_environment(const HaNode *node)
 
 	for (int i = 0; i < lengthof(others); i++)
 		unsetenv(others[i]);
+	/*
+	 * Not the name of a member: a stream of pg_basebackup reports what it has
+	 * flushed, and must never be taken for a synchronous standby.
+	 */
 	if (setenv("PGPASSFILE", node->replication_passfile, 1) != 0 ||
-		setenv("PGAPPNAME", node->name, 1) != 0 ||
+		setenv("PGAPPNAME", "pg_ha clone", 1) != 0 ||
 		setenv("PGCONNECT_TIMEOUT", "10", 1) != 0)
 		_exit(1);
 }

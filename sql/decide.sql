@@ -105,6 +105,7 @@ SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"deadline": 100000}');
 SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"holding": false}');
 SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"lease_id": 6}');
 SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"reign_checked": false}');
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"reign_checked": false, "reign_lost": true}');
 SELECT * FROM decide(:'mine', :'primary'::jsonb || '{"timeline": 3}');
 SELECT * FROM decide(:'mine', :'primary'::jsonb || '{"timeline": 4}');
 SELECT * FROM decide(:'led', :'primary');
