@@ -282,6 +282,9 @@ typedef struct HaLocal
 	bool		streaming;		/* a walreceiver is connected */
 
 	/* primary */
+	bool		names_written;	/* by this life of the worker; else they are what
+								 * the file said at start, and whether everybody
+								 * has read that is not known */
 	bool		names_in_force; /* every process that reads them has applied
 								 * sync_names (S-4) */
 	int32_t		nsync_names;

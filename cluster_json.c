@@ -1618,6 +1618,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, streaming),
 	UINT32(HaLocal, parent_timeline),
 	UINT64(HaLocal, begin_lsn),
+	BOOL(HaLocal, names_written),
 	BOOL(HaLocal, names_in_force),
 	NAMES(HaLocal, sync_names),
 	UINT64(HaLocal, names_lsn),

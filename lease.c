@@ -355,7 +355,16 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (lease->op_verb == HA_SET_SYNC)
 	{
 		lease->sync_done_tag = lease->last_tag;
-		lease->sync_unknown = answer->status == HA_DCS_UNKNOWN;
+
+		/*
+		 * One that was refused did nothing, not even to an earlier one whose
+		 * outcome is not known.  One that was carried out, on whichever branch,
+		 * shows that /sync has another revision than that one was guarded by.
+		 */
+		if (answer->status == HA_DCS_UNKNOWN)
+			lease->sync_unknown = true;
+		else if (answer->status == HA_DCS_OK)
+			lease->sync_unknown = false;
 	}
 	if (answer->status == HA_DCS_OK && answer->succeeded)
 		op_succeeded(lease, answer);

@@ -237,7 +237,7 @@ ha_quorum_step(const HaConfig *config, const HaView *view,
 				 "a synchronous standby is no longer there");
 		return true;
 	}
-	if (!is_equal(&names, &wanted))
+	if (!is_equal(&names, &wanted) || (wanted.n > 0 && !local->names_written))
 	{
 		plan_set(plan, HA_SET_NAMES, &wanted, true,
 				 "synchronous standbys change");

@@ -139,6 +139,7 @@ gather_names(void)
 	if (applied && !local.names_in_force)
 		local.names_lsn = GetFlushRecPtr(NULL);
 	local.names_in_force = applied;
+	local.names_written = managed_epoch != 0;
 	local.nsync_names = managed.nnames;
 	memcpy(local.sync_names, managed.names, sizeof(local.sync_names));
 }

@@ -1,0 +1,1136 @@
+/*-------------------------------------------------------------------------
+ *
+ * sim.c
+ *	  Thousands of histories of a cluster, each from its seed.
+ *
+ *		sim FIRST [COUNT]	run COUNT histories (1), from seed FIRST on
+ *		sim SEED -v			tell one of them
+ *
+ * A history has three parts.  First faults happen to a working cluster, of
+ * kinds and at a pace that its seed has chosen.  Then all of them end, and the
+ * cluster must become whole within a bound.  Then nothing happens, and nothing
+ * may change any more.  Throughout, sim_check.c looks for what must never be.
+ *
+ * Exits with 1 at the first violation, after telling how to replay it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cluster_json.h"
+#include "sim.h"
+
+/* So many histories must have met everything in SIM_SOMETIMES. */
+#define SEEDS_FOR_SOMETIMES	2000
+
+typedef struct Event
+{
+	int64_t		when;
+	uint64_t	order;			/* of those at the same time */
+	SimScope	scope;
+	int			node;
+	uint32_t	life;
+	bool		put_off;		/* until a thaw */
+	SimAction	action;
+	int64_t		number;
+	void	   *pointer;
+} Event;
+
+SimWorld	ha_world;
+
+static Event *events;			/* a heap, the earliest first */
+static int	nevents;
+static int	max_events;
+static uint64_t last_order;
+
+/*-------------------------------------------------------------------------
+ * Chance
+ *-------------------------------------------------------------------------
+ */
+
+uint64_t
+ha_sim_random(void)
+{
+	uint64_t	x = ha_world.random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	ha_world.random = x;
+	return x * 0x2545F4914F6CDD1DULL;
+}
+
+int64_t
+ha_sim_between(int64_t low, int64_t high)
+{
+	return low + (int64_t) ((ha_sim_random() >> 11) %
+							(uint64_t) (high - low + 1));
+}
+
+bool
+ha_sim_chance(int per_mille)
+{
+	return per_mille > 0 && ha_sim_between(0, 999) < per_mille;
+}
+
+/* Mostly less than the mean, sometimes much more. */
+int64_t
+ha_sim_about(int64_t mean)
+{
+	int64_t		x = ha_sim_between(0, mean);
+
+	while (ha_sim_chance(300))
+		x += ha_sim_between(0, 2 * mean);
+	return x;
+}
+
+/*-------------------------------------------------------------------------
+ * Events
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+is_earlier(const Event *a, const Event *b)
+{
+	return a->when != b->when ? a->when < b->when : a->order < b->order;
+}
+
+static void
+push(const Event *event)
+{
+	int			i;
+
+	if (nevents == max_events)
+	{
+		max_events = max_events == 0 ? 1024 : max_events * 2;
+		events = realloc(events, max_events * sizeof(Event));
+		if (events == NULL)
+			abort();
+	}
+	for (i = nevents++; i > 0 && is_earlier(event, &events[(i - 1) / 2]);
+		 i = (i - 1) / 2)
+		events[i] = events[(i - 1) / 2];
+	events[i] = *event;
+}
+
+static Event
+pop(void)
+{
+	Event		first = events[0];
+	Event		last = events[--nevents];
+	int			i = 0;
+
+	for (int child = 1; child < nevents; child = 2 * i + 1)
+	{
+		if (child + 1 < nevents && is_earlier(&events[child + 1], &events[child]))
+			child++;
+		if (!is_earlier(&events[child], &last))
+			break;
+		events[i] = events[child];
+		i = child;
+	}
+	events[i] = last;
+	return first;
+}
+
+void
+ha_sim_at(int64_t when, SimScope scope, int node, SimAction action,
+		  int64_t number, void *pointer)
+{
+	Event		event = {0};
+
+	event.when = when > ha_world.now ? when : ha_world.now;
+	event.order = ++last_order;
+	event.scope = scope;
+	event.node = node;
+	event.action = action;
+	event.number = number;
+	event.pointer = pointer;
+	if (node >= 0)
+		event.life = ha_world.nodes[node].lives[scope];
+	push(&event);
+}
+
+void
+ha_sim_end_life(int node, SimScope scope)
+{
+	ha_world.nodes[node].lives[scope]++;
+}
+
+static int64_t
+thaws_at(int node, SimScope scope)
+{
+	const SimNode *n = &ha_world.nodes[node];
+
+	if (scope == SIM_WORLD)
+		return 0;
+	return n->frozen_until[scope] > n->frozen_until[SIM_MACHINE] ?
+		n->frozen_until[scope] : n->frozen_until[SIM_MACHINE];
+}
+
+bool
+ha_sim_frozen(int node, SimScope scope)
+{
+	return thaws_at(node, scope) > ha_world.now;
+}
+
+static void
+step(void)
+{
+	Event		event = pop();
+
+	ha_world.now = event.when;
+	ha_world.steps++;
+	if (event.scope != SIM_WORLD)
+	{
+		if (event.life != ha_world.nodes[event.node].lives[event.scope])
+			return;
+		if (ha_sim_frozen(event.node, event.scope))
+		{
+			event.when = thaws_at(event.node, event.scope);
+			event.put_off = true;
+			push(&event);
+			return;
+		}
+	}
+	event.action(event.node, event.number, event.pointer);
+}
+
+static void
+thaw_all(void)
+{
+	Event	   *old = events;
+	int			nold = nevents;
+
+	for (int i = 0; i < ha_world.nnodes; i++)
+		memset(ha_world.nodes[i].frozen_until, 0,
+			   sizeof(ha_world.nodes[i].frozen_until));
+	events = NULL;
+	nevents = max_events = 0;
+	for (int i = 0; i < nold; i++)
+	{
+		if (old[i].put_off)
+			old[i].when = ha_world.now;
+		push(&old[i]);
+	}
+	free(old);
+}
+
+/*-------------------------------------------------------------------------
+ * Clocks
+ *-------------------------------------------------------------------------
+ */
+
+int64_t
+ha_sim_clock(int node)
+{
+	const SimNode *n = &ha_world.nodes[node];
+
+	return n->clock_offset +
+		ha_world.now * (1000000 + n->clock_rate) / 1000000000;
+}
+
+/* When will that clock show this? */
+int64_t
+ha_sim_world_time(int node, int64_t clock)
+{
+	const SimNode *n = &ha_world.nodes[node];
+
+	if (clock - n->clock_offset > INT64_MAX / 2000000000)
+		return INT64_MAX / 2;
+	return (clock - n->clock_offset) * 1000000000 / (1000000 + n->clock_rate) +
+		1;
+}
+
+/*-------------------------------------------------------------------------
+ * Telling
+ *-------------------------------------------------------------------------
+ */
+
+void
+ha_sim_say(int node, const char *format,...)
+{
+	va_list		args;
+
+	if (!ha_world.verbose || ha_world.over)
+		return;
+	printf("%10.4f  %-5s ", (double) ha_world.now / SIM_SECOND,
+		   node < 0 ? "" : ha_world.nodes[node].name);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+}
+
+void
+ha_sim_fail(const char *format,...)
+{
+	va_list		args;
+
+	if (ha_world.failed)
+		return;
+	ha_world.failed = true;
+	va_start(args, format);
+	vsnprintf(ha_world.failure, sizeof(ha_world.failure), format, args);
+	va_end(args);
+	ha_sim_say(-1, "VIOLATION %s", ha_world.failure);
+}
+
+void
+ha_sim_sometimes(SimSometimes what)
+{
+	ha_world.sometimes[what]++;
+}
+
+int
+ha_sim_node_named(const char *name)
+{
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (strcmp(ha_world.nodes[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/*-------------------------------------------------------------------------
+ * Faults
+ *-------------------------------------------------------------------------
+ */
+
+static const char *
+name_of(int node)
+{
+	return ha_world.nodes[node].name;
+}
+
+/* Mostly whoever leads: there it hurts. */
+static int
+victim(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+
+	if (leader >= 0 && ha_sim_chance(500))
+		return leader;
+	return (int) ha_sim_between(0, ha_world.nnodes - 1);
+}
+
+static int64_t
+duration(void)
+{
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	return ha_sim_chance(300) ? ha_sim_about(ttl / 10) :
+		ha_sim_chance(700) ? ha_sim_about(ttl) : ha_sim_about(3 * ttl);
+}
+
+static void
+end_cut(int node, int64_t number, void *pointer)
+{
+	SimNetwork *network = &ha_world.nodes[node].network;
+
+	network->cut_in = network->cut_out = network->stale = false;
+	ha_sim_say(node, "reaches the store again");
+}
+
+static void
+fault_cut(void)
+{
+	int			node = victim();
+	int			how = (int) ha_sim_between(0, 3);
+	SimNetwork *network = &ha_world.nodes[node].network;
+
+	network->cut_out = how != 1;
+	network->cut_in = how != 2;
+	ha_sim_say(node, "FAULT is cut from the store (%s)",
+			   how == 1 ? "answers" : how == 2 ? "requests" : "both ways");
+	if (ha_sim_chance(300))
+		ha_store_break_watches(node);
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, end_cut, 0, NULL);
+}
+
+static void
+fault_stale(void)
+{
+	int			node = victim();
+
+	ha_world.nodes[node].network.stale = true;
+	ha_sim_say(node, "FAULT is connected to a stale member of the store");
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, end_cut, 0, NULL);
+}
+
+static void
+end_noise(int node, int64_t number, void *pointer)
+{
+	ha_world.nodes[node].network.drop = 0;
+	ha_world.nodes[node].network.slow = 0;
+}
+
+static void
+fault_noise(void)
+{
+	int			node = victim();
+
+	ha_world.nodes[node].network.drop = ha_sim_chance(700) ?
+		(int) ha_sim_between(10, 400) : 0;
+	ha_world.nodes[node].network.slow = (int) ha_sim_between(10, 400);
+	ha_sim_say(node, "FAULT loses %d and delays %d of 1000 messages",
+			   ha_world.nodes[node].network.drop,
+			   ha_world.nodes[node].network.slow);
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, end_noise, 0, NULL);
+}
+
+static void
+end_outage(int node, int64_t number, void *pointer)
+{
+	if (ha_store_is_up())
+		return;
+	ha_store_set_up(true, ha_sim_chance(700));
+	ha_sim_say(-1, "the store is up again");
+}
+
+static void
+fault_outage(void)
+{
+	ha_sim_say(-1, "FAULT the store is down");
+	ha_store_set_up(false, false);
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (ha_sim_chance(500))
+			ha_store_break_watches(i);
+	}
+	ha_sim_at(ha_world.now + (ha_sim_chance(500) ? duration() :
+							  ha_sim_about(SIM_SECOND)),
+			  SIM_WORLD, -1, end_outage, 0, NULL);
+}
+
+static void
+fault_watches(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT its watches break");
+	ha_store_break_watches(node);
+	if (ha_sim_chance(300))
+		ha_store_compact();
+}
+
+static void
+freeze(SimScope scope, const char *what)
+{
+	int			node = victim();
+	int64_t		until = ha_world.now + duration();
+
+	ha_sim_say(node, "FAULT %s is frozen for %.1f s", what,
+			   (double) (until - ha_world.now) / SIM_SECOND);
+	if (ha_world.nodes[node].frozen_until[scope] < until)
+		ha_world.nodes[node].frozen_until[scope] = until;
+}
+
+static void
+fault_freeze_worker(void)
+{
+	freeze(SIM_WORKER, "the worker");
+}
+
+static void
+fault_freeze_machine(void)
+{
+	freeze(SIM_MACHINE, "the machine");
+}
+
+static void
+fault_freeze_boot(void)
+{
+	freeze(SIM_BOOT, "pg_ha_boot");
+}
+
+static void
+fault_kill_postmaster(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT kill -9 of the postmaster");
+	ha_server_kill_postmaster(node);
+}
+
+static void
+fault_kill_backend(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT kill -9 of a backend");
+	ha_server_reset(node);
+}
+
+static void
+fault_kill_worker(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT the worker ends with an error");
+	if (!ha_world.nodes[node].server.postmaster_dead)
+		ha_worker_kill(node);
+}
+
+static void
+restart_boot(int node, int64_t number, void *pointer)
+{
+	if (ha_world.nodes[node].up &&
+		ha_world.nodes[node].boot.state == SIM_BOOT_DEAD)
+	{
+		ha_sim_say(node, "pg_ha_boot starts again");
+		ha_boot_begin(node, true);
+	}
+}
+
+static void
+fault_kill_boot(void)
+{
+	int			node = victim();
+
+	if (!ha_world.nodes[node].up)
+		return;
+	ha_sim_say(node, "FAULT kill -9 of pg_ha_boot");
+	ha_boot_kill(node);
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, restart_boot, 0,
+			  NULL);
+	if (ha_sim_chance(300))
+	{
+		ha_sim_say(node, "FAULT ... and of the postmaster");
+		ha_server_kill_postmaster(node);
+	}
+}
+
+static void
+power_on(int node, int64_t number, void *pointer)
+{
+	if (!ha_world.nodes[node].up)
+		ha_sim_say(node, "the machine starts");
+	ha_node_power_on(node);
+}
+
+static void
+fault_power(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT the machine loses power");
+	ha_node_crash(node);
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, power_on, 0, NULL);
+}
+
+static void
+start_again(int node, int64_t number, void *pointer)
+{
+	if (ha_world.nodes[node].boot.state == SIM_BOOT_STOPPED)
+	{
+		ha_sim_say(node, "pg_ha_boot is started");
+		ha_boot_begin(node, false);
+	}
+}
+
+static void
+fault_stop(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT the operator stops this node");
+	ha_boot_ask_to_stop(node);
+	ha_sim_at(ha_world.now + SIM_SECOND + duration(), SIM_WORLD, node,
+			  start_again, 0, NULL);
+}
+
+static void
+fault_switchover(void)
+{
+	const HaView *view = ha_store_view();
+	int			to = (int) ha_sim_between(0, ha_world.nnodes - 1);
+	char	   *json;
+
+	if (!view->leader.present)
+		return;
+	ha_sim_say(to, "FAULT the operator wants it to lead instead of %s",
+			   view->leader.name);
+	json = ha_failover_json(view->leader.name, name_of(to));
+	ha_store_put("failover", json);
+	free(json);
+}
+
+static void
+end_link(int node, int64_t other, void *pointer)
+{
+	ha_world.link_cut[node][other] = ha_world.link_cut[other][node] = false;
+}
+
+static void
+fault_link(void)
+{
+	int			a = victim();
+	int			b = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	ha_sim_say(a, "FAULT no connection to %s", name_of(b));
+	ha_world.link_cut[a][b] = ha_world.link_cut[b][a] = true;
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, a, end_link, b, NULL);
+}
+
+static void
+fault_stuck(void)
+{
+	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	ha_sim_say(node, "FAULT the startup process is stuck in a conflict");
+	ha_world.nodes[node].server.startup_stuck_until =
+		ha_world.now + 3 * duration();
+}
+
+static void
+end_slow_reload(int node, int64_t number, void *pointer)
+{
+	ha_world.nodes[node].server.apply_slow = 0;
+}
+
+static void
+fault_slow_reload(void)
+{
+	int			node = victim();
+
+	ha_world.nodes[node].server.apply_slow = ha_sim_between(50, 2000) * SIM_MS;
+	ha_sim_say(node, "FAULT processes are slow to reload");
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, end_slow_reload, 0,
+			  NULL);
+}
+
+static void
+fault_slow_promotion(void)
+{
+	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	/* often about as slow as it may be at most */
+	ha_sim_say(node, "FAULT its next promotion will be slow");
+	ha_world.nodes[node].promote_ms = ha_sim_chance(500) ?
+		ha_sim_about(20000) :
+		ha_promote_timeout(&ha_store_view()->config) +
+		ha_sim_between(-500, 2000);
+}
+
+static void
+fault_cancel(void)
+{
+	int			node = victim();
+
+	ha_sim_say(node, "FAULT all waits for standbys are cancelled");
+	ha_server_cancel_waits(node);
+}
+
+/* The configuration as the shape has it now. */
+static void
+put_config(void)
+{
+	const SimShape *shape = &ha_world.shape;
+	char		json[512];
+
+	snprintf(json, sizeof(json),
+			 "{\"ttl\":%g,\"loop_wait\":%g,\"retry_timeout\":%g,"
+			 "\"primary_start_timeout\":%g,\"maximum_lag_on_failover\":%" PRId64
+			 ",\"synchronous_mode\":%s,\"synchronous_mode_strict\":%s,"
+			 "\"synchronous_node_count\":%d,\"pause\":%s}",
+			 (double) shape->ttl / 1000, (double) shape->loop_wait / 1000,
+			 (double) shape->retry_timeout / 1000,
+			 (double) shape->primary_start_timeout / 1000,
+			 shape->maximum_lag, shape->sync ? "true" : "false",
+			 shape->strict ? "true" : "false", shape->sync_nodes,
+			 shape->pause ? "true" : "false");
+	ha_sim_say(-1, "configuration %s", json);
+	ha_store_put("config", json);
+}
+
+static void
+choose_timing(SimShape *shape)
+{
+	static const int64_t timings[][3] = {
+		{2000, 500, 750}, {3000, 1000, 1000}, {5000, 1000, 2000},
+		{10000, 2000, 4000}, {30000, 10000, 10000},
+	};
+	int			i = ha_sim_chance(100) ? 4 : (int) ha_sim_between(0, 3);
+
+	shape->ttl = timings[i][0];
+	shape->loop_wait = timings[i][1];
+	shape->retry_timeout = timings[i][2];
+}
+
+static void
+fault_config(void)
+{
+	SimShape   *shape = &ha_world.shape;
+
+	switch (ha_sim_between(0, 4))
+	{
+		case 0:
+			shape->sync = !shape->sync;
+			break;
+		case 1:
+			shape->sync_nodes = 3 - shape->sync_nodes;
+			break;
+		case 2:
+			shape->strict = !shape->strict;
+			break;
+		default:
+			choose_timing(shape);
+			break;
+	}
+	put_config();
+}
+
+static void
+end_pause(int node, int64_t number, void *pointer)
+{
+	if (!ha_world.shape.pause)
+		return;
+	ha_world.shape.pause = false;
+	put_config();
+}
+
+static void
+fault_pause(void)
+{
+	ha_sim_sometimes(SIM_PAUSED);
+	ha_world.shape.pause = true;
+	put_config();
+	ha_sim_at(ha_world.now + 3 * duration(), SIM_WORLD, -1, end_pause, 0, NULL);
+}
+
+static void
+end_full(int node, int64_t number, void *pointer)
+{
+	ha_store_set_full(false);
+}
+
+static void
+fault_full(void)
+{
+	ha_sim_say(-1, "FAULT the store is full");
+	ha_store_set_full(true);
+	ha_sim_at(ha_world.now + duration(), SIM_WORLD, -1, end_full, 0, NULL);
+}
+
+static void
+cut(int node, int64_t how_long)
+{
+	ha_world.nodes[node].network.cut_out = true;
+	ha_world.nodes[node].network.cut_in = true;
+	ha_sim_say(node, "FAULT is cut from the store (both ways)");
+	ha_store_break_watches(node);
+	ha_sim_at(ha_world.now + how_long, SIM_WORLD, node, end_cut, 0, NULL);
+}
+
+/* Worst while the leader can't know. */
+static void
+fault_early_revoke(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+
+	if (leader < 0)
+		return;
+	if (ha_sim_chance(500))
+		cut(leader, duration());
+	ha_sim_say(-1, "FAULT the store drops the leader key early");
+	if (ha_sim_chance(500))
+		ha_store_revoke_leader();
+	else
+		ha_store_delete_leader();
+}
+
+/* The operator brings the key back for whoever led last. */
+static void
+fault_hand(void)
+{
+	const HaView *view = ha_store_view();
+
+	if (!view->term.present || view->term.intent || view->leader.present)
+		return;
+	ha_sim_say(-1, "FAULT the operator puts the leader key for %s",
+			   view->term.owner);
+	ha_store_put_leader(view->term.owner, 0);
+}
+
+/*
+ * Somebody else leads for a while, who is no pg_ha and writes no term, and the
+ * leader does not see it.
+ */
+static void
+fault_foreign(void)
+{
+	const HaView *view = ha_store_view();
+	int			leader = ha_sim_node_named(view->leader.name);
+	int64_t		ttl = ha_sim_between(1, 2) * 1000;
+
+	if (leader < 0 || !view->term.present || view->term.intent)
+		return;
+	cut(leader, ttl * SIM_MS + ha_sim_about(SIM_SECOND));
+	ha_store_delete_leader();
+	ha_sim_say(-1, "FAULT a foreign member leads");
+	ha_store_put_leader("foreign", ttl);
+}
+
+static void
+kill_at(int node, int64_t number, void *pointer)
+{
+	if (ha_world.healing || ha_world.nodes[node].server.state != SIM_PRIMARY)
+		return;
+	ha_sim_say(node, "FAULT kill -9 of the postmaster");
+	ha_server_kill_postmaster(node);
+}
+
+/* The leader crashes when nobody else seems to be there. */
+static void
+fault_alone(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	if (leader < 0)
+		return;
+	ha_sim_say(-1, "FAULT kill -9 of every pg_ha_boot but the leader's");
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (i == leader || !ha_world.nodes[i].up)
+			continue;
+		ha_boot_kill(i);
+		ha_sim_at(ha_world.now + 2 * ttl, SIM_WORLD, i, restart_boot, 0, NULL);
+	}
+	ha_sim_at(ha_world.now + ttl + ha_sim_about(ttl / 2), SIM_WORLD, leader,
+			  kill_at, 0, NULL);
+}
+
+static void
+end_receiver(int node, int64_t number, void *pointer)
+{
+	if (!ha_world.healing)
+		ha_server_drop_receiver(node);
+}
+
+static void
+fault_flapping(void)
+{
+	ha_sim_say(-1, "FAULT walreceivers come and go");
+	for (int i = 0; i < 20; i++)
+		ha_sim_at(ha_world.now + ha_sim_between(0, 5000) * SIM_MS, SIM_WORLD,
+				  (int) ha_sim_between(0, ha_world.nnodes - 1), end_receiver,
+				  0, NULL);
+}
+
+static const struct
+{
+	void		(*happen) (void);
+	int			per_mille;		/* of the histories that have it */
+}			faults[] =
+
+{
+	{fault_cut, 600},
+	{fault_stale, 300},
+	{fault_noise, 500},
+	{fault_outage, 400},
+	{fault_watches, 300},
+	{fault_freeze_worker, 400},
+	{fault_freeze_machine, 400},
+	{fault_freeze_boot, 200},
+	{fault_kill_postmaster, 400},
+	{fault_kill_backend, 300},
+	{fault_kill_worker, 200},
+	{fault_kill_boot, 300},
+	{fault_power, 400},
+	{fault_stop, 300},
+	{fault_switchover, 400},
+	{fault_link, 400},
+	{fault_stuck, 300},
+	{fault_slow_reload, 300},
+	{fault_slow_promotion, 200},
+	{fault_cancel, 200},
+	{fault_config, 200},
+	{fault_pause, 100},
+	{fault_full, 100},
+	{fault_early_revoke, 200},
+	{fault_hand, 100},
+	{fault_foreign, 100},
+	{fault_flapping, 250},
+	{fault_alone, 100},
+};
+
+#define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
+
+static void
+next_fault(int node, int64_t number, void *pointer)
+{
+	int			kind = (int) ha_sim_between(0, NFAULTS - 1);
+
+	if (ha_world.healing)
+		return;
+	if (ha_world.shape.faults & (1U << kind))
+	{
+		faults[kind].happen();
+		ha_sim_at(ha_world.now + ha_sim_about(ha_world.shape.fault_gap),
+				  SIM_WORLD, -1, next_fault, 0, NULL);
+	}
+	else
+		ha_sim_at(ha_world.now + 1, SIM_WORLD, -1, next_fault, 0, NULL);
+}
+
+/* All of it ends, and what is down starts. */
+static void
+heal(void)
+{
+	ha_sim_say(-1, "all faults end");
+	ha_world.healing = true;
+	thaw_all();
+	if (!ha_store_is_up())
+		ha_store_set_up(true, true);
+	ha_store_set_full(false);
+	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
+	end_pause(-1, 0, NULL);
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		SimNode    *n = &ha_world.nodes[i];
+
+		memset(&n->network, 0, sizeof(n->network));
+		n->server.apply_slow = 0;
+		n->server.startup_stuck_until = 0;
+		n->promote_ms = 50;
+		ha_server_hurry(i);
+		power_on(i, 0, NULL);
+		restart_boot(i, 0, NULL);
+		n->boot.stop_requested = false;
+		start_again(i, 0, NULL);
+	}
+}
+
+/*-------------------------------------------------------------------------
+ * One history
+ *-------------------------------------------------------------------------
+ */
+
+static void
+choose_shape(void)
+{
+	SimShape   *shape = &ha_world.shape;
+	bool		full = false;
+
+	memset(shape, 0, sizeof(*shape));
+	choose_timing(shape);
+	shape->sync = ha_sim_chance(600);
+	shape->strict = ha_sim_chance(300);
+	shape->sync_nodes = ha_sim_chance(700) ? 1 : 2;
+	shape->primary_start_timeout = ha_sim_chance(300) ? 0 :
+		ha_sim_between(1, 20) * 1000;
+	shape->maximum_lag = ha_sim_chance(300) ? 10 * SIM_RECORD : 1 << 20;
+	shape->latency = (int) ha_sim_between(200, ha_sim_chance(200) ? 60000 :
+										  3000);
+	shape->stragglers = ha_sim_chance(500) ? (int) ha_sim_between(10, 300) : 0;
+	shape->link_latency = (int) ha_sim_between(200, ha_sim_chance(200) ?
+											   100000 : 3000);
+	shape->think = (int) ha_sim_between(10, 200) * SIM_MS;
+	shape->store_rate = ha_sim_chance(300) ? 5000 : ha_sim_between(-5000, 5000);
+	for (int i = 0; i < NFAULTS; i++)
+	{
+		if (!ha_sim_chance(faults[i].per_mille))
+			continue;
+
+		/* a full store takes no heartbeats, without which E1 is off */
+		if (faults[i].happen == fault_full)
+			full = true;
+		else if (full && (faults[i].happen == fault_early_revoke ||
+						  faults[i].happen == fault_foreign))
+			continue;
+		shape->faults |= 1U << i;
+	}
+	if (shape->faults == 0)
+		shape->faults = 1;
+	shape->fault_gap = shape->ttl * SIM_MS / 10 * ha_sim_between(2, 30);
+}
+
+static void
+begin_node(int node)
+{
+	SimNode    *n = &ha_world.nodes[node];
+
+	memset(&n->network, 0, sizeof(n->network));
+	memset(n->frozen_until, 0, sizeof(n->frozen_until));
+	snprintf(n->name, sizeof(n->name), "n%d", node + 1);
+	n->clock_offset = ha_sim_between(1000, 1000000000);
+	n->clock_rate = ha_sim_chance(400) ? (ha_sim_chance(500) ? 5000 : -5000) :
+		ha_sim_between(-5000, 5000);
+	n->promote_ms = ha_sim_chance(500) ? 10 : ha_sim_between(10, 1000);
+	ha_node_begin(node, node == 0);
+}
+
+static void
+begin_history(uint64_t seed)
+{
+	char		sysid[32];
+
+	ha_world.seed = seed;
+	ha_world.random = (seed + 1) * 0x9E3779B97F4A7C15ULL;
+	for (int i = 0; i < 8; i++)
+		ha_sim_random();
+	ha_world.now = 0;
+	ha_world.failed = ha_world.healing = ha_world.quiet = false;
+	ha_world.over = false;
+	ha_world.nnodes = ha_sim_chance(200) ? 5 : ha_sim_chance(100) ? 2 : 3;
+	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
+	memset(ha_world.timelines, 0, sizeof(ha_world.timelines));
+	ha_world.timelines[1].used = true;
+	nevents = 0;
+	ha_store_begin();
+	ha_check_begin();
+	choose_shape();
+	snprintf(sysid, sizeof(sysid), "%llu", SIM_SYSID);
+	ha_store_put("initialize", sysid);
+	put_config();
+	for (int i = 0; i < ha_world.nnodes; i++)
+		begin_node(i);
+	ha_check_decide();
+}
+
+/* Events that carry memory give it back. */
+static void
+end_history(void)
+{
+	ha_world.over = true;
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		ha_node_crash(i);
+		for (SimScope scope = 0; scope < SIM_SCOPES; scope++)
+			ha_sim_end_life(i, scope);
+	}
+	while (nevents > 0)
+	{
+		Event		event = pop();
+
+		if (event.pointer != NULL)
+			event.action(event.node, event.number, event.pointer);
+	}
+	ha_store_end();
+}
+
+static void
+run_until(int64_t until)
+{
+	while (!ha_world.failed && nevents > 0 && events[0].when <= until)
+		step();
+	ha_world.now = until;
+}
+
+/* Healthy, and so for a whole TTL: what was on its way has come or is lost. */
+static void
+become_whole(void)
+{
+	char		why[200] = "";
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+	int64_t		bound = ha_world.now + 60 * SIM_SECOND + 6 * ttl;
+	int64_t		since = ha_world.now;
+
+	while (!ha_world.failed && ha_world.now - since < ttl)
+	{
+		run_until(ha_world.now + 500 * SIM_MS);
+		if (ha_check_healthy(why, sizeof(why)))
+			continue;
+		since = ha_world.now;
+		if (ha_world.now >= bound)
+			ha_sim_fail("L-1: the cluster does not recover: %s", why);
+	}
+}
+
+static void
+run_history(uint64_t seed)
+{
+	char		why[200] = "";
+
+	begin_history(seed);
+	run_until(ha_sim_between(3, 8) * SIM_SECOND);
+	next_fault(-1, 0, NULL);
+	run_until(ha_world.now + ha_world.shape.ttl * SIM_MS *
+			  ha_sim_between(4, 15));
+	if (!ha_world.failed)
+		heal();
+
+	become_whole();
+	if (!ha_world.failed)
+		ha_sim_say(-1, "the cluster is whole; nothing may change now");
+	ha_world.quiet = true;
+	run_until(ha_world.now + 3 * ha_world.shape.ttl * SIM_MS);
+	if (!ha_world.failed && !ha_check_healthy(why, sizeof(why)))
+		ha_sim_fail("L-2: without any fault %s", why);
+	end_history();
+}
+
+/*-------------------------------------------------------------------------
+ * The command line
+ *-------------------------------------------------------------------------
+ */
+
+static const char *const sometimes_text[] = {
+#define TEXT(name, text) text,
+	SIM_SOMETIMES(TEXT)
+};
+
+static int
+report_sometimes(void)
+{
+	int			never = 0;
+
+	for (int i = 0; i < SIM_NSOMETIMES; i++)
+	{
+		printf("%10" PRId64 "  %s\n", ha_world.sometimes[i],
+			   sometimes_text[i]);
+		never += ha_world.sometimes[i] == 0;
+	}
+	return never;
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t	first;
+	uint64_t	count = 1;
+	uint64_t	seed;
+	int			failed = 0;
+
+	if (argc < 2 || argc > 3)
+	{
+		fprintf(stderr, "usage: sim FIRST [COUNT]\n       sim SEED -v\n");
+		return 2;
+	}
+	first = strtoull(argv[1], NULL, 10);
+	if (argc == 3 && strcmp(argv[2], "-v") == 0)
+		ha_world.verbose = true;
+	else if (argc == 3)
+		count = strtoull(argv[2], NULL, 10);
+
+	for (seed = first; seed < first + count && failed == 0; seed++)
+	{
+		run_history(seed);
+		if (!ha_world.failed)
+			continue;
+		failed = 1;
+		printf("seed %" PRIu64 " at %.4f s: %s\nreplay: %s %" PRIu64 " -v\n",
+			   seed, (double) ha_world.now / SIM_SECOND, ha_world.failure,
+			   argv[0], seed);
+	}
+	if (count > 1 && failed == 0 && report_sometimes() > 0 &&
+		count >= SEEDS_FOR_SOMETIMES)
+	{
+		printf("some of these never happened\n");
+		failed = 1;
+	}
+	printf("%" PRIu64 " seeds, %" PRId64 " steps, %" PRId64 " acknowledged commits, %"
+		   PRId64 " failovers, %" PRId64 " suspensions\n",
+		   seed - first, ha_world.steps, ha_world.acks,
+		   ha_world.sometimes[SIM_FAILOVER],
+		   ha_world.sometimes[SIM_SUSPENDED]);
+	printf("%" PRIu64 " passed, %d failed\n", seed - first - failed, failed);
+	return failed;
+}
