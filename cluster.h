@@ -119,6 +119,9 @@ typedef struct HaTerm
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
 	uint32_t	reserved;
+	int64_t		unchecked_from; /* the owner resumed, and has yet to see whether
+								 * anybody held the leader key from this
+								 * revision on (S-5); 0 = it has */
 	uint64_t	reached;		/* how far the reign before was known to have
 								 * come when this one acquired the key */
 	uint64_t	lost_bytes;		/* WAL known to be lost at the last failover */
@@ -261,8 +264,8 @@ typedef struct HaLocal
 	uint64_t	sysid;
 	HaRole		role;
 	uint32_t	timeline;
-	uint32_t	parent_timeline;	/* what it forked off, 0 = not known */
-	uint64_t	begin_lsn;		/* ... and where */
+	int32_t		nancestors;		/* what that timeline descends from, oldest */
+	HaTimeline	ancestors[HA_MAX_LINEAGE];	/* first, owners not filled in */
 	uint64_t	flush_lsn;		/* standby: received and flushed, or replayed if
 								 * that is more; primary: flushed */
 	uint64_t	replay_lsn;
@@ -354,6 +357,10 @@ typedef struct HaPlan
 	int64_t		wake_at;		/* 0 = at the next event or read */
 	char		follow[HA_NAME_SIZE];
 	bool		resume;			/* ACQUIRE by the node that led last */
+
+	/* VOTE: the position to publish */
+	uint32_t	timeline;
+	uint64_t	lsn;
 
 	/* ACQUIRE: the timeline id to reserve, and the votes that were counted */
 	uint32_t	reserve;

@@ -615,6 +615,8 @@ parse_term(const HaKv *kv, HaView *view)
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
 	term->reserved = take_timeline(json, "reserved", &ok);
+	term->unchecked_from = take_int(json, "unchecked_from", 0, INT64_MAX, 0,
+									&ok);
 	term->reached = take_lsn(json, "reached", &ok);
 	term->lost_bytes = take_lsn(json, "lost_bytes", &ok);
 	ok = ok && parse_lineage(member_of(json, "lineage"), term);
@@ -1207,6 +1209,8 @@ ha_term_json(const HaTerm *term)
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
 	add(&json, "reserved", json_integer(term->reserved));
+	if (term->unchecked_from != 0)
+		add(&json, "unchecked_from", json_integer(term->unchecked_from));
 	add(&json, "reached", lsn_json(term->reached));
 	add(&json, "lost_bytes", lsn_json(term->lost_bytes));
 	add(&json, "lineage", lineage_json(term));
@@ -1508,6 +1512,7 @@ static const Field term_fields[] = {
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
 	UINT32(HaTerm, reserved),
+	INT64(HaTerm, unchecked_from),
 	UINT64(HaTerm, reached),
 	UINT64(HaTerm, lost_bytes),
 	STRUCTS(HaTerm, lineage, timeline_fields),
@@ -1604,6 +1609,7 @@ static const Field local_fields[] = {
 	UINT64(HaLocal, sysid),
 	WORD(HaLocal, role, own_role_words),
 	UINT32(HaLocal, timeline),
+	STRUCTS(HaLocal, ancestors, timeline_fields),
 	UINT64(HaLocal, flush_lsn),
 	UINT64(HaLocal, replay_lsn),
 	BOOL(HaLocal, has_boot),
@@ -1616,8 +1622,6 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, promoting),
 	INT64(HaLocal, promoting_since),
 	BOOL(HaLocal, streaming),
-	UINT32(HaLocal, parent_timeline),
-	UINT64(HaLocal, begin_lsn),
 	BOOL(HaLocal, names_written),
 	BOOL(HaLocal, names_in_force),
 	NAMES(HaLocal, sync_names),

@@ -122,35 +122,54 @@ ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn)
 	return false;
 }
 
-/*
- * The same for the position of "name", which counts the timeline that was
- * reserved for it: nobody else can have written on that one, and nothing was
- * acknowledged there.
- */
+/* Does the record know that timeline at all? */
 static bool
-on_history(const HaTerm *term, const char *name, uint32_t timeline,
-		   uint64_t lsn)
+is_recorded(const HaTerm *term, uint32_t timeline)
 {
-	if (term->present && term->intent && timeline == term->reserved &&
-		is_name(term->owner, name))
-		return true;
-	return ha_on_lineage(term, timeline, lsn);
+	return ha_on_lineage(term, timeline, 0);
 }
 
 /*
- * Ours: an id alone does not say that it is the same timeline, if somebody
- * promoted a server by hand; where it began does.
+ * Is our WAL, up to that LSN, the cluster's?  An id alone does not say that it is
+ * the same timeline, if somebody promoted a server by hand; where it began does.
  */
 static bool
 is_on_history(const HaView *view, const HaLocal *local, uint64_t lsn)
 {
 	const HaTerm *term = &view->term;
+	int			n = bounded(local->nancestors, HA_MAX_LINEAGE);
 
-	if (term->present && local->timeline == term->timeline &&
-		local->begin_lsn != 0 && term->begin_lsn != 0 &&
-		local->begin_lsn != term->begin_lsn)
+	if (term->present && local->timeline == term->timeline && n > 0 &&
+		term->begin_lsn != 0 &&
+		local->ancestors[n - 1].end_lsn != term->begin_lsn)
 		return false;
-	return on_history(term, local->name, local->timeline, lsn);
+	return ha_on_lineage(term, local->timeline, lsn);
+}
+
+/*
+ * How far we have the cluster's history, in its own terms: the position that a
+ * vote tells.  On a timeline that no record knows nothing was ever acknowledged,
+ * since the gate opens only after the record; it was promoted to in vain, and
+ * what counts is where it began.  Returns false if we have none of the history.
+ */
+static bool
+find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
+			  uint64_t *lsn)
+{
+	int			n = bounded(local->nancestors, HA_MAX_LINEAGE);
+
+	*timeline = local->timeline;
+	*lsn = local->flush_lsn;
+	if (is_recorded(&view->term, local->timeline))
+		return is_on_history(view, local, local->flush_lsn);
+	for (int i = n - 1; i >= 0; i--)
+	{
+		*timeline = local->ancestors[i].timeline;
+		*lsn = local->ancestors[i].end_lsn;
+		if (is_recorded(&view->term, *timeline))
+			return ha_on_lineage(&view->term, *timeline, *lsn);
+	}
+	return false;
 }
 
 static const HaMember *
@@ -198,7 +217,7 @@ vote_counts(const HaView *view, const HaVote *vote)
 	return !vote->withdrawn &&
 		vote->term == view->term.term &&
 		vote->term_revision == view->term.mod_revision &&
-		on_history(&view->term, vote->name, vote->timeline, vote->lsn) &&
+		ha_on_lineage(&view->term, vote->timeline, vote->lsn) &&
 		sync_allows(view, vote->name);
 }
 
@@ -269,18 +288,20 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 			 int64_t now)
 {
 	uint64_t	reached = leader_lsn(view);
+	uint32_t	timeline;
+	uint64_t	lsn;
 
 	if (local->nofailover || local->failover_priority <= 0)
 		return "this member is tagged nofailover";
-	if (!is_on_history(view, local, local->flush_lsn))
+	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))
 		return "it is no synchronous standby";
 	if (now < local->stay_out_until)
 		return "its last promotion failed";
 	if (!view->sync.present && config->maximum_lag_on_failover >= 0 &&
-		reached > local->flush_lsn &&
-		reached - local->flush_lsn > (uint64_t) config->maximum_lag_on_failover)
+		reached > lsn &&
+		reached - lsn > (uint64_t) config->maximum_lag_on_failover)
 		return "it lags by more than maximum_lag_on_failover";
 	return NULL;
 }
@@ -448,14 +469,16 @@ decide_election(const HaConfig *config, const HaView *view,
 	const char *hindrance;
 	const HaVote *mine = find_vote(view, local->name);
 
+	(void) find_position(view, local, &plan->timeline, &plan->lsn);
+
 	/* who holds all of a closed reign loses nothing by leading at once */
 	hindrance = not_eligible(config, view, local, now);
 	if (hindrance == NULL && leave_to_candidate(config, view, local, now, plan))
 		return;
 	if (hindrance == NULL && released_cleanly(view) &&
 		view->heartbeat.released_lsn > 0 &&
-		local->flush_lsn >= view->heartbeat.released_lsn &&
-		local->timeline == view->term.timeline)
+		plan->lsn >= view->heartbeat.released_lsn &&
+		plan->timeline == view->term.timeline)
 	{
 		acquire(plan, view, local, "the leader handed over, all its WAL is here");
 		return;
@@ -475,7 +498,7 @@ decide_election(const HaConfig *config, const HaView *view,
 	if (mine == NULL || mine->withdrawn ||
 		mine->term != view->term.term ||
 		mine->term_revision != view->term.mod_revision ||
-		mine->timeline != local->timeline || mine->lsn != local->flush_lsn)
+		mine->timeline != plan->timeline || mine->lsn != plan->lsn)
 	{
 		set_plan(plan, HA_VOTE, "the leader key is gone");
 		return;
@@ -520,12 +543,13 @@ decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
 
 	copy_name(plan->follow, view->leader.name);
 	if (!view->term.present || view->term.intent ||
+		view->term.unchecked_from != 0 ||
 		!is_name(view->term.owner, view->leader.name))
 	{
 		set_plan(plan, local->follows[0] != '\0' &&
 				 !is_name(local->follows, view->leader.name) ?
 				 HA_DETACH : HA_WAIT,
-				 "the leader has not confirmed its timeline yet");
+				 "the leader has not confirmed its reign yet");
 		return;
 	}
 	if (!is_on_history(view, local, local->replay_lsn))
@@ -775,6 +799,11 @@ decide_primary(const HaConfig *config, const HaView *view,
 	if (!local->reign_checked)
 	{
 		set_plan(plan, HA_WAIT, "looks whether somebody led meanwhile");
+		return;
+	}
+	if (view->term.unchecked_from != 0)
+	{
+		set_plan(plan, HA_CONFIRM, "nobody led meanwhile");
 		return;
 	}
 	decide_lead(config, view, local, now, plan);

@@ -545,6 +545,7 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	term.intent = !plan->resume;
 	term.reserved = plan->reserve;
 	term.reached = later(view->optime, view->heartbeat.lsn);
+	term.unchecked_from = lease->check_from;
 	if (plan->resume)
 	{
 		/* no promotion: the timeline stays what it was */
@@ -559,41 +560,56 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	put_heartbeat(txn, lease, local, term.term);
 }
 
+/* Who promoted to a timeline, as far as the record still tells. */
+static const char *
+owner_of(const HaTerm *term, uint32_t timeline)
+{
+	if (term->timeline == timeline)
+		return term->timeline_owner;
+	for (int i = 0; i < term->nlineage && i < HA_MAX_LINEAGE; i++)
+	{
+		if (term->lineage[i].timeline == timeline)
+			return term->lineage[i].owner;
+	}
+	return "";
+}
+
 /*
- * The lineage after a promotion: everything up to the timeline we came from, that
- * one ended where ours begins.  Timelines above it are no part of history any
- * more, even if they once were.
+ * The lineage after a promotion is what our timeline really descends from.
+ * Others are no part of history any more, even if they once were.
  */
 static void
 extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 {
-	int			n = term->nlineage;
-	int			kept = 0;
-	HaTimeline	parent = {0};
+	HaTerm		old = *term;
+	int			n = local->nancestors;
 
-	parent.timeline = local->parent_timeline;
-	parent.end_lsn = local->begin_lsn;
-	copy_name(parent.owner, term->timeline == parent.timeline ?
-			  term->timeline_owner : "");
-	for (int i = 0; i < n && i < HA_MAX_LINEAGE; i++)
+	if (n < 0 || n > HA_MAX_LINEAGE)
+		n = 0;
+	memset(term->lineage, 0, sizeof(term->lineage));
+	for (int i = 0; i < n; i++)
 	{
-		if (term->lineage[i].timeline == parent.timeline)
-			copy_name(parent.owner, term->lineage[i].owner);
-		if (term->lineage[i].timeline < parent.timeline)
-			term->lineage[kept++] = term->lineage[i];
+		term->lineage[i].timeline = local->ancestors[i].timeline;
+		term->lineage[i].end_lsn = local->ancestors[i].end_lsn;
+		copy_name(term->lineage[i].owner,
+				  owner_of(&old, local->ancestors[i].timeline));
 	}
-	if (kept == HA_MAX_LINEAGE)
-	{
-		/* the oldest goes: who is still there is rebuilt, never rewound */
-		memmove(&term->lineage[0], &term->lineage[1],
-				(HA_MAX_LINEAGE - 1) * sizeof(HaTimeline));
-		kept--;
-	}
-	term->lineage[kept++] = parent;
-	term->nlineage = kept;
+	term->nlineage = n;
 	term->timeline = local->timeline;
-	term->begin_lsn = local->begin_lsn;
+	term->begin_lsn = n > 0 ? local->ancestors[n - 1].end_lsn : 0;
 	copy_name(term->timeline_owner, name);
+}
+
+/* S-5: nobody led meanwhile; recorded, so that another life need not ask. */
+static void
+build_checked(HaTxn *txn, const HaLease *lease)
+{
+	HaTerm		term = lease->view.term;
+
+	guard_key(txn, lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, term.mod_revision);
+	term.unchecked_from = 0;
+	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
 }
 
 /* S-15: the record tells the true timeline before the gate opens. */
@@ -607,9 +623,9 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = false;
-	term.lost_bytes = term.reached > local->begin_lsn ?
-		term.reached - local->begin_lsn : 0;
 	extend_lineage(&term, local, lease->name);
+	term.lost_bytes = term.reached > term.begin_lsn ?
+		term.reached - term.begin_lsn : 0;
 	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
 	put_heartbeat(txn, lease, local, term.term);
 	ha_txn_put(txn, KEY_STATUS, ha_status_json(local->flush_lsn), 0);
@@ -626,8 +642,8 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 }
 
 static void
-build_vote(HaTxn *txn, const HaLease *lease, const HaLocal *local,
-		   bool withdrawn)
+build_vote(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
+		   const HaLocal *local, bool withdrawn)
 {
 	const HaView *view = &lease->view;
 	HaVote		vote = {0};
@@ -643,8 +659,8 @@ build_vote(HaTxn *txn, const HaLease *lease, const HaLocal *local,
 	copy_name(vote.name, lease->name);
 	vote.term = view->term.term;
 	vote.term_revision = view->term.mod_revision;
-	vote.timeline = local->timeline;
-	vote.lsn = local->flush_lsn;
+	vote.timeline = plan->timeline;
+	vote.lsn = plan->lsn;
 	vote.priority = local->failover_priority;
 	vote.withdrawn = withdrawn;
 
@@ -695,20 +711,25 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 	switch (plan->verb)
 	{
 		case HA_ACQUIRE:
+			lease->check_from = !plan->resume || !view->term.present ? 0 :
+				view->term.unchecked_from != 0 ? view->term.unchecked_from :
+				later(lease->proof_revision, view->term.mod_revision) + 1;
 			build_acquire(txn, lease, plan, local);
 			lease->op_resume = plan->resume;
 			lease->op_term = view->term.term + 1;
-			lease->check_from = !plan->resume || !view->term.present ? 0 :
-				later(lease->proof_revision, view->term.mod_revision) + 1;
 			return true;
 		case HA_REASSERT:
 			build_reassert(txn, lease, local);
 			lease->op_term = view->term.term;
-			lease->check_from = lease->proof_revision == 0 ? 0 :
-				lease->proof_revision + 1;
+			lease->check_from =
+				view->term.unchecked_from != 0 ? view->term.unchecked_from :
+				lease->proof_revision == 0 ? 0 : lease->proof_revision + 1;
 			return true;
 		case HA_CONFIRM:
-			build_confirm(txn, lease, local);
+			if (view->term.intent)
+				build_confirm(txn, lease, local);
+			else
+				build_checked(txn, lease);
 			return true;
 		case HA_RELEASE:
 			/* the marker speaks for a term, which must be ours */
@@ -722,10 +743,10 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 						   view->config.ttl, 0);
 			return true;
 		case HA_VOTE:
-			build_vote(txn, lease, local, false);
+			build_vote(txn, lease, plan, local, false);
 			return true;
 		case HA_WITHDRAW:
-			build_vote(txn, lease, local, true);
+			build_vote(txn, lease, plan, local, true);
 			return true;
 		case HA_SET_SYNC:
 			build_sync(txn, lease, plan);
@@ -931,7 +952,7 @@ ha_lease_wake_at(const HaLease *lease)
 	/* what is in flight wakes by its answer or its timeout */
 	if (lease->read_tag == 0)
 		wake_at = earlier(wake_at, lease->read_due);
-	if (lease->holding && lease->proof_tag == 0)
+	if (lease->holding && !lease->reassert && lease->proof_tag == 0)
 		wake_at = earlier(wake_at, lease->proof_due);
 	if (lease->lease_id != 0 && lease->keepalive_tag == 0)
 		wake_at = earlier(wake_at, lease->keepalive_due);

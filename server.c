@@ -24,38 +24,37 @@
 #include "server.h"
 
 /*
- * Where the timeline forked off, from its history file.  Read once it is there:
+ * What the timeline descends from, by its history file.  Read once it is there:
  * a standby gets it only when it follows somebody on that timeline.
  */
 static void
-origin_facts(HaLocal *local)
+ancestry_facts(HaLocal *local)
 {
 	static TimeLineID known = 0;
-	static TimeLineID parent = 0;
-	static XLogRecPtr begin = 0;
+	List	   *history;
+	int			oldest;
 
-	if (local->timeline <= 1)
-	{
-		local->parent_timeline = 0;
-		local->begin_lsn = 0;
+	if (known == local->timeline)
 		return;
-	}
-	if (known != local->timeline)
-	{
-		List	   *history = readTimeLineHistory(local->timeline);
+	local->nancestors = 0;
+	if (local->timeline <= 1)
+		return;
+	history = readTimeLineHistory(local->timeline);
+	if (list_length(history) > 1)
+		known = local->timeline;
 
-		parent = 0;
-		begin = 0;
-		if (list_length(history) > 1)
-		{
-			begin = ((TimeLineHistoryEntry *) linitial(history))->begin;
-			parent = ((TimeLineHistoryEntry *) lsecond(history))->tli;
-		}
-		list_free_deep(history);
-		known = parent != 0 ? local->timeline : 0;
+	/* newest first, beginning with the timeline itself; we want the reverse */
+	oldest = Min(list_length(history) - 1, HA_MAX_LINEAGE);
+	for (int i = oldest; i > 0; i--)
+	{
+		TimeLineHistoryEntry *entry = list_nth(history, i);
+		HaTimeline *ancestor = &local->ancestors[local->nancestors++];
+
+		memset(ancestor, 0, sizeof(*ancestor));
+		ancestor->timeline = entry->tli;
+		ancestor->end_lsn = entry->end;
 	}
-	local->parent_timeline = parent;
-	local->begin_lsn = begin;
+	list_free_deep(history);
 }
 
 static void
@@ -76,7 +75,7 @@ standby_facts(HaLocal *local)
 		local->timeline = received_timeline;
 	}
 	local->streaming = WalRcvStreaming();
-	origin_facts(local);
+	ancestry_facts(local);
 }
 
 static void
@@ -88,7 +87,7 @@ primary_facts(HaLocal *local)
 	local->flush_lsn = GetFlushRecPtr(&timeline);
 	local->replay_lsn = local->flush_lsn;
 	local->timeline = timeline;
-	origin_facts(local);
+	ancestry_facts(local);
 }
 
 void

@@ -470,6 +470,7 @@ publish_lease(uint64 safe_lsn)
 	now.owner = HA_LEASE_WORKER;
 	now.holding = lease.holding && !lease.reassert;
 	now.confirmed = now.holding && term->present && !term->intent &&
+		term->unchecked_from == 0 &&
 		strcmp(term->owner, lease.name) == 0 &&
 		term->timeline == local.timeline;
 	now.lease = lease.lease_id;

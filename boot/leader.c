@@ -31,8 +31,11 @@ ha_leader_is_us(const HaView *view, const HaControlLease *lease,
 	if (key->mod_revision != lease->key_revision && !reput_is_open)
 		return false;
 
-	/* An intent acknowledged nothing, and its timeline is not its own. */
-	return term->present && !term->intent &&
+	/*
+	 * An intent acknowledged nothing, and its timeline is not its own; and
+	 * before it was seen that nobody led meanwhile, ours may be history.
+	 */
+	return term->present && !term->intent && term->unchecked_from == 0 &&
 		strcmp(term->owner, name) == 0 && term->term == lease->term &&
 		term->timeline == lease->timeline;
 }
@@ -84,7 +87,7 @@ ha_leader_source(const HaView *view, const char *name)
 
 	if (!view->leader.present || strcmp(view->leader.name, name) == 0)
 		return NULL;
-	if (!term->present || term->intent ||
+	if (!term->present || term->intent || term->unchecked_from != 0 ||
 		strcmp(term->owner, view->leader.name) != 0)
 		return NULL;
 	for (int i = 0; i < view->nmembers; i++)

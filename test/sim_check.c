@@ -226,7 +226,8 @@ ha_check_gate(int node)
 		ha_sim_fail("%s opened its gate and is no primary",
 					node_of(node)->name);
 	if (strcmp(view.term.owner, node_of(node)->name) != 0 ||
-		view.term.intent || view.term.term != server->term)
+		view.term.intent || view.term.unchecked_from != 0 ||
+		view.term.term != server->term)
 		ha_sim_fail("S-15: %s opened its gate, but the store says term %lld of %s%s",
 					node_of(node)->name, (long long) view.term.term,
 					view.term.owner, view.term.intent ? ", an intent" : "");
@@ -344,10 +345,14 @@ check_acquired(const HaView *old, int node)
 	const SimServer *server = &node_of(node)->server;
 	const HaTerm *term = &view.term;
 	SimPosition truth = {old->term.timeline, UINT64_MAX};
+	SimPosition held = server->flush;
 
-	/* a promotion that was not recorded any more acknowledged nothing */
-	if (old->term.intent && server->flush.timeline == old->term.reserved)
-		truth.timeline = old->term.reserved;
+	/* a promotion that was never recorded acknowledged nothing */
+	while (held.timeline > 1 && ha_timeline_limit(truth, held.timeline) == 0)
+	{
+		held.lsn = ha_world.timelines[held.timeline].begin;
+		held.timeline = ha_world.timelines[held.timeline].parent;
+	}
 	acquired_sync = old->sync.present;
 	acquired_wish = old->failover.present &&
 		strcmp(old->failover.candidate, node_of(node)->name) == 0;
@@ -376,7 +381,7 @@ check_acquired(const HaView *old, int node)
 		ha_sim_fail("I-4: %s was elected and is not in /sync",
 					node_of(node)->name);
 	if (old->term.timeline != 0 && server->state != SIM_DOWN &&
-		ha_timeline_limit(truth, server->flush.timeline) < server->flush.lsn)
+		ha_timeline_limit(truth, held.timeline) < held.lsn)
 		ha_sim_fail("I-7: %s was elected at %u/%llu, which is not on timeline %u",
 					node_of(node)->name, server->flush.timeline,
 					(unsigned long long) server->flush.lsn,

@@ -317,6 +317,7 @@ publish_lease(int node, uint64_t safe_lsn)
 	now.owner = HA_LEASE_WORKER;
 	now.holding = lease->holding && !lease->reassert;
 	now.confirmed = now.holding && term->present && !term->intent &&
+		term->unchecked_from == 0 &&
 		strcmp(term->owner, lease->name) == 0 &&
 		term->timeline == n->worker.local.timeline;
 	now.lease = lease->lease_id;
@@ -782,6 +783,7 @@ key_is_ours(int node)
 		(view->leader.mod_revision == lease->key_revision ||
 		 n->boot.reput_is_open) &&
 		view->term.present && !view->term.intent &&
+		view->term.unchecked_from == 0 &&
 		strcmp(view->term.owner, n->name) == 0 &&
 		view->term.term == lease->term &&
 		view->term.timeline == lease->timeline;
@@ -825,6 +827,7 @@ copy_source(int node)
 	if (!view->leader.present ||
 		strcmp(view->leader.name, node_of(node)->name) == 0 ||
 		!view->term.present || view->term.intent ||
+		view->term.unchecked_from != 0 ||
 		strcmp(view->term.owner, view->leader.name) != 0)
 		return -1;
 	for (int i = 0; i < view->nmembers; i++)

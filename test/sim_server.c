@@ -682,7 +682,8 @@ finish_promotion(int node, int64_t number, void *pointer)
 	SimPosition from = server->flush;
 	uint32_t	id = server->flush.timeline + 1;
 
-	if (!server->promoting || server->state != SIM_STANDBY)
+	if (!server->promoting || server->state != SIM_STANDBY ||
+		server->postmaster_dead)
 		return;
 	server->promoting = false;
 	if (from.lsn != whole_records(from.lsn))
@@ -745,7 +746,7 @@ recovered(int node, int64_t number, void *pointer)
 {
 	SimServer  *server = server_of(node);
 
-	if (server->state != SIM_STARTING)
+	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
 	if (server->as_primary)
 		become_primary(node);
@@ -967,6 +968,30 @@ ha_server_begin(int node, bool as_primary)
 	server->wrote = as_primary;
 }
 
+/* Oldest first, as a history file lists them. */
+static void
+gather_ancestors(HaLocal *local)
+{
+	int			n = 0;
+
+	for (uint32_t id = local->timeline; id > 1;
+		 id = ha_world.timelines[id].parent)
+		n++;
+	local->nancestors = 0;
+	if (n > HA_MAX_LINEAGE)
+		return;
+	local->nancestors = n;
+	for (uint32_t id = local->timeline; id > 1;
+		 id = ha_world.timelines[id].parent)
+	{
+		HaTimeline *ancestor = &local->ancestors[--n];
+
+		memset(ancestor, 0, sizeof(*ancestor));
+		ancestor->timeline = ha_world.timelines[id].parent;
+		ancestor->end_lsn = ha_world.timelines[id].begin;
+	}
+}
+
 /* What the worker can read of its own server. */
 void
 ha_server_gather(int node, HaLocal *local)
@@ -982,8 +1007,7 @@ ha_server_gather(int node, HaLocal *local)
 	local->streaming = server->receiver.connection != 0;
 	local->role = state == SIM_PRIMARY ? HA_ROLE_PRIMARY :
 		state == SIM_STANDBY ? HA_ROLE_STANDBY : HA_ROLE_STARTING;
-	local->parent_timeline = ha_world.timelines[local->timeline].parent;
-	local->begin_lsn = ha_world.timelines[local->timeline].begin;
+	gather_ancestors(local);
 	if (state != SIM_PRIMARY)
 		return;
 	local->nstandbys = 0;
