@@ -913,6 +913,18 @@ heal(void)
  *-------------------------------------------------------------------------
  */
 
+/*
+ * A full store takes no heartbeats, without which E1 is off: then a lease must
+ * not end early, nor be confirmed by a member that knows no better.
+ */
+static bool
+needs_heartbeat(int kind)
+{
+	return faults[kind].happen == fault_stale ||
+		faults[kind].happen == fault_early_revoke ||
+		faults[kind].happen == fault_foreign;
+}
+
 static void
 choose_shape(void)
 {
@@ -936,16 +948,15 @@ choose_shape(void)
 	shape->store_rate = ha_sim_chance(300) ? 5000 : ha_sim_between(-5000, 5000);
 	for (int i = 0; i < NFAULTS; i++)
 	{
-		if (!ha_sim_chance(faults[i].per_mille))
-			continue;
-
-		/* a full store takes no heartbeats, without which E1 is off */
+		if (ha_sim_chance(faults[i].per_mille))
+			shape->faults |= 1U << i;
 		if (faults[i].happen == fault_full)
-			full = true;
-		else if (full && (faults[i].happen == fault_early_revoke ||
-						  faults[i].happen == fault_foreign))
-			continue;
-		shape->faults |= 1U << i;
+			full = (shape->faults >> i) & 1;
+	}
+	for (int i = 0; i < NFAULTS && full; i++)
+	{
+		if (needs_heartbeat(i))
+			shape->faults &= ~(1U << i);
 	}
 	if (shape->faults == 0)
 		shape->faults = 1;

@@ -125,7 +125,7 @@ ha_check_ack(int node, const SimSession *session)
 	const SimServer *server = &node_of(node)->server;
 	int64_t		now = ha_sim_clock(node);
 	bool		froze = now - session->checked_at > FROZE;
-	int			leader = view.term.present && !view.term.intent ?
+	int			leader = view.term.present ?
 	ha_sim_node_named(view.term.owner) : -1;
 
 	ha_world.acks++;
@@ -151,12 +151,15 @@ ha_check_ack(int node, const SimSession *session)
 	if (leader >= 0 && leader != node && view.term.term > session->term &&
 		!ha_server_holds(leader, session->commit))
 	{
-		/* a late answer for what a failover has already lost */
-		if (!froze || !session->exempt)
+		/* a late answer for what a failover has lost, or is losing */
+		if (froze && session->exempt)
+		{
+			ha_sim_sometimes(SIM_LOST_ASYNC);
+			return;
+		}
+		if (!view.term.intent)
 			ha_sim_fail("I-3: %s acknowledged what leader %s lacks",
 						node_of(node)->name, node_of(leader)->name);
-		ha_sim_sometimes(SIM_LOST_ASYNC);
-		return;
 	}
 	remember_ack(session->commit);
 }
