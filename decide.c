@@ -442,10 +442,9 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
 		find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
-	if (!all_have_voted(view, local))
+	if (!all_have_voted(view, local) || rank > 0)
 		turn = later(turn, votes_due);
-	if (rank > 0)
-		turn = later(turn, votes_due + rank * wait);
+	turn += rank * wait;
 	if (now < turn)
 	{
 		wait_until(plan, turn, rank > 0 ? "a better candidate goes first" :

@@ -12,11 +12,14 @@
  * two requests: the keepalive, and a linearizable txn that compares mod_revision
  * and lease of the leader key.  When both have succeeded, nobody else had the key
  * at a moment after the earlier of the two was sent, and nobody else can get it
- * before that moment plus the granted TTL.  The deadline is that, less a margin.
+ * before that moment plus the granted TTL, if it was the true store that answered
+ * the keepalive.  The deadline is that, less a margin.
  *
- * Should the store nevertheless drop the key early, the txn has put a heartbeat:
- * a candidate waits one TTL from the time it saw that heartbeat, which is after
- * we sent the txn, and so after our deadline (E1 in decide.c).
+ * A stalled member may have answered it, and the store may drop a key early all
+ * the same.  For that the txn has put a heartbeat: a candidate waits one TTL from
+ * the time it saw that heartbeat, which is after we sent the txn, and so after our
+ * deadline (E1 in decide.c).  Only when the store is so full that it refuses the
+ * put does safety rest on its timer alone.
  *
  * Closing the gate is final for whatever was asked before: it zeroes both bases
  * and bumps the generation, and answers to requests of an older generation don't
