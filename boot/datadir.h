@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * datadir.h
- *	  The data directory while no server runs in it: make, clone, rewind,
- *	  prepare for a start.
+ *	  The data directory while no server runs in it: make, clone, rewind.
  *
  * Nothing here deletes a data directory: what must go is renamed to
  * PGDATA.aside.YYYYMMDDTHHMMSS (with a number if that is taken).
@@ -70,17 +69,5 @@ extern bool ha_datadir_finish(const HaNode *node);
 
 /* Rename the data directory aside; a missing or empty one is left alone. */
 extern bool ha_datadir_move_aside(const HaNode *node);
-
-/*
- * Make it ready for a start: the include line in postgresql.conf (once),
- * pg_ha.conf, and as standby also pg_ha.managed.conf with an empty
- * primary_conninfo and standby.signal.  As primary pg_ha.managed.conf is left as
- * the worker wrote it (S-17: the names of synchronous standbys must not be
- * weaker than they were) and standby.signal is removed.  All fsynced.
- */
-extern bool ha_datadir_prepare(const HaNode *node, bool as_primary);
-
-/* Put standby.signal back: the server has ended and must not lead unasked. */
-extern bool ha_datadir_put_standby_signal(const HaNode *node);
 
 #endif							/* HA_DATADIR_H */

@@ -84,7 +84,8 @@ close_our_files(void)
 
 /* In the child: become the server, with nothing of ours left on. */
 static void
-become_postmaster(const char *program, const HaNode *node)
+become_postmaster(const char *program, const HaNode *node,
+				  const char *libraries_option)
 {
 	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2,
 	SIGCHLD, SIGPIPE};
@@ -99,7 +100,8 @@ become_postmaster(const char *program, const HaNode *node)
 	/* Ctrl-C at a terminal is for pg_ha_boot, which then stops us in order. */
 	setsid();
 	close_our_files();
-	execl(program, program, "-D", node->data_dir, (char *) NULL);
+	execl(program, program, "-D", node->data_dir, "-c", libraries_option,
+		  (char *) NULL);
 
 	/* Just write(): another thread may have held a lock at the fork. */
 	if (write(STDERR_FILENO, program, strlen(program)) < 0 ||
@@ -109,13 +111,17 @@ become_postmaster(const char *program, const HaNode *node)
 }
 
 bool
-ha_postmaster_start(HaPostmaster *pm, const HaNode *node)
+ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
+					const HaPrepared *prepared)
 {
 	char		program[HA_PATH_SIZE + 16];
+	char		libraries_option[sizeof(prepared->libraries) + 32];
 	char		grandparent[32];
 	pid_t		pid;
 
 	snprintf(program, sizeof(program), "%s/postgres", node->bin_dir);
+	snprintf(libraries_option, sizeof(libraries_option),
+			 "shared_preload_libraries=%s", prepared->libraries);
 
 	/*
 	 * In a container a stale postmaster.pid may well name the pid that we or
@@ -128,7 +134,7 @@ ha_postmaster_start(HaPostmaster *pm, const HaNode *node)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		become_postmaster(program, node);
+		become_postmaster(program, node, libraries_option);
 	if (pid < 0)
 	{
 		pg_log_error("could not fork to start the server: %m");

@@ -12,6 +12,7 @@
 
 #include "../control.h"
 #include "node_file.h"
+#include "prepare.h"
 
 typedef struct HaPostmaster
 {
@@ -27,8 +28,12 @@ typedef struct HaPostmaster
  */
 extern bool ha_postmaster_adopt_orphans(void);
 
-/* Start "postgres -D DATA".  false: reported. */
-extern bool ha_postmaster_start(HaPostmaster *pm, const HaNode *node);
+/*
+ * Start "postgres -D DATA" with the libraries it was prepared for.  false:
+ * reported.
+ */
+extern bool ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
+								const HaPrepared *prepared);
 
 /*
  * Find a postmaster that already runs in the data directory, and watch it.

@@ -201,7 +201,7 @@ step_reput(HaBoot *b)
 			b->keeping = true;
 			b->keep_since = b->died_at;
 			b->keep_at = b->now + ttl / 5;
-			ha_boot_start_server(b, true,
+			ha_boot_start_server(b, true, true,
 								 "the leader key is still ours, put anew");
 			return;
 		}
@@ -360,7 +360,8 @@ look_for_system_id(HaBoot *b, const HaDataFacts *facts)
 	else if (view->sysid == facts->sysid)
 	{
 		ha_session_pin_lease(b->session, false);
-		ha_boot_start_server(b, true, "this node initialized the cluster");
+		ha_boot_start_server(b, true, false,
+							 "this node initialized the cluster");
 	}
 	else
 		discard_initdb(b, "lost the initialize key");
@@ -387,7 +388,8 @@ step_publish(HaBoot *b)
 			pg_log_info("the cluster is initialized, its system identifier is "
 						UINT64_FORMAT, facts.sysid);
 			ha_session_pin_lease(b->session, false);
-			ha_boot_start_server(b, true, "this node initialized the cluster");
+			ha_boot_start_server(b, true, false,
+							 "this node initialized the cluster");
 			break;
 		case HA_ASK_FAILED:
 			discard_initdb(b, "lost the initialize key");
@@ -546,7 +548,7 @@ look_rewind(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 		 */
 		b->unclean_rounds++;
 		b->rewind_wanted = false;
-		ha_boot_start_server(b, false,
+		ha_boot_start_server(b, false, false,
 							 "crash recovery has to come before a rewind");
 	}
 	else
@@ -699,7 +701,7 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	else if (start == HA_START_PRIMARY && ours)
 		reput(b, view, &lease);
 	else
-		ha_boot_start_server(b, false, why);
+		ha_boot_start_server(b, false, false, why);
 }
 
 static void
@@ -819,7 +821,7 @@ look_blindly(HaBoot *b)
 	if (facts.state != HA_DATA_CLUSTER)
 		return;
 	note_end(b, &facts);
-	ha_boot_start_server(b, false, "etcd does not answer");
+	ha_boot_start_server(b, false, false, "etcd does not answer");
 }
 
 /* Going away for good: give up the leader key first, if it is ours. */

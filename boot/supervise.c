@@ -134,7 +134,7 @@ is_fresh(const HaBoot *b, const HaControlWorker *w)
 static void
 restore_standby_signal(HaBoot *b)
 {
-	if (b->signal_missing && ha_datadir_put_standby_signal(&b->node))
+	if (b->signal_missing && ha_prepare_standby_signal(&b->node))
 		b->signal_missing = false;
 }
 
@@ -145,6 +145,7 @@ note_failed_start(HaBoot *b)
 							   1000 << Min(b->start_failures, 5));
 
 	b->start_failures++;
+	b->prepared.libraries[0] = '\0';
 	b->not_before = b->now + back_off;
 	b->member_state = HA_STATE_START_FAILED;
 	pg_log_warning("the server did not start, the next try is in %d s",
@@ -159,15 +160,15 @@ note_failed_start(HaBoot *b)
 }
 
 void
-ha_boot_start_server(HaBoot *b, bool as_primary, const char *why)
+ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 {
 	pg_log_info("starting the server as %s: %s",
 				as_primary ? "primary" : "standby", why);
 
 	/* Taken to be away already if prepare() fails half way. */
 	b->signal_missing = b->signal_missing || as_primary;
-	if (!ha_datadir_prepare(&b->node, as_primary) ||
-		!ha_postmaster_start(&b->server, &b->node))
+	if (!ha_prepare(&b->node, as_primary, again, &b->prepared) ||
+		!ha_postmaster_start(&b->server, &b->node, &b->prepared))
 	{
 		b->keeping = false;
 		restore_standby_signal(b);

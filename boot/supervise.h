@@ -77,6 +77,7 @@ typedef struct HaBoot
 
 	/* the server */
 	HaPostmaster server;
+	HaPrepared	prepared;		/* what it was started with last */
 	int64_t		started_at;
 	bool		up;				/* its worker has reported a role */
 	bool		signal_missing; /* standby.signal is not there: a primary runs */
@@ -131,7 +132,8 @@ extern void ha_boot_enter(HaBoot *b, HaBootState state);
 extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 			__attribute__((format(printf, 2, 3)));
 extern void ha_boot_quit(HaBoot *b, int exit_code);
-extern void ha_boot_start_server(HaBoot *b, bool as_primary, const char *why);
+extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
+								 const char *why);
 
 /*
  * Has the child ended, with everything it started?  *ok says how.  It is made

@@ -1,0 +1,475 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.c
+ *	  Make a data directory ready for the start of its server.
+ *
+ * Every file that is rewritten appears under its name complete and on disk, or
+ * not at all.  standby.signal is put before anything else is prepared and taken
+ * away after everything else: whoever starts the server meanwhile gets a
+ * standby.
+ *
+ * The library, which is the fence, is given on the server's command line, where
+ * no configuration file can take it away.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <ctype.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/logging.h"
+#include "pqexpbuffer.h"
+
+#include "files.h"
+#include "prepare.h"
+#include "programs.h"
+
+#define PROBE_CONF_FILE		"pg_ha.probe.conf"
+
+/* What pg_ha alone sets, and postgresql.auto.conf would override. */
+static const char *const managed_names[] = {
+	"primary_conninfo", "primary_slot_name", "synchronous_standby_names",
+	"recovery_target_timeline"
+};
+
+/*
+ * Asking the server's programs.
+ */
+
+/* A "postgres -C name" on its way. */
+typedef struct Probe
+{
+	const char *name;
+	pid_t		pid;
+	int			fd;
+	char		value[HA_TEXT_SIZE];
+} Probe;
+
+static void
+start_probe(const HaNode *node, const char *config_file, Probe *probe)
+{
+	char		config_option[MAXPGPATH + 32];
+	const char *argv[] = {
+		"postgres", "-D", node->data_dir, "-C", probe->name,
+		"-c", config_option, NULL
+	};
+	int			out[2];
+
+	snprintf(config_option, sizeof(config_option), "config_file=%s",
+			 config_file);
+	probe->pid = -1;
+	probe->fd = -1;
+	if (pipe(out) != 0)
+	{
+		pg_log_error("could not create pipe: %m");
+		return;
+	}
+	probe->pid = ha_program_fork();
+	if (probe->pid == 0)
+		ha_program_exec(node, argv, -1, out[1]);
+	close(out[1]);
+	probe->fd = out[0];
+}
+
+static bool
+finish_probe(Probe *probe)
+{
+	size_t		length = 0;
+
+	if (probe->fd >= 0)
+	{
+		length = ha_read_all(probe->fd, probe->value, sizeof(probe->value));
+		close(probe->fd);
+	}
+	if (probe->pid <= 0 || !ha_program_wait(probe->pid, "postgres -C"))
+		return false;
+	if (length == 0 || probe->value[length - 1] != '\n')
+	{
+		pg_log_error("the value of \"%s\" is too long", probe->name);
+		return false;
+	}
+	probe->value[length - 1] = '\0';
+	return true;
+}
+
+/* Ask for several settings at once: each takes some 30 ms to be told. */
+static bool
+probe_settings(const HaNode *node, const char *config_file,
+			   Probe *probes, int nprobes)
+{
+	bool		ok = true;
+
+	for (int i = 0; i < nprobes; i++)
+		start_probe(node, config_file, &probes[i]);
+	for (int i = 0; i < nprobes; i++)
+	{
+		if (!finish_probe(&probes[i]))
+			ok = false;
+	}
+	if (!ok)
+		pg_log_error_hint("The messages of the server above tell why.");
+	return ok;
+}
+
+/*
+ * Configuration files.
+ */
+
+/* Scan the name that a line sets, folded; the text behind it and its "=". */
+static const char *
+scan_name(const char *line, char *name, size_t size)
+{
+	size_t		n = 0;
+
+	line += strspn(line, " \t");
+	while (n < size - 1 && (isalnum((unsigned char) *line) || *line == '_' ||
+							*line == '.'))
+		name[n++] = pg_tolower((unsigned char) *line++);
+	name[n] = '\0';
+	line += strspn(line, " \t");
+	if (*line == '=')
+		line++;
+	return line + strspn(line, " \t");
+}
+
+/* Is it the line that includes pg_ha.conf? */
+static bool
+is_include_line(const char *line)
+{
+	static const char value[] = "'" CONF_FILE "'";
+	char		name[64];
+	const char *rest = scan_name(line, name, sizeof(name));
+
+	if (strcmp(name, "include") != 0 && strcmp(name, "include_if_exists") != 0)
+		return false;
+	if (strncmp(rest, value, strlen(value)) != 0)
+		return false;
+	rest += strlen(value);
+	rest += strspn(rest, " \t\r");
+	return *rest == '\0' || *rest == '\n' || *rest == '#';
+}
+
+static const char *
+next_line(const char *line)
+{
+	const char *end = strchr(line, '\n');
+
+	return end != NULL ? end + 1 : line + strlen(line);
+}
+
+/* A line "name = 'value'", quoted as the server's scanner undoes it. */
+static void
+append_setting(PQExpBuffer conf, const char *name, const char *value)
+{
+	appendPQExpBuffer(conf, "%s = '", name);
+	for (; *value != '\0'; value++)
+	{
+		if (*value == '\'' || *value == '\\')
+			appendPQExpBufferChar(conf, *value);
+		appendPQExpBufferChar(conf, *value);
+	}
+	appendPQExpBufferStr(conf, "'\n");
+}
+
+/* Does shared_preload_libraries name our library? */
+static bool
+list_has_pg_ha(const char *list)
+{
+	char		copy[HA_TEXT_SIZE];
+	char	   *rest = copy;
+	char	   *item;
+
+	strlcpy(copy, list, sizeof(copy));
+	while ((item = strsep(&rest, ", \t\"")) != NULL)
+	{
+		if (strcmp(last_dir_separator(item) != NULL ?
+				   last_dir_separator(item) + 1 : item, "pg_ha") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ALTER SYSTEM outranks every file of ours, so these must not stand there. */
+static bool
+check_auto_conf(const HaNode *node)
+{
+	char		path[MAXPGPATH];
+	char		name[128];
+	PQExpBufferData content;
+	bool		ok;
+
+	if (!ha_path_in(path, node->data_dir, "postgresql.auto.conf"))
+		return false;
+	if (!ha_exists_in(node->data_dir, "postgresql.auto.conf"))
+		return true;
+	initPQExpBuffer(&content);
+	ok = ha_read_file(path, &content);
+	for (const char *line = content.data; ok && *line != '\0';
+		 line = next_line(line))
+	{
+		bool		managed;
+
+		scan_name(line, name, sizeof(name));
+		managed = strncmp(name, "pg_ha.", 6) == 0;
+		for (int i = 0; i < lengthof(managed_names); i++)
+			managed |= strcmp(name, managed_names[i]) == 0;
+		if (!managed)
+			continue;
+		pg_log_error("setting \"%s\" stands in \"%s\", where pg_ha cannot manage it",
+					 name, path);
+		pg_log_error_hint("Run ALTER SYSTEM RESET %s, or delete the line while the server is down.",
+						  name);
+		ok = false;
+	}
+	termPQExpBuffer(&content);
+	return ok;
+}
+
+/* What pg_ha.conf is computed from: the settings without it, in this order. */
+enum
+{
+	SETTING_LIBRARIES,
+	SETTING_WAL_LEVEL,
+	SETTING_WAL_SENDERS,
+	SETTING_SLOTS,
+	SETTING_WAL_KEEP,
+	NUM_SETTINGS
+};
+
+/*
+ * Ask for the settings as they would be without pg_ha.conf, by a configuration
+ * file for this purpose: else the file of the last start would answer, and no
+ * change that the user made since then would ever count.
+ */
+static bool
+probe_user_settings(const HaNode *node, const char *postgresql_conf,
+					Probe *probes)
+{
+	static const char *const names[NUM_SETTINGS] = {
+		"shared_preload_libraries", "wal_level", "max_wal_senders",
+		"max_replication_slots", "wal_keep_size"
+	};
+	char		path[MAXPGPATH];
+	PQExpBufferData conf;
+	bool		ok;
+
+	initPQExpBuffer(&conf);
+	for (const char *line = postgresql_conf; *line != '\0';
+		 line = next_line(line))
+	{
+		if (!is_include_line(line))
+			appendBinaryPQExpBuffer(&conf, line, next_line(line) - line);
+	}
+	appendPQExpBufferChar(&conf, '\n');
+	append_setting(&conf, "include", node->path);
+
+	for (int i = 0; i < NUM_SETTINGS; i++)
+		probes[i].name = names[i];
+	ok = ha_path_in(path, node->data_dir, PROBE_CONF_FILE) &&
+		!PQExpBufferDataBroken(conf) &&
+		ha_replace_data_file(node, PROBE_CONF_FILE, conf.data, false);
+	termPQExpBuffer(&conf);
+	if (!ok)
+		return false;
+	ok = probe_settings(node, path, probes, NUM_SETTINGS);
+	if (unlink(path) != 0 && errno != ENOENT)
+		pg_log_warning("could not remove file \"%s\": %m", path);
+	return ok;
+}
+
+/*
+ * Write pg_ha.conf.  What a user may need more of is only ever raised: a
+ * server with more slots than max_replication_slots, or with logical ones and
+ * a lower wal_level, would not even start.
+ */
+static bool
+write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
+{
+	PQExpBufferData conf;
+	const char *old = user[SETTING_LIBRARIES].value;
+	bool		logical = strcmp(user[SETTING_WAL_LEVEL].value, "logical") == 0;
+	bool		ok;
+
+	snprintf(prepared->libraries, sizeof(prepared->libraries), "%s%s%s", old,
+			 old[0] != '\0' && !list_has_pg_ha(old) ? ", " : "",
+			 list_has_pg_ha(old) ? "" : "pg_ha");
+
+	initPQExpBuffer(&conf);
+	appendPQExpBufferStr(&conf,
+						 "# Written by pg_ha_boot before each start: changes made here are lost.\n"
+						 "# Put settings into the node file or into postgresql.conf.\n\n");
+	append_setting(&conf, "include", node->path);
+	appendPQExpBufferChar(&conf, '\n');
+	append_setting(&conf, "shared_preload_libraries", prepared->libraries);
+	append_setting(&conf, "pg_ha.state_dir", node->state_dir);
+	appendPQExpBuffer(&conf,
+					  "wal_level = %s\n"
+					  "hot_standby = on\n"
+					  "wal_log_hints = on\n"
+					  "max_wal_senders = %d\n"
+					  "max_replication_slots = %d\n"
+					  "wal_keep_size = '%dMB'\n"
+					  "wal_retrieve_retry_interval = '500ms'\n"
+					  "recovery_target_timeline = 'latest'\n"
+					  "restart_after_crash = on\n\n",
+					  logical ? "logical" : "replica",
+					  Max(atoi(user[SETTING_WAL_SENDERS].value), 16),
+					  Max(atoi(user[SETTING_SLOTS].value), 16),
+					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
+	append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
+	ok = !PQExpBufferDataBroken(conf) &&
+		(ha_data_file_is(node, CONF_FILE, conf.data) ||
+		 ha_replace_data_file(node, CONF_FILE, conf.data, true));
+	termPQExpBuffer(&conf);
+	return ok;
+}
+
+/* Add the include line to postgresql.conf if it has none. */
+static bool
+add_include(const char *path, PQExpBuffer content)
+{
+	struct stat st;
+
+	for (const char *line = content->data; *line != '\0';
+		 line = next_line(line))
+	{
+		if (is_include_line(line))
+			return true;
+	}
+	if (stat(path, &st) != 0)
+	{
+		pg_log_error("could not stat file \"%s\": %m", path);
+		return false;
+	}
+	if (content->len > 0 && content->data[content->len - 1] != '\n')
+		appendPQExpBufferChar(content, '\n');
+	appendPQExpBufferStr(content,
+						 "\n# Added by pg_ha_boot.  Keep it the last line: what follows it overrides pg_ha.\n"
+						 "include_if_exists = '" CONF_FILE "'\n");
+	return !PQExpBufferBroken(content) &&
+		ha_replace_file(path, content->data, st.st_mode & 0777, true);
+}
+
+/* pg_ha.conf and the line that includes it. */
+static bool
+write_configuration(const HaNode *node, HaPrepared *prepared)
+{
+	char		path[MAXPGPATH];
+	char	   *real;
+	PQExpBufferData content;
+	Probe		user[NUM_SETTINGS];
+	bool		ok;
+
+	if (!ha_path_in(path, node->data_dir, "postgresql.conf"))
+		return false;
+
+	/* It may be a symbolic link, which is to stay one. */
+	real = realpath(path, NULL);
+	if (real == NULL)
+	{
+		pg_log_error("could not find file \"%s\": %m", path);
+		return false;
+	}
+	initPQExpBuffer(&content);
+	ok = ha_read_file(real, &content) &&
+		probe_user_settings(node, content.data, user) &&
+		write_conf(node, user, prepared) && add_include(real, &content);
+	termPQExpBuffer(&content);
+	free(real);
+	return ok;
+}
+
+/*
+ * A line behind our include could make a standby stream from whom it likes.
+ */
+static bool
+check_effective(const HaNode *node)
+{
+	char		path[MAXPGPATH];
+	Probe		probe = {.name = "primary_conninfo"};
+
+	if (!ha_path_in(path, node->data_dir, "postgresql.conf") ||
+		!probe_settings(node, path, &probe, 1))
+		return false;
+	if (probe.value[0] == '\0')
+		return true;
+	pg_log_error("\"primary_conninfo\" is overridden");
+	pg_log_error_hint("Look for it below the include of \"" CONF_FILE "\" in postgresql.conf.");
+	return false;
+}
+
+/*
+ * Not synced: a crash of the machine leaves what it would have left a moment
+ * earlier, and a leader that is about to start again can't wait for the disk.
+ */
+bool
+ha_prepare_standby_signal(const HaNode *node)
+{
+	return ha_replace_data_file(node, "standby.signal", "", false);
+}
+
+#define MANAGED_HEADER \
+	"# The pg_ha worker rewrites this file: changes made here are lost.\n"
+
+/*
+ * A standby follows nobody until the worker knows whom: a leader that is not
+ * proven must not get its acknowledgements.
+ */
+static bool
+prepare_standby(const HaNode *node)
+{
+	return ha_replace_data_file(node, "standby.signal", "", true) &&
+		ha_replace_data_file(node, MANAGED_CONF_FILE,
+						  MANAGED_HEADER
+						  "primary_conninfo = ''\n"
+						  "primary_slot_name = ''\n", true);
+}
+
+/*
+ * A primary keeps what the worker wrote, names of synchronous standbys above
+ * all.
+ */
+static bool
+prepare_primary(const HaNode *node)
+{
+	if (ha_exists_in(node->data_dir, "recovery.signal"))
+	{
+		pg_log_error("\"recovery.signal\" stands in data directory \"%s\"",
+					 node->data_dir);
+		pg_log_error_hint("Finish the recovery to a point in time before pg_ha manages this server.");
+		return false;
+	}
+	return ha_exists_in(node->data_dir, MANAGED_CONF_FILE) ||
+		ha_replace_data_file(node, MANAGED_CONF_FILE, MANAGED_HEADER, true);
+}
+
+/* If this is undone by a crash of the machine, the server is a standby. */
+static bool
+remove_standby_signal(const HaNode *node)
+{
+	char		path[MAXPGPATH];
+
+	if (!ha_path_in(path, node->data_dir, "standby.signal"))
+		return false;
+	if (unlink(path) == 0 || errno == ENOENT)
+		return true;
+	pg_log_error("could not remove file \"%s\": %m", path);
+	return false;
+}
+
+/* standby.signal goes last, when nothing can fail any more. */
+bool
+ha_prepare(const HaNode *node, bool as_primary, bool again,
+		   HaPrepared *prepared)
+{
+	bool		ready = again && prepared->libraries[0] != '\0' &&
+		ha_exists_in(node->data_dir, CONF_FILE);
+
+	return check_auto_conf(node) &&
+		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&
+		(ready || write_configuration(node, prepared)) &&
+		(as_primary || check_effective(node)) &&
+		(!as_primary || remove_standby_signal(node));
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.h
+ *	  Make a data directory ready for the start of its server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_PREPARE_H
+#define HA_PREPARE_H
+
+#include "../cluster.h"
+#include "node_file.h"
+
+#define CONF_FILE			"pg_ha.conf"
+#define MANAGED_CONF_FILE	"pg_ha.managed.conf"
+
+/* Which libraries the server must be started with; "" = never prepared yet. */
+typedef struct HaPrepared
+{
+	char		libraries[HA_TEXT_SIZE + 16];
+} HaPrepared;
+
+/*
+ * The include line in postgresql.conf (once), pg_ha.conf, and as standby also
+ * pg_ha.managed.conf with an empty primary_conninfo and standby.signal.  As
+ * primary pg_ha.managed.conf is left as the worker wrote it (S-17: the names of
+ * synchronous standbys must not be weaker than they were) and standby.signal is
+ * removed.  What a crash of the machine must not undo is fsynced.
+ *
+ * A primary that crashed under its lease has no time for what this costs on a
+ * busy machine (seven runs of postgres -C): as "again" it starts with the
+ * configuration that was prepared last, if there is one.  What a user has
+ * changed in it since counts, but for shared_preload_libraries.
+ *
+ * false: reported.
+ */
+extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
+					   HaPrepared *prepared);
+
+/* Put standby.signal back: the server has ended and must not lead unasked. */
+extern bool ha_prepare_standby_signal(const HaNode *node);
+
+#endif							/* HA_PREPARE_H */
