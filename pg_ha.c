@@ -78,10 +78,28 @@ check_fence(int *newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * The postmaster forks processes that know what it knows, so it tells as well, and
+ * how often it has read this version: once it reads it again, everybody has been
+ * signalled because of the first time.  It must not touch more than one word of
+ * shared memory.
+ */
+static void
+note_postmaster_pass(uint32 epoch)
+{
+	uint64		told = pg_atomic_read_u64(&ha_shared->postmaster_read);
+	uint32		passes = (told >> 32) == epoch ? (uint32) told : 0;
+
+	pg_atomic_write_u64(&ha_shared->postmaster_read,
+						((uint64) epoch << 32) | (passes + 1));
+}
+
 /* S-2: tell which version of the managed file this process has applied. */
 static void
 assign_conf_epoch(int newval, void *extra)
 {
+	if (ha_shared != NULL && !IsUnderPostmaster && MyProcPid == PostmasterPid)
+		note_postmaster_pass((uint32) newval);
 	if (ha_shared != NULL && MyProc != NULL &&
 		MyProc->pgprocno < ha_shared->nprocs)
 	{
@@ -219,6 +237,7 @@ attach_shared_memory(void)
 		memset(ha_shared, 0, shared_size());
 		pg_atomic_init_u64(&ha_shared->deadline, 0);
 		pg_atomic_init_u32(&ha_shared->sync_required, 0);
+		pg_atomic_init_u64(&ha_shared->postmaster_read, 0);
 		SpinLockInit(&ha_shared->mutex);
 		ConditionVariableInit(&ha_shared->gate_cv);
 		ConditionVariableInit(&ha_shared->ask_cv);

@@ -95,6 +95,9 @@ typedef struct HaShared
 	/* Commits must be confirmed by the synchronous standbys. */
 	pg_atomic_uint32 sync_required;
 
+	/* The epoch that the postmaster has read, << 32, and how many times. */
+	pg_atomic_uint64 postmaster_read;
+
 	/* Where clients should go instead, for hints.  Protected by mutex. */
 	slock_t		mutex;
 	char		leader[HA_NAME_SIZE];

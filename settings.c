@@ -6,7 +6,8 @@
  * They stand in one file, included from the one that pg_ha_boot writes, and take
  * effect by a reload.  A reload says nothing about when a process has read it, so
  * the file carries a number, pg_ha.conf_epoch, whose assign hook notes in shared
- * memory what each process has applied.
+ * memory what each process has applied.  That of the postmaster counts too: what it
+ * forks knows the file as the postmaster does.
  *
  *-------------------------------------------------------------------------
  */
@@ -205,6 +206,24 @@ ha_settings_applied_by_type(int backend_type, int epoch)
 			ha_shared->procs[i].backend_type == backend_type &&
 			ha_shared->procs[i].epoch >= epoch)
 			return true;
+	}
+	return false;
+}
+
+bool
+ha_settings_told(int epoch)
+{
+	static int	asked_again = 0;
+	uint64		told = pg_atomic_read_u64(&ha_shared->postmaster_read);
+
+	if ((int) (told >> 32) != epoch)
+		return false;
+	if ((uint32) told >= 2)
+		return true;
+	if (asked_again != epoch)
+	{
+		asked_again = epoch;
+		(void) kill(PostmasterPid, SIGHUP);
 	}
 	return false;
 }

@@ -47,4 +47,12 @@ extern bool ha_settings_applied_by(int pid, int epoch);
 /* ... the (only) process of that backend type? */
 extern bool ha_settings_applied_by_type(int backend_type, int epoch);
 
+/*
+ * Does everybody know of the epoch?  True when no process can be born any more
+ * that does not, and all others have got the signal to read it.  To know that the
+ * postmaster has come to the end of its signalling it is made to read the file a
+ * second time, so call this again until it is true.
+ */
+extern bool ha_settings_told(int epoch);
+
 #endif							/* HA_SETTINGS_H */

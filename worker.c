@@ -132,6 +132,7 @@ static void
 gather_names(void)
 {
 	bool		applied = managed_epoch != 0 &&
+		ha_settings_told(managed_epoch) &&
 		ha_settings_in_effect(&managed) &&
 		ha_settings_applied_by_type(B_CHECKPOINTER, managed_epoch) &&
 		ha_slots_walsenders_applied(managed_epoch, &managed);

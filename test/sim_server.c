@@ -169,7 +169,7 @@ ha_server_names_applied(int node, int epoch)
 {
 	const SimServer *server = server_of(node);
 
-	if (server->checkpointer.epoch < epoch)
+	if (server->checkpointer.epoch < epoch || server->postmaster.epoch < epoch)
 		return false;
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
