@@ -384,6 +384,16 @@ fault_noise(void)
 	ha_sim_at(ha_world.now + duration(), SIM_WORLD, node, end_noise, 0, NULL);
 }
 
+/* For the rest of the history: elections, where it matters, are rare. */
+static void
+fault_malice(void)
+{
+	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	ha_world.nodes[node].network.malicious = true;
+	ha_sim_say(node, "FAULT from now on the network holds back what it likes");
+}
+
 static void
 end_outage(int node, int64_t number, void *pointer)
 {
@@ -733,11 +743,15 @@ static void
 fault_early_revoke(void)
 {
 	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
 
 	if (leader < 0)
 		return;
-	if (ha_sim_chance(500))
-		cut(leader, duration());
+
+	/* Shortly: then it is back when the others have voted but not elected. */
+	if (ha_sim_chance(700))
+		cut(leader, ha_sim_chance(500) ? duration() :
+			ha_sim_between(ttl / 20, ttl / 2));
 	ha_sim_say(-1, "FAULT the store drops the leader key early");
 	if (ha_sim_chance(500))
 		ha_store_revoke_leader();
@@ -745,17 +759,75 @@ fault_early_revoke(void)
 		ha_store_delete_leader();
 }
 
-/* The operator brings the key back for whoever led last. */
 static void
-fault_hand(void)
+second_vacancy(int old_leader, int64_t attempts, void *pointer)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+
+	if (ha_world.healing || attempts > 200)
+		return;
+	if (leader < 0 || leader == old_leader)
+	{
+		ha_sim_at(ha_world.now + 50 * SIM_MS, SIM_WORLD, old_leader,
+				  second_vacancy, attempts + 1, NULL);
+		return;
+	}
+	ha_sim_say(-1, "FAULT the store drops the leader key again");
+	cut(leader, duration());
+	ha_store_delete_leader();
+}
+
+/*
+ * Two elections in a row.  What a candidate sent in the first one arrives in
+ * the second.
+ */
+static void
+fault_two_elections(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+
+	if (leader < 0)
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+		ha_world.nodes[i].network.hold_acquire = i != leader;
+	ha_sim_say(-1, "FAULT the store drops the leader key early");
+	cut(leader, 2 * ha_world.shape.ttl * SIM_MS);
+	ha_store_delete_leader();
+	ha_sim_at(ha_world.now + ha_world.shape.ttl * SIM_MS, SIM_WORLD, leader,
+			  second_vacancy, 0, NULL);
+}
+
+static void
+bring_back(int node, int64_t number, void *pointer)
 {
 	const HaView *view = ha_store_view();
 
-	if (!view->term.present || view->term.intent || view->leader.present)
+	if (ha_world.healing || !view->term.present || view->term.intent ||
+		view->leader.present)
 		return;
 	ha_sim_say(-1, "FAULT the operator puts the leader key for %s",
 			   view->term.owner);
 	ha_store_put_leader(view->term.owner, 0);
+}
+
+/*
+ * The operator brings the key back for whoever led last, mostly when the others
+ * have voted already.
+ */
+static void
+fault_hand(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+	int64_t		later = ha_sim_between(ttl / 20, ttl / 2);
+
+	if (leader >= 0)
+	{
+		cut(leader, later + ha_sim_about(ttl / 10));
+		ha_sim_say(-1, "FAULT the operator deletes the leader key");
+		ha_store_delete_leader();
+	}
+	ha_sim_at(ha_world.now + later, SIM_WORLD, -1, bring_back, 0, NULL);
 }
 
 /*
@@ -824,6 +896,37 @@ fault_flapping(void)
 				  0, NULL);
 }
 
+static void
+set_sync_mode(int node, int64_t sync, void *pointer)
+{
+	if (ha_world.healing)
+		return;
+	ha_world.shape.sync = sync;
+	put_config();
+}
+
+/* Synchronous mode ends while nobody knows what became of a write of /sync. */
+static void
+fault_mode_ends(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	if (leader < 0)
+		return;
+	set_sync_mode(-1, true, NULL);
+	ha_world.nodes[leader].network.hold_sync = true;
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (i != leader && ha_sim_chance(500))
+			ha_server_drop_receiver(i);
+	}
+	ha_sim_at(ha_world.now + ha_sim_about(ttl / 2), SIM_WORLD, -1,
+			  set_sync_mode, false, NULL);
+	ha_sim_at(ha_world.now + ttl / 2 + ha_sim_about(ttl), SIM_WORLD, -1,
+			  set_sync_mode, true, NULL);
+}
+
 static const struct
 {
 	void		(*happen) (void);
@@ -854,11 +957,14 @@ static const struct
 	{fault_config, 200},
 	{fault_pause, 100},
 	{fault_full, 100},
-	{fault_early_revoke, 200},
+	{fault_early_revoke, 300},
 	{fault_hand, 100},
 	{fault_foreign, 100},
 	{fault_flapping, 250},
 	{fault_alone, 100},
+	{fault_malice, 300},
+	{fault_two_elections, 200},
+	{fault_mode_ends, 150},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
@@ -922,6 +1028,8 @@ needs_heartbeat(int kind)
 {
 	return faults[kind].happen == fault_stale ||
 		faults[kind].happen == fault_early_revoke ||
+		faults[kind].happen == fault_two_elections ||
+		faults[kind].happen == fault_hand ||
 		faults[kind].happen == fault_foreign;
 }
 

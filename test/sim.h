@@ -272,6 +272,9 @@ typedef struct SimNetwork
 	bool		cut_out;		/* requests don't arrive */
 	bool		cut_in;			/* answers don't */
 	bool		stale;			/* connected to a member that lost its leader */
+	bool		malicious;		/* see hold_call() in sim_store.c */
+	bool		hold_acquire;	/* the same for the next acquire */
+	bool		hold_sync;		/* ... and the next write of /sync */
 	int			drop;			/* per mille, each way */
 	int			slow;			/* per mille that take very long */
 } SimNetwork;
@@ -304,6 +307,7 @@ typedef struct SimNode
 	X(DIVERGED, "diverged WAL was seen") \
 	X(LOST_ANSWER, "a write was carried out, its answer lost") \
 	X(LATE_LANDING, "a request was carried out after its timeout") \
+	X(HELD_BACK, "a request was carried out when it did most harm") \
 	X(LATE_ANSWER, "an answer was taken after a freeze") \
 	X(STALE_KEEPALIVE, "a stale member confirmed a dead lease") \
 	X(EARLY_REVOKE, "the store dropped the leader key early") \

@@ -71,6 +71,7 @@ typedef struct Call
 	int64_t		sent_at;		/* by the clock of who asked */
 	bool		settled;		/* an answer was given, if only "unknown" */
 	int			references;		/* events that know of it */
+	struct Call *next_held;
 } Call;
 
 /* An answer of a watch on its way. */
@@ -98,6 +99,7 @@ static int	nwatches;
 static int	max_watches;
 static bool is_up;
 static bool is_full;
+static Call *held;				/* see hold_call() */
 static HaView view;				/* of everything, at revision view.revision */
 
 static void arrive(int node, int64_t attempts, void *pointer);
@@ -182,6 +184,7 @@ change_key(int index, const char *value, int64_t lease)
 }
 
 static void feed_watch(int index);
+static void let_go(void);
 
 /* A revision is complete: check it, and tell who watches. */
 static void
@@ -194,6 +197,7 @@ end_revision(void)
 			watches[i].next < nchanges)
 			feed_watch(i);
 	}
+	let_go();
 }
 
 static void
@@ -791,6 +795,88 @@ arrive(int node, int64_t attempts, void *pointer)
 	answer_call(call, &answer);
 }
 
+/*
+ * The worst that a network can do to a transaction: let its sender wait in
+ * vain, and deliver it at a moment when it still succeeds.  Mere delays seldom
+ * find that moment.
+ */
+static bool
+hold_call(Call *call)
+{
+	SimNetwork *network = &ha_world.nodes[call->node].network;
+	const HaTxn *txn = &call->request.txn;
+	bool		writes_leader = false;
+	bool		writes_sync = false;
+	bool		acquires = false;
+
+	if (call->request.kind != HA_DCS_TXN)
+		return false;
+	for (int i = 0; i < txn->nsuccess; i++)
+	{
+		writes_leader |= strcmp(txn->success[i].key, "leader") == 0;
+		writes_sync |= strcmp(txn->success[i].key, "sync") == 0;
+	}
+	for (int i = 0; i < txn->ncompares; i++)
+		acquires = acquires || (txn->compares[i].target == HA_CREATE_REVISION &&
+								strcmp(txn->compares[i].key, "leader") == 0);
+	if (network->hold_acquire && acquires)
+		network->hold_acquire = false;
+	else if (network->hold_sync && writes_sync)
+		network->hold_sync = false;
+	else if (!network->malicious ||
+			 !ha_sim_chance(writes_leader || writes_sync ? 500 : 10))
+		return false;
+	ha_sim_say(call->node, "... a transaction is held back");
+	call->next_held = held;
+	held = call;
+	return true;
+}
+
+static bool
+would_succeed(const Call *call)
+{
+	const HaTxn *txn = &call->request.txn;
+
+	for (int i = 0; i < txn->ncompares; i++)
+	{
+		if (!compare_holds(&txn->compares[i]))
+			return false;
+	}
+	for (int i = 0; i < txn->nsuccess; i++)
+	{
+		if (txn->success[i].lease != 0 &&
+			find_lease(txn->success[i].lease) == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* Deliver what was held back, now that something has changed. */
+static void
+let_go(void)
+{
+	Call	  **link = &held;
+
+	while (*link != NULL)
+	{
+		Call	   *call = *link;
+
+		if (!ha_world.healing &&
+			!(call->settled && would_succeed(call) && ha_sim_chance(500)))
+		{
+			link = &call->next_held;
+			continue;
+		}
+		*link = call->next_held;
+		if (would_succeed(call))
+		{
+			ha_sim_sometimes(SIM_HELD_BACK);
+			ha_sim_say(call->node, "... and delivered now");
+		}
+		ha_sim_at(ha_world.now, SIM_WORLD, call->node, arrive, 0, call);
+	}
+}
+
 void
 ha_store_send(int node, SimClient client, HaRequest *request)
 {
@@ -816,7 +902,7 @@ ha_store_send(int node, SimClient client, HaRequest *request)
 	}
 	if (ha_sim_chance(ha_world.nodes[node].network.drop))
 		lose_call(call);
-	else
+	else if (!hold_call(call))
 		ha_sim_at(ha_world.now + travel, SIM_WORLD, node, arrive, 0, call);
 }
 
@@ -922,6 +1008,7 @@ void
 ha_store_begin(void)
 {
 	nkeys = nchanges = nleases = nwatches = 0;
+	held = NULL;
 	revision = 1;
 	compacted = 0;
 	raft_term = 1;
@@ -933,6 +1020,13 @@ ha_store_begin(void)
 void
 ha_store_end(void)
 {
+	while (held != NULL)
+	{
+		Call	   *call = held;
+
+		held = call->next_held;
+		release_call(call);
+	}
 	for (int i = 0; i < nkeys; i++)
 		free(keys[i].value);
 	for (int i = 0; i < nchanges; i++)
