@@ -25,6 +25,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/guc.h"
@@ -796,6 +797,8 @@ send_requests(int64 now)
 	ha_dcs_poll(dcs);
 }
 
+static void mourn_postmaster(void) pg_attribute_noreturn();
+
 static void
 turn(void)
 {
@@ -804,6 +807,15 @@ turn(void)
 
 	take_answers(now);
 	gather(now);
+
+	/*
+	 * Walsenders of a dead postmaster may go before we hear of its end.  Their
+	 * absence must not make us drop the standbys from /sync: who then could be
+	 * elected?  So ask now, and the pipe itself, which closes before anybody
+	 * hears.
+	 */
+	if (!PostmasterIsAliveInternal())
+		mourn_postmaster();
 	ha_decide(&lease.view.config, &lease.view, &local, now, &plan);
 	ha_lease_plan(&lease, &plan, now);
 	publish_deadline(ha_lease_deadline(&lease));

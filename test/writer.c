@@ -47,7 +47,13 @@
 #define MAX_NODES		16
 #define MAX_MODES		8
 #define MAX_ABANDONED	256
-#define CONNECT_TIMEOUT	300		/* ms for one node, which may be frozen */
+
+/*
+ * ms for one node, which may be frozen.  Doubled each time, as on a machine with
+ * too much to do nobody would ever get in otherwise.
+ */
+#define CONNECT_TIMEOUT	300
+#define CONNECT_TIMEOUT_MAX	4800
 #define MS				INT64_C(1000000)
 
 typedef enum Mode
@@ -81,6 +87,7 @@ typedef struct Client
 	PGconn	   *conn;
 	PostgresPollingStatusType polling;
 	int			node;			/* index into conninfos */
+	int64_t		connect_timeout;
 	int64_t		n;				/* the row */
 	bool		prepared;		/* 2PC: the first of the two steps is done */
 	bool		ok;				/* the last command of the row succeeded */
@@ -198,7 +205,7 @@ start_connecting(Client *client, int64_t now)
 	PQsetNoticeProcessor(client->conn, ignore_notice, NULL);
 	client->state = STATE_CONNECTING;
 	client->polling = PGRES_POLLING_WRITING;
-	client->wake_at = now + CONNECT_TIMEOUT * MS;
+	client->wake_at = now + client->connect_timeout * MS;
 }
 
 /*
@@ -414,7 +421,7 @@ handle_connecting(Client *client, int64_t now)
 						"SELECT pg_walfile_name(pg_current_wal_lsn())"))
 		{
 			client->state = STATE_ASKING;
-			client->wake_at = now + patience;
+			client->wake_at = now + client->connect_timeout * MS + patience;
 		}
 		else
 			try_next_node(client, now);
@@ -435,6 +442,7 @@ handle_input(Client *client, int64_t now)
 			if (client->ok)
 			{
 				client->state = STATE_READY;
+				client->connect_timeout = CONNECT_TIMEOUT;
 				client->wake_at = now;
 			}
 			else
@@ -472,6 +480,8 @@ handle_time(Client *client, int64_t now)
 			break;
 		case STATE_CONNECTING:
 		case STATE_ASKING:
+			if (client->connect_timeout < CONNECT_TIMEOUT_MAX)
+				client->connect_timeout *= 2;
 			try_next_node(client, now);
 			break;
 		case STATE_READY:
@@ -647,6 +657,7 @@ main(int argc, char **argv)
 	for (int i = 0; i < nclients; i++)
 	{
 		clients[i].id = first + i;
+		clients[i].connect_timeout = CONNECT_TIMEOUT;
 		clients[i].mode = modes[i % nmodes];
 		clients[i].node = clients[i].id % nnodes;
 		clients[i].state = STATE_IDLE;
