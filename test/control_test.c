@@ -22,7 +22,7 @@
 
 #include "../control.h"
 
-#define STRESS_MS	500
+#define STRESS_KILLS	100
 
 static int	ntests;
 static int	nfailed;
@@ -210,12 +210,10 @@ test_stress(void)
 {
 	HaControl  *control = must_open();
 	HaControlWorker w;
-	int64_t		end = ha_now() + STRESS_MS;
 	int			nread = 0;
 	int			nmixed = 0;
-	int			nkilled = 0;
 
-	while (ha_now() < end)
+	for (int i = 0; i < STRESS_KILLS; i++)
 	{
 		int64_t		kill_at = ha_now() + 5;
 		pid_t		pid = fork();
@@ -233,10 +231,9 @@ test_stress(void)
 		}
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
-		nkilled++;
 	}
-	printf("# %d writers killed, %d sections read\n", nkilled, nread);
-	OK(nread > 0 && nkilled > 10, "sections are read under writers that die");
+	printf("# %d writers killed, %d sections read\n", STRESS_KILLS, nread);
+	OK(nread > 0, "sections are read under writers that die");
 	OK(nmixed == 0, "no section was ever a mixture of two");
 	memset(&w, 0, sizeof(w));
 	w.pid = 4711;
