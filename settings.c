@@ -23,10 +23,16 @@
 #include "storage/fd.h"
 
 #include "cluster_json.h"
+#include "control.h"
 #include "pg_ha.h"
 #include "settings.h"
 
 #define TEMP_FILE	HA_MANAGED_FILE ".tmp"
+
+/* ms until a reload that came to nothing is asked for anew */
+#define RELOAD_INTERVAL	5000
+
+static int64 signalled_at;
 
 /* A value inside single quotes of a configuration file. */
 static void
@@ -123,6 +129,36 @@ write_file(const char *text, int length)
 	return ok && rename(TEMP_FILE, HA_MANAGED_FILE) == 0;
 }
 
+static void
+signal_postmaster(void)
+{
+	signalled_at = ha_now();
+	(void) kill(PostmasterPid, SIGHUP);
+}
+
+/*
+ * The number in the file as an earlier worker left it; 0 if there is none.  Nobody
+ * may have read that version yet, so its number must not be used again.
+ */
+static int
+epoch_in_file(void)
+{
+	static const char name[] = "pg_ha.conf_epoch = ";
+	FILE	   *file = AllocateFile(HA_MANAGED_FILE, PG_BINARY_R);
+	char		line[MAXPGPATH];
+	int			epoch = 0;
+
+	if (file == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		if (strncmp(line, name, strlen(name)) == 0)
+			epoch = atoi(line + strlen(name));
+	}
+	FreeFile(file);
+	return epoch;
+}
+
 int
 ha_settings_write(const HaManaged *managed)
 {
@@ -130,6 +166,8 @@ ha_settings_write(const HaManaged *managed)
 	StringInfoData buf;
 	bool		ok;
 
+	if (epoch == 0)
+		epoch = epoch_in_file();
 	epoch = Max(epoch, ha_conf_epoch) + 1;
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "# Written by pg_ha while the server runs; edits are lost.\n");
@@ -145,7 +183,7 @@ ha_settings_write(const HaManaged *managed)
 				 errmsg("could not write file \"%s\": %m", HA_MANAGED_FILE)));
 		return 0;
 	}
-	(void) kill(PostmasterPid, SIGHUP);
+	signal_postmaster();
 	return epoch;
 }
 
@@ -215,15 +253,18 @@ ha_settings_told(int epoch)
 {
 	static int	asked_again = 0;
 	uint64		told = pg_atomic_read_u64(&ha_shared->postmaster_read);
+	bool		has_read = (int) (told >> 32) == epoch;
 
-	if ((int) (told >> 32) != epoch)
-		return false;
-	if ((uint32) told >= 2)
+	if (has_read && (uint32) told >= 2)
 		return true;
-	if (asked_again != epoch)
+
+	/* the second time; and anew if another file of it could not be read */
+	if ((has_read && asked_again != epoch) ||
+		ha_now() - signalled_at > RELOAD_INTERVAL)
 	{
-		asked_again = epoch;
-		(void) kill(PostmasterPid, SIGHUP);
+		if (has_read)
+			asked_again = epoch;
+		signal_postmaster();
 	}
 	return false;
 }

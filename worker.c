@@ -805,6 +805,9 @@ turn(void)
 	int64		now = ha_now();
 	HaPlan		old = plan;
 
+	/* gather() takes locks, and whoever holds them may be dead, too */
+	if (!PostmasterIsAliveInternal())
+		mourn_postmaster();
 	take_answers(now);
 	gather(now);
 

@@ -298,7 +298,7 @@ write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
 
 	initPQExpBuffer(&conf);
 	appendPQExpBufferStr(&conf,
-						 "# Written by pg_ha_boot before each start: changes made here are lost.\n"
+						 "# Written by pg_ha_boot before a start: changes made here are lost.\n"
 						 "# Put settings into the node file or into postgresql.conf.\n\n");
 	append_setting(&conf, "include", node->path);
 	appendPQExpBufferChar(&conf, '\n');
@@ -352,9 +352,9 @@ add_include(const char *path, PQExpBuffer content)
 		ha_replace_file(path, content->data, st.st_mode & 0777, true);
 }
 
-/* pg_ha.conf and the line that includes it. */
+/* pg_ha.conf, unless it is ready, and the line that includes it. */
 static bool
-write_configuration(const HaNode *node, HaPrepared *prepared)
+write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
 {
 	char		path[MAXPGPATH];
 	char	   *real;
@@ -374,30 +374,45 @@ write_configuration(const HaNode *node, HaPrepared *prepared)
 	}
 	initPQExpBuffer(&content);
 	ok = ha_read_file(real, &content) &&
-		probe_user_settings(node, content.data, user) &&
-		write_conf(node, user, prepared) && add_include(real, &content);
+		(ready || (probe_user_settings(node, content.data, user) &&
+				   write_conf(node, user, prepared))) && add_include(real, &content);
 	termPQExpBuffer(&content);
 	free(real);
 	return ok;
 }
 
 /*
- * A line behind our include could make a standby stream from whom it likes.
+ * The proof of the pudding.  A line behind our include or in
+ * postgresql.auto.conf could make a standby stream from whom it likes, or leave
+ * a server that somebody starts by hand without the library, which is the fence.
  */
 static bool
-check_effective(const HaNode *node)
+check_effective(const HaNode *node, bool as_primary)
 {
+	static const char hint[] =
+	"Look for it below the include of \"" CONF_FILE "\" in postgresql.conf, and in postgresql.auto.conf.";
 	char		path[MAXPGPATH];
-	Probe		probe = {.name = "primary_conninfo"};
+	Probe		probes[2] = {
+		{.name = "shared_preload_libraries"},
+		{.name = "primary_conninfo"}
+	};
 
 	if (!ha_path_in(path, node->data_dir, "postgresql.conf") ||
-		!probe_settings(node, path, &probe, 1))
+		!probe_settings(node, path, probes, 2))
 		return false;
-	if (probe.value[0] == '\0')
-		return true;
-	pg_log_error("\"primary_conninfo\" is overridden");
-	pg_log_error_hint("Look for it below the include of \"" CONF_FILE "\" in postgresql.conf.");
-	return false;
+	if (!list_has_pg_ha(probes[0].value))
+	{
+		pg_log_error("\"shared_preload_libraries\" is overridden, and lacks pg_ha");
+		pg_log_error_hint("%s", hint);
+		return false;
+	}
+	if (!as_primary && probes[1].value[0] != '\0')
+	{
+		pg_log_error("\"primary_conninfo\" is overridden");
+		pg_log_error_hint("%s", hint);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -469,7 +484,7 @@ ha_prepare(const HaNode *node, bool as_primary, bool again,
 
 	return check_auto_conf(node) &&
 		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&
-		(ready || write_configuration(node, prepared)) &&
-		(as_primary || check_effective(node)) &&
+		write_configuration(node, ready, prepared) &&
+		(ready || check_effective(node, as_primary)) &&
 		(!as_primary || remove_standby_signal(node));
 }
