@@ -119,9 +119,9 @@ typedef struct HaTerm
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
 	uint32_t	reserved;
-	int64_t		unchecked_from; /* the owner resumed, and has yet to see whether
-								 * anybody held the leader key from this
-								 * revision on (S-5); 0 = it has */
+	int64_t		unchecked_from; /* the owner resumed, and has yet to see
+								 * whether anybody held the leader key from
+								 * this revision on (S-5); 0 = it has */
 	uint64_t	reached;		/* how far the reign before was known to have
 								 * come when this one acquired the key */
 	uint64_t	lost_bytes;		/* WAL known to be lost at the last failover */
@@ -266,8 +266,8 @@ typedef struct HaLocal
 	uint32_t	timeline;
 	int32_t		nancestors;		/* what that timeline descends from, oldest */
 	HaTimeline	ancestors[HA_MAX_LINEAGE];	/* first, owners not filled in */
-	uint64_t	flush_lsn;		/* standby: received and flushed, or replayed if
-								 * that is more; primary: flushed */
+	uint64_t	flush_lsn;		/* standby: received and flushed, or replayed
+								 * if that is more; primary: flushed */
 	uint64_t	replay_lsn;
 	bool		has_boot;		/* a live pg_ha_boot is there to act for us */
 	bool		time_jumped;	/* this cycle follows a gap of unknown length */
@@ -276,18 +276,19 @@ typedef struct HaLocal
 	int64_t		replay_moved_at;	/* when replay_lsn was last seen to change */
 
 	/* standby */
-	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force names */
+	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force
+										 * names */
 	bool		detached;		/* startup has applied an empty
-								 * primary_conninfo and the walreceiver is gone:
-								 * flush_lsn is final (S-2) */
+								 * primary_conninfo and the walreceiver is
+								 * gone: flush_lsn is final (S-2) */
 	bool		promoting;		/* the promote signal was given */
 	int64_t		promoting_since;
 	bool		streaming;		/* a walreceiver is connected */
 
 	/* primary */
-	bool		names_written;	/* by this life of the worker; else they are what
-								 * the file said at start, and whether everybody
-								 * has read that is not known */
+	bool		names_written;	/* by this life of the worker; else they are
+								 * what the file said at start, and whether
+								 * everybody has read that is not known */
 	bool		names_in_force; /* every process that reads them has applied
 								 * sync_names (S-4) */
 	int32_t		nsync_names;
@@ -302,19 +303,22 @@ typedef struct HaLocal
 
 	/* from lease.c: what is proven, and when things were seen */
 	int64_t		lease_id;		/* own lease; 0 = none */
-	bool		holding;		/* the leader key was proven ours and nothing has
-								 * told otherwise since */
-	bool		reassert;		/* a txn on it is out with unknown outcome: the
-								 * key must be re-put before it counts (S-6) */
+	bool		holding;		/* the leader key was proven ours and nothing
+								 * has told otherwise since */
+	bool		reassert;		/* a txn on it is out with unknown outcome:
+								 * the key must be re-put before it counts
+								 * (S-6) */
 	bool		reign_checked;	/* nobody led between our last proof and our
 								 * acquiring the key again (S-5) */
 	bool		reign_lost;		/* somebody did, or may have: never lead again
 								 * before a restart */
 	int64_t		deadline;		/* commits are fenced from here on; 0 = fenced */
-	int64_t		heartbeat_seen_at;	/* when the current heartbeat was first seen */
+	int64_t		heartbeat_seen_at;	/* when the current heartbeat was first
+									 * seen */
 	int64_t		heartbeat_ttl;	/* the largest TTL that its term announced */
 	int64_t		key_gone_since; /* when the key was first seen gone; 0 = not */
-	bool		blind;			/* had no contact itself when it vanished (S-5) */
+	bool		blind;			/* had no contact itself when it vanished
+								 * (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
 	bool		op_in_flight;	/* a txn of ours has no answer yet */
 	bool		sync_pending;	/* our last write of /sync is not in the view */
@@ -325,15 +329,18 @@ typedef struct HaLocal
 typedef enum HaVerb
 {
 	HA_WAIT,					/* nothing to do but look again */
-	HA_ACQUIRE,					/* take the leader key in the guarded txn of S-1 */
-	HA_REASSERT,				/* re-put our own key, so that a txn of ours with
-								 * unknown outcome can't land any more */
-	HA_CONFIRM,					/* promoted: record the real timeline, then lead */
+	HA_ACQUIRE,					/* take the leader key in the guarded txn of
+								 * S-1 */
+	HA_REASSERT,				/* re-put our own key, so that a txn of ours
+								 * with unknown outcome can't land any more */
+	HA_CONFIRM,					/* promoted: record the real timeline, then
+								 * lead */
 	HA_RENEW,					/* leading: prove it every ttl/5 */
-	HA_SUSPEND,					/* leader unproven: fenced, but nothing is lost */
+	HA_SUSPEND,					/* leader unproven: fenced, but nothing is
+								 * lost */
 	HA_RELEASE,					/* give the key up; gate closed before */
-	HA_DETACH,					/* stop the walreceiver, for a vote or because no
-								 * proven leader is there to follow */
+	HA_DETACH,					/* stop the walreceiver, for a vote or because
+								 * no proven leader is there to follow */
 	HA_VOTE,					/* publish the final position */
 	HA_WITHDRAW,				/* void the vote before following again */
 	HA_PROMOTE,					/* key is ours, term recorded: leave recovery */
@@ -352,8 +359,8 @@ typedef struct HaPlan
 {
 	HaVerb		verb;
 	char		why[HA_WHY_SIZE];
-	bool		lead;			/* the gate may be open: commits are allowed up to
-								 * the proven deadline */
+	bool		lead;			/* the gate may be open: commits are allowed
+								 * up to the proven deadline */
 	int64_t		wake_at;		/* 0 = at the next event or read */
 	char		follow[HA_NAME_SIZE];
 	bool		resume;			/* ACQUIRE by the node that led last */

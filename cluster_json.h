@@ -83,7 +83,8 @@ extern char *ha_member_json(const HaMember *member);
 
 /* Patroni's words. */
 extern const char *ha_member_state_name(HaMemberState state);
-extern const char *ha_role_name(HaRole role);	/* primary, replica, uninitialized */
+extern const char *ha_role_name(HaRole role);	/* primary, replica,
+												 * uninitialized */
 extern const char *ha_verb_name(HaVerb verb);	/* "acquire", ... */
 
 /*

@@ -400,7 +400,7 @@ open_locked(int dir, bool create, char *err, size_t errlen)
 	return map_file(dir, &missing, err, errlen);
 }
 
-HaControl  *
+HaControl *
 ha_control_open(const char *state_dir, bool create, char *err, size_t errlen)
 {
 	HaControl  *control = NULL;

@@ -25,13 +25,14 @@
 typedef enum HaWant
 {
 	HA_WANT_NOTHING,
-	HA_WANT_DEMOTE,				/* stop (fast, then immediate), start as standby */
+	HA_WANT_DEMOTE,				/* stop (fast, then immediate), start as
+								 * standby */
 	HA_WANT_SWITCHOVER,			/* stop fast, release to the target, start as
 								 * standby */
-	HA_WANT_REWIND,				/* stop, pg_rewind from the leader or clone, start
-								 * as standby */
-	HA_WANT_STOP,				/* stop and stay down: this data does not belong
-								 * here */
+	HA_WANT_REWIND,				/* stop, pg_rewind from the leader or clone,
+								 * start as standby */
+	HA_WANT_STOP,				/* stop and stay down: this data does not
+								 * belong here */
 } HaWant;
 
 /* Written by the worker, every cycle and at least twice a second. */
@@ -93,9 +94,9 @@ typedef struct HaControlLease
 	int64_t		key_revision;	/* mod_revision of the leader key */
 	int64_t		term;
 	uint32_t	timeline;
-	uint64_t	safe_lsn;		/* set by a worker that saw its postmaster die:
-								 * nothing beyond was ever acknowledged; 0 = not
-								 * known */
+	uint64_t	safe_lsn;		/* set by a worker that saw its postmaster
+								 * die: nothing beyond was ever acknowledged;
+								 * 0 = not known */
 } HaControlLease;
 
 /* Written by pg_ha_boot. */

@@ -29,7 +29,8 @@
 #define HA_ERROR_SIZE		256
 #define HA_MAX_COMPARES		24
 #define HA_MAX_OPS			8
-#define HA_MAX_VALUE		(256 * 1024)	/* longer values are refused unread */
+#define HA_MAX_VALUE		(256 * 1024)	/* longer values are refused
+											 * unread */
 
 typedef enum HaDcsKind
 {
@@ -92,8 +93,8 @@ typedef struct HaRequest
 {
 	HaDcsKind	kind;
 	uint32_t	tag;			/* the caller's, returned in the answer */
-	int64_t		timeout;		/* ms until the answer is HA_DCS_UNKNOWN; watches:
-								 * ignored */
+	int64_t		timeout;		/* ms until the answer is HA_DCS_UNKNOWN;
+								 * watches: ignored */
 	int64_t		ttl;			/* GRANT, milliseconds, rounded up to seconds */
 	int64_t		lease;			/* KEEPALIVE, REVOKE */
 	char		key[HA_KEY_SIZE];	/* WATCH: a key or prefix, '' = all */
@@ -105,8 +106,8 @@ typedef enum HaDcsStatus
 {
 	HA_DCS_OK,
 	HA_DCS_REFUSED,				/* definite: nothing was or will be changed */
-	HA_DCS_UNKNOWN,				/* no usable answer: it may have been carried out,
-								 * or may yet be */
+	HA_DCS_UNKNOWN,				/* no usable answer: it may have been carried
+								 * out, or may yet be */
 } HaDcsStatus;
 
 typedef struct HaKv
@@ -135,8 +136,8 @@ typedef struct HaAnswer
 	int64_t		raft_term;
 	int64_t		revision;
 	int64_t		lease;			/* GRANT, KEEPALIVE */
-	int64_t		ttl;			/* GRANT, KEEPALIVE: granted, in ms; 0 = the lease
-								 * is dead */
+	int64_t		ttl;			/* GRANT, KEEPALIVE: granted, in ms; 0 = the
+								 * lease is dead */
 	bool		succeeded;		/* TXN: which branch ran */
 	int			nkvs;
 	HaKv	   *kvs;			/* RANGE, WATCH, and the GETs of a TXN */

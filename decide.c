@@ -429,15 +429,16 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	int			rank = rank_of(view, mine, plan);
 
 	/*
-	 * Without contact when the key vanished we can't tell a dead leader from one
-	 * that lost the store together with us: let that one resume first (S-5).
+	 * Without contact when the key vanished we can't tell a dead leader from
+	 * one that lost the store together with us: let that one resume first
+	 * (S-5).
 	 */
 	if (local->blind && !released_cleanly(view))
 		turn = later(turn, local->key_gone_since + wait);
 
 	/*
-	 * The leader stopped cleanly and said how far it got, which is further than
-	 * anybody here.  If it is coming back, nothing need be lost.
+	 * The leader stopped cleanly and said how far it got, which is further
+	 * than anybody here.  If it is coming back, nothing need be lost.
 	 */
 	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
 		find_member(view, view->term.owner) != NULL)
@@ -511,7 +512,7 @@ decide_promotion(const HaConfig *config, const HaView *view,
 				 const HaLocal *local, int64_t now, HaPlan *plan)
 {
 	bool		ours = view->term.present && view->term.intent &&
-		is_name(view->term.owner, local->name);
+	is_name(view->term.owner, local->name);
 
 	if (view->leader.lease != local->lease_id || !ours)
 	{
@@ -597,7 +598,7 @@ decide_recovery(const HaConfig *config, const HaView *view,
 				const HaLocal *local, int64_t now, HaPlan *plan)
 {
 	bool		ours = view->term.present && !view->term.intent &&
-		is_name(view->term.owner, local->name);
+	is_name(view->term.owner, local->name);
 
 	if (!ours)
 		set_plan(plan, HA_WAIT, "the server is starting");
@@ -728,7 +729,7 @@ decide_primary(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
 	bool		term_is_mine = view->term.present &&
-		is_name(view->term.owner, local->name);
+	is_name(view->term.owner, local->name);
 
 	if (view->leader.present && !key_is_mine(view, local))
 	{
@@ -765,8 +766,9 @@ decide_primary(const HaConfig *config, const HaView *view,
 	if (!view->leader.present && view->term.present && view->term.intent)
 	{
 		/*
-		 * Promoted, but the key went before the timeline was recorded.  Nobody
-		 * has had it since, so go on where we were, on the same timeline.
+		 * Promoted, but the key went before the timeline was recorded.
+		 * Nobody has had it since, so go on where we were, on the same
+		 * timeline.
 		 */
 		acquire(plan, view, local, "promoted when the leader key was lost");
 		plan->reserve = local->timeline;

@@ -38,10 +38,10 @@ extern int64_t ha_promote_timeout(const HaConfig *config);
 typedef enum HaStart
 {
 	HA_START_STANDBY,			/* leave standby.signal, let the worker see */
-	HA_START_PRIMARY,			/* same timeline, in place, under the key we still
-								 * hold and have just re-put */
-	HA_START_RELEASE,			/* release the key with the marker, then start as
-								 * standby */
+	HA_START_PRIMARY,			/* same timeline, in place, under the key we
+								 * still hold and have just re-put */
+	HA_START_RELEASE,			/* release the key with the marker, then start
+								 * as standby */
 	HA_START_NOT,				/* stay down */
 } HaStart;
 
@@ -50,13 +50,14 @@ typedef struct HaStartFacts
 	bool		stop_requested; /* pg_ha_boot itself was told to stop */
 	bool		demote_wanted;	/* the worker asked for this stop */
 	bool		crashed;		/* the server ended without being asked */
-	bool		was_primary;	/* pg_control: it ended as a primary, cleanly or
-								 * not, and not in archive recovery */
-	bool		reaped;			/* no process of the old server is left, or its
-								 * deadline has passed */
-	bool		key_is_ours;	/* a linearizable read after "reaped": the leader
-								 * key is ours under the lease that the control
-								 * block names, and the term is ours and confirmed */
+	bool		was_primary;	/* pg_control: it ended as a primary, cleanly
+								 * or not, and not in archive recovery */
+	bool		reaped;			/* no process of the old server is left, or
+								 * its deadline has passed */
+	bool		key_is_ours;	/* a linearizable read after "reaped": the
+								 * leader key is ours under the lease that the
+								 * control block names, and the term is ours
+								 * and confirmed */
 	bool		others_may_lead;	/* a live member could take over now */
 	bool		synchronous;	/* a standby in /sync holds all that was ever
 								 * acknowledged */

@@ -69,8 +69,9 @@ static ClientAuthentication_hook_type prev_client_authentication = NULL;
 static struct
 {
 	bool		writes;			/* something is to be acknowledged */
-	bool		unconfirmed;	/* need not be confirmed by standbys: nothing was
-								 * written, or a superuser asked not to wait */
+	bool		unconfirmed;	/* need not be confirmed by standbys: nothing
+								 * was written, or a superuser asked not to
+								 * wait */
 }			pending;
 
 /* A COMMIT PREPARED runs: its own transaction has no xid, yet it commits. */
@@ -259,16 +260,17 @@ check_before_commit(void)
 		return;
 
 	/*
-	 * COMMIT PREPARED has committed by now, it was checked at its start; here an
-	 * error would say that it failed.
+	 * COMMIT PREPARED has committed by now, it was checked at its start; here
+	 * an error would say that it failed.
 	 */
 	if (!in_commit_prepared)
 	{
 		wait_for_gate();
 
 		/*
-		 * A transaction that has an xid but wrote no WAL commits without waiting
-		 * for anybody, and there is nothing that a failover could lose.
+		 * A transaction that has an xid but wrote no WAL commits without
+		 * waiting for anybody, and there is nothing that a failover could
+		 * lose.
 		 */
 		pending.unconfirmed = (XactLastRecEnd == InvalidXLogRecPtr);
 		raise_synchronous_commit();

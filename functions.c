@@ -253,7 +253,7 @@ pg_ha_members(PG_FUNCTION_ARGS)
 	{
 		HaMember   *m = &view->members[i];
 		bool		is_leader = view->leader.present &&
-			strcmp(view->leader.name, m->name) == 0;
+		strcmp(view->leader.name, m->name) == 0;
 		Row			row = {0};
 
 		add_text(&row, m->name);

@@ -361,8 +361,9 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 
 		/*
 		 * One that was refused did nothing, not even to an earlier one whose
-		 * outcome is not known.  One that was carried out, on whichever branch,
-		 * shows that /sync has another revision than that one was guarded by.
+		 * outcome is not known.  One that was carried out, on whichever
+		 * branch, shows that /sync has another revision than that one was
+		 * guarded by.
 		 */
 		if (answer->status == HA_DCS_UNKNOWN)
 			lease->sync_unknown = true;

@@ -48,8 +48,8 @@ typedef struct HaLease
 	int64_t		lease_id;		/* 0 = none */
 	int64_t		lease_ttl;		/* granted */
 	int64_t		lease_alive_at; /* sent_at of its last grant or keepalive */
-	int64_t		lease_base;		/* the same, but 0 from a closing of the gate on:
-								 * only what is asked later counts */
+	int64_t		lease_base;		/* the same, but 0 from a closing of the gate
+								 * on: only what is asked later counts */
 
 	/* the leader key, while it is ours */
 	bool		holding;
@@ -73,8 +73,8 @@ typedef struct HaLease
 	HaVerb		op_verb;
 	bool		op_resume;
 	int64_t		op_term;
-	uint32_t	op_done_tag;	/* no further write before a read sent after it:
-								 * tags are given in the order of sending */
+	uint32_t	op_done_tag;	/* no further write before a read sent after
+								 * it: tags are given in the order of sending */
 	int64_t		op_due;			/* ... nor earlier, when the last one failed */
 	uint32_t	sync_done_tag;	/* the same for writes of /sync, also locally */
 	bool		sync_unknown;	/* the last of them has no known outcome */

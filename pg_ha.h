@@ -110,8 +110,10 @@ typedef struct HaShared
 	ConditionVariable gate_cv;	/* woken when the gate opens */
 	ConditionVariable ask_cv;	/* woken when an ask was answered */
 
-	/* Protects published.  The worker only ever takes it conditionally, since
-	 * its holder may be frozen. */
+	/*
+	 * Protects published.  The worker only ever takes it conditionally, since
+	 * its holder may be frozen.
+	 */
 	LWLock	   *lock;
 	HaPublished published;
 

@@ -164,9 +164,9 @@ step_off(const HaLocal *local, const HaView *view, const NameSet *names,
 	NameSet		none = {0};
 
 	/*
-	 * Deleting a key that is not there changes no revision, so a lost write of
-	 * it could still land; a put of an empty one rules that out, and is then
-	 * deleted.
+	 * Deleting a key that is not there changes no revision, so a lost write
+	 * of it could still land; a put of an empty one rules that out, and is
+	 * then deleted.
 	 */
 	if (view->sync.mod_revision != 0 || local->sync_unknown)
 		plan_set(plan, HA_SET_SYNC, &none, local->sync_unknown,

@@ -133,10 +133,10 @@ static void
 gather_names(void)
 {
 	bool		applied = managed_epoch != 0 &&
-		ha_settings_told(managed_epoch) &&
-		ha_settings_in_effect(&managed) &&
-		ha_settings_applied_by_type(B_CHECKPOINTER, managed_epoch) &&
-		ha_slots_walsenders_applied(managed_epoch, &managed);
+	ha_settings_told(managed_epoch) &&
+	ha_settings_in_effect(&managed) &&
+	ha_settings_applied_by_type(B_CHECKPOINTER, managed_epoch) &&
+	ha_slots_walsenders_applied(managed_epoch, &managed);
 
 	if (applied && !local.names_in_force)
 		local.names_lsn = GetFlushRecPtr(NULL);
@@ -332,10 +332,10 @@ act_sync_required(void)
 {
 	const HaView *view = &lease.view;
 	bool		listed = view->valid && view->sync.present &&
-		view->sync.nstandbys > 0 &&
-		strcmp(view->sync.leader, local.name) == 0;
+	view->sync.nstandbys > 0 &&
+	strcmp(view->sync.leader, local.name) == 0;
 	bool		required = local.role == HA_ROLE_PRIMARY &&
-		(listed || (managed.nnames > 0 && local.names_in_force));
+	(listed || (managed.nnames > 0 && local.names_in_force));
 
 	pg_atomic_write_u32(&ha_shared->sync_required, required ? 1 : 0);
 }
@@ -483,8 +483,8 @@ publish_lease(uint64 safe_lsn)
 	now.safe_lsn = safe_lsn;
 
 	/*
-	 * What we don't hold may be pg_ha_boot's still.  What we hold is ours, even
-	 * if pg_ha_boot, in the belief that we were dead, just took it.
+	 * What we don't hold may be pg_ha_boot's still.  What we hold is ours,
+	 * even if pg_ha_boot, in the belief that we were dead, just took it.
 	 */
 	memset(&stored, 0, sizeof(stored));
 	(void) ha_control_get_lease(control, &stored);
@@ -812,10 +812,10 @@ turn(void)
 	gather(now);
 
 	/*
-	 * Walsenders of a dead postmaster may go before we hear of its end.  Their
-	 * absence must not make us drop the standbys from /sync: who then could be
-	 * elected?  So ask now, and the pipe itself, which closes before anybody
-	 * hears.
+	 * Walsenders of a dead postmaster may go before we hear of its end.
+	 * Their absence must not make us drop the standbys from /sync: who then
+	 * could be elected?  So ask now, and the pipe itself, which closes before
+	 * anybody hears.
 	 */
 	if (!PostmasterIsAliveInternal())
 		mourn_postmaster();
@@ -925,7 +925,7 @@ mourn_postmaster(void)
 {
 	uint64		safe_lsn = 0;
 	bool		leading = lease.holding && !lease.reassert &&
-		local.role == HA_ROLE_PRIMARY;
+	local.role == HA_ROLE_PRIMARY;
 
 	ha_lease_close(&lease);
 	publish_deadline(0);

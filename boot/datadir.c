@@ -99,8 +99,8 @@ put_marker(const HaNode *node, const char *name)
 	return make_state_dir(node) &&
 		ha_path_in(path, node->state_dir, name) &&
 		ha_replace_file(path,
-					 "While this file stands, the data directory is not used.\n",
-					 0600, true);
+						"While this file stands, the data directory is not used.\n",
+						0600, true);
 }
 
 static bool
@@ -247,6 +247,7 @@ set_connection_environment(const HaNode *node)
 
 	for (int i = 0; i < lengthof(others); i++)
 		unsetenv(others[i]);
+
 	/*
 	 * Not the name of a member: a stream of pg_basebackup reports what it has
 	 * flushed, and must never be taken for a synchronous standby.

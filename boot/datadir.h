@@ -23,7 +23,8 @@
 typedef enum HaDataState
 {
 	HA_DATA_EMPTY,				/* missing or empty */
-	HA_DATA_CLUSTER,			/* has PG_VERSION of ours and a sane pg_control */
+	HA_DATA_CLUSTER,			/* has PG_VERSION of ours and a sane
+								 * pg_control */
 	HA_DATA_TORN,				/* a rewind or clone was interrupted: unusable */
 	HA_DATA_STRANGE,			/* not empty, no cluster of this major version */
 } HaDataState;

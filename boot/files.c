@@ -142,7 +142,7 @@ ha_replace_file(const char *path, const char *content, mode_t mode, bool durable
 /* The same for a file of the data directory. */
 bool
 ha_replace_data_file(const HaNode *node, const char *name, const char *content,
-				  bool durable)
+					 bool durable)
 {
 	char		path[MAXPGPATH];
 

@@ -437,9 +437,9 @@ prepare_standby(const HaNode *node)
 {
 	return ha_replace_data_file(node, "standby.signal", "", true) &&
 		ha_replace_data_file(node, MANAGED_CONF_FILE,
-						  MANAGED_HEADER
-						  "primary_conninfo = ''\n"
-						  "primary_slot_name = ''\n", true);
+							 MANAGED_HEADER
+							 "primary_conninfo = ''\n"
+							 "primary_slot_name = ''\n", true);
 }
 
 /*
@@ -480,7 +480,7 @@ ha_prepare(const HaNode *node, bool as_primary, bool again,
 		   HaPrepared *prepared)
 {
 	bool		ready = again && prepared->libraries[0] != '\0' &&
-		ha_exists_in(node->data_dir, CONF_FILE);
+	ha_exists_in(node->data_dir, CONF_FILE);
 
 	return check_auto_conf(node) &&
 		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&

@@ -389,7 +389,7 @@ step_publish(HaBoot *b)
 						UINT64_FORMAT, facts.sysid);
 			ha_session_pin_lease(b->session, false);
 			ha_boot_start_server(b, true, false,
-							 "this node initialized the cluster");
+								 "this node initialized the cluster");
 			break;
 		case HA_ASK_FAILED:
 			discard_initdb(b, "lost the initialize key");

@@ -706,7 +706,7 @@ start_daemon(HaRest *rest, int listen_fd)
 	return true;
 }
 
-HaRest	   *
+HaRest *
 ha_rest_open(const HaNode *node, const HaControl *control,
 			 const HaMemberState *state)
 {

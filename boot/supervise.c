@@ -336,9 +336,9 @@ note_role(HaBoot *b, const HaControlWorker *w)
 	b->member_state = HA_STATE_RUNNING;
 
 	/*
-	 * A primary has no standby.signal, whether it was started or promoted, and
-	 * gets it back only when its postmaster has ended: with the file there, the
-	 * crash of a mere backend would bring it back as a standby.
+	 * A primary has no standby.signal, whether it was started or promoted,
+	 * and gets it back only when its postmaster has ended: with the file
+	 * there, the crash of a mere backend would bring it back as a standby.
 	 */
 	if (w->role == HA_ROLE_PRIMARY)
 		b->signal_missing = true;

@@ -600,7 +600,7 @@ test_round_trips(void)
 	static HaTerm term = {.present = true,.mod_revision = 102,.term = 5,
 		.owner = "n1",.intent = true,.timeline = 3,.begin_lsn = 123,
 		.timeline_owner = "n3",.reserved = 4,.reached = 125,.lost_bytes = 1,
-	.nlineage = 2,
+		.nlineage = 2,
 	.lineage = {{1, 100, "n2"}, {2, 123, ""}}};
 	static HaVote vote = {.name = "n2",.mod_revision = 103,.term = 5,
 		.term_revision = 77,.timeline = 3,.lsn = 123,.priority = -2,
