@@ -4,7 +4,7 @@
 #	make installcheck		pg_regress and TAP against what is installed
 #	make check-unit			plain C: unit tests under sanitizers, simulator
 #	make check-layers lint indent	habits
-#	make fuzz mutants soak		longer runs; docs/testing.md says more
+#	make fuzz mutants models soak	longer runs; docs/testing.md says more
 #
 # "./check" does everything from a bare machine on.
 
@@ -132,6 +132,9 @@ fuzz: $(FUZZERS)
 mutants:
 	test/mutants
 
+models:
+	test/spin
+
 
 # ---------------------------------------------------------------------------
 # Habits
@@ -151,5 +154,5 @@ indent: all
 soak: all test/writer
 	test/soak
 
-.PHONY: check-unit check-unit-tests check-sim fuzz mutants check-layers lint \
+.PHONY: check-unit check-unit-tests check-sim fuzz mutants models check-layers lint \
 	indent soak
