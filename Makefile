@@ -36,7 +36,7 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/*_test.c)))
 FUZZERS = $(patsubst %.c,%,$(sort $(wildcard test/fuzz_*.c)))
 SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
-PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c
+PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
@@ -89,7 +89,7 @@ $(UNIT_TESTS): %: %.c $(SANITIZED_OBJS) $(wildcard test/*.h)
 
 # The simulator is its own store, so dcs_etcd.c stays out.  -O2, since it has
 # thousands of histories to run.
-test/sim: $(SIM_SOURCES) $(PURE_SOURCES) $(wildcard *.h test/*.h) Makefile
+test/sim: $(SIM_SOURCES) $(PURE_SOURCES) $(wildcard *.h boot/*.h test/*.h) Makefile
 	$(CC) $(UNIT_CFLAGS) -O2 $(SIM_CFLAGS) $(SIM_SOURCES) $(PURE_SOURCES) \
 		-ljansson -lm -o $@
 

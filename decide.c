@@ -122,6 +122,19 @@ ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn)
 	return false;
 }
 
+const char *
+ha_timeline_owner(const HaTerm *term, uint32_t timeline)
+{
+	if (term->timeline == timeline)
+		return term->timeline_owner;
+	for (int i = 0; i < term->nlineage && i < HA_MAX_LINEAGE; i++)
+	{
+		if (term->lineage[i].timeline == timeline)
+			return term->lineage[i].owner;
+	}
+	return NULL;
+}
+
 /* Does the record know that timeline at all? */
 static bool
 is_recorded(const HaTerm *term, uint32_t timeline)

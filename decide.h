@@ -25,6 +25,12 @@ extern void ha_decide(const HaConfig *config, const HaView *view,
  */
 extern bool ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn);
 
+/*
+ * Who promoted to a timeline ('' = nobody knows), in the record's memory; NULL = it
+ * is not in the record.
+ */
+extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
+
 /* How long votes are awaited from members that seem alive. */
 extern int64_t ha_election_wait(const HaConfig *config);
 

@@ -33,6 +33,7 @@
  */
 #include "lease.h"
 #include "cluster_json.h"
+#include "decide.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -564,20 +565,6 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	put_heartbeat(txn, lease, local, term.term);
 }
 
-/* Who promoted to a timeline, as far as the record still tells. */
-static const char *
-owner_of(const HaTerm *term, uint32_t timeline)
-{
-	if (term->timeline == timeline)
-		return term->timeline_owner;
-	for (int i = 0; i < term->nlineage && i < HA_MAX_LINEAGE; i++)
-	{
-		if (term->lineage[i].timeline == timeline)
-			return term->lineage[i].owner;
-	}
-	return "";
-}
-
 /*
  * The lineage after a promotion is what our timeline really descends from.
  * Others are no part of history any more, even if they once were.
@@ -593,10 +580,12 @@ extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 	memset(term->lineage, 0, sizeof(term->lineage));
 	for (int i = 0; i < n; i++)
 	{
-		term->lineage[i].timeline = local->ancestors[i].timeline;
-		term->lineage[i].end_lsn = local->ancestors[i].end_lsn;
-		copy_name(term->lineage[i].owner,
-				  owner_of(&old, local->ancestors[i].timeline));
+		const HaTimeline *ancestor = &local->ancestors[i];
+		const char *owner = ha_timeline_owner(&old, ancestor->timeline);
+
+		term->lineage[i].timeline = ancestor->timeline;
+		term->lineage[i].end_lsn = ancestor->end_lsn;
+		copy_name(term->lineage[i].owner, owner != NULL ? owner : "");
 	}
 	term->nlineage = n;
 	term->timeline = local->timeline;

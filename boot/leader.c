@@ -8,11 +8,14 @@
  * lease which we, and nobody else, renew or let run out.  So none of them can
  * take a key from another member, however late it arrives.
  *
+ * Plain C, since the simulator runs it as it is.
+ *
  *-------------------------------------------------------------------------
  */
-#include "postgres_fe.h"
+#include <string.h>
 
 #include "../cluster_json.h"
+#include "../decide.h"
 #include "leader.h"
 
 bool
@@ -102,18 +105,6 @@ ha_leader_source(const HaView *view, const char *name)
 	return NULL;
 }
 
-/* Who promoted to a timeline; NULL = it is not recorded. */
-static const char *
-owner_of(const HaTerm *term, uint32_t timeline)
-{
-	if (term->timeline == timeline)
-		return term->timeline_owner;
-	for (int i = 0; i < term->nlineage; i++)
-		if (term->lineage[i].timeline == timeline)
-			return term->lineage[i].owner;
-	return NULL;
-}
-
 /*
  * An id is handed out once, so one that is not in the leader's lineage at all
  * names nothing but our own branch.  The record forgets its oldest entries,
@@ -123,7 +114,7 @@ bool
 ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 						const char *name)
 {
-	const char *owner = owner_of(term, timeline);
+	const char *owner = ha_timeline_owner(term, timeline);
 
 	if (owner != NULL)
 		return strcmp(owner, name) == 0;
@@ -143,7 +134,7 @@ put_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
 		.lsn = lsn,
 	};
 
-	strlcpy(heartbeat.name, name, sizeof(heartbeat.name));
+	memcpy(heartbeat.name, name, strnlen(name, HA_NAME_SIZE - 1));
 	ha_txn_put(txn, "pg_ha/heartbeat", ha_heartbeat_json(&heartbeat), 0);
 }
 

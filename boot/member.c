@@ -20,13 +20,13 @@
  */
 #include "postgres_fe.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "files.h"
 #include "member.h"
 
 /* At most one request of each kind is out; the tag tells which it was. */
@@ -110,15 +110,11 @@ identity_is_sane(const char *identity)
 		strspn(identity, "0123456789abcdef") == 32;
 }
 
-/* Complete and on disk before it has its name: half an identity is another. */
+/* Half an identity would be another. */
 static bool
-make_identity(const char *state_dir, const char *path, char *identity)
+make_identity(const char *path, char *identity)
 {
-	char		temp[HA_PATH_SIZE + 32];
 	uint8		bytes[16];
-	int			dir;
-	int			fd;
-	bool		ok;
 
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 	{
@@ -127,20 +123,7 @@ make_identity(const char *state_dir, const char *path, char *identity)
 	}
 	for (int i = 0; i < lengthof(bytes); i++)
 		snprintf(identity + 2 * i, 3, "%02x", bytes[i]);
-
-	snprintf(temp, sizeof(temp), "%s.new", path);
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ok = fd >= 0 && write(fd, identity, 32) == 32 && fsync(fd) == 0;
-	if (fd >= 0 && close(fd) != 0)
-		ok = false;
-	ok = ok && rename(temp, path) == 0;
-	dir = ok ? open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	ok = dir >= 0 && fsync(dir) == 0;
-	if (!ok)
-		pg_log_error("could not write file \"%s\": %m", path);
-	if (dir >= 0)
-		close(dir);
-	return ok;
+	return ha_replace_file(path, identity, 0600, true);
 }
 
 bool
@@ -153,7 +136,7 @@ ha_identity_read(const char *state_dir, char *identity)
 	snprintf(path, sizeof(path), "%s/identity", state_dir);
 	file = fopen(path, "re");
 	if (file == NULL && errno == ENOENT)
-		return make_identity(state_dir, path, identity);
+		return make_identity(path, identity);
 	if (file == NULL)
 	{
 		pg_log_error("could not open file \"%s\": %m", path);

@@ -9,10 +9,12 @@
  * Times of the world are microseconds from its beginning.  Nodes never see
  * them: each has a clock of its own, with its own zero and its own rate.
  *
- *	sim.c			events, chance, the faults of a history, the command line
+ *	sim.c			events, chance, the command line
+ *	sim_faults.c	what goes wrong in a history
  *	sim_store.c		the store and the network to it
  *	sim_server.c	PostgreSQL: WAL, streaming, settings, sessions
- *	sim_node.c		the worker, which runs lease.c and decide.c, and pg_ha_boot
+ *	sim_worker.c	the worker, which runs lease.c and decide.c
+ *	sim_boot.c		pg_ha_boot, which runs boot/leader.c; the life of a node
  *	sim_check.c		what must never be seen
  *
  *-------------------------------------------------------------------------
@@ -400,6 +402,7 @@ extern void ha_sim_at(int64_t when, SimScope scope, int node, SimAction action,
 					  int64_t number, void *pointer);
 extern void ha_sim_end_life(int node, SimScope scope);
 extern bool ha_sim_frozen(int node, SimScope scope);
+extern void ha_sim_thaw_all(void);
 extern int64_t ha_sim_clock(int node);
 extern int64_t ha_sim_world_time(int node, int64_t clock);
 extern void ha_sim_sometimes(SimSometimes what);
@@ -410,6 +413,13 @@ extern void ha_sim_say(int node, const char *format,...);
 
 __attribute__((format(printf, 1, 2)))
 extern void ha_sim_fail(const char *format,...);
+
+/* sim_faults.c */
+extern uint32_t ha_faults_choose(void);
+extern void ha_faults_choose_timing(SimShape *shape);
+extern void ha_faults_put_config(void);
+extern void ha_faults_next(int node, int64_t number, void *pointer);
+extern void ha_faults_end(void);
 
 /* sim_store.c */
 extern void ha_store_begin(void);
@@ -449,14 +459,18 @@ extern bool ha_server_holds(int node, SimPosition position);
 extern uint64_t ha_timeline_limit(SimPosition chain, uint32_t timeline);
 extern void ha_server_copy(int node, int source, bool clone);
 
-/* sim_node.c */
-extern void ha_node_begin(int node, bool as_primary);
-extern void ha_node_answer(int node, SimClient client, HaAnswer *answer);
+/* sim_worker.c */
+extern void ha_worker_answer(int node, HaAnswer *answer);
+extern void ha_worker_end(int node);
 extern void ha_worker_start(int node);
 extern void ha_worker_stop(int node);
 extern void ha_worker_mourn(int node);
 extern void ha_worker_kill(int node);
 extern void ha_worker_wake(int node, int64_t delay);
+
+/* sim_boot.c */
+extern void ha_node_begin(int node, bool as_primary);
+extern void ha_node_answer(int node, SimClient client, HaAnswer *answer);
 extern void ha_boot_server_ended(int node, bool asked);
 extern void ha_boot_wake(int node, int64_t delay);
 extern void ha_boot_kill(int node);
