@@ -437,8 +437,8 @@ sub standbys
 
 =item wait_streaming(n)
 
-Wait until n standbys stream from the leader, on its timeline, and have all it has
-now.  In a synchronous mode also until the leader waits for one of them and says so
+Wait until n standbys stream from the leader, on its timeline, have all it has now,
+and are known to run, so that they may be candidates.  In a synchronous mode also until the leader waits for one of them and says so
 in /sync, so that it may be elected.
 
 =cut
@@ -456,13 +456,16 @@ sub wait_streaming
 				q{SELECT count(*) FILTER (WHERE state = 'streaming'),
 						 count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')),
 						 pg_current_wal_lsn(),
-						 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+						 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
+						 (SELECT count(*) FROM pg_ha_members()
+						  WHERE state = 'running' AND NOT is_leader)
 				  FROM pg_stat_replication
 				  WHERE application_name <> 'pg_basebackup'},
 				timeout => 5);
 			return if $rc != 0;
-			my ($streaming, $synchronous, $lsn, $timeline) = split /\|/, $out;
-			return if $streaming != $n;
+			my ($streaming, $synchronous, $lsn, $timeline, $known) =
+			  split /\|/, $out;
+			return if $streaming != $n || $known < $n;
 			return if $sync && !($synchronous && $self->sync_standbys($leader));
 
 			my @others = grep { $_ != $leader && $_->is_running } $self->nodes;
