@@ -237,6 +237,7 @@ attach_shared_memory(void)
 		memset(ha_shared, 0, shared_size());
 		pg_atomic_init_u64(&ha_shared->deadline, 0);
 		pg_atomic_init_u32(&ha_shared->sync_required, 0);
+		pg_atomic_init_u32(&ha_shared->shows, 0);
 		pg_atomic_init_u64(&ha_shared->postmaster_read, 0);
 		SpinLockInit(&ha_shared->mutex);
 		ConditionVariableInit(&ha_shared->gate_cv);

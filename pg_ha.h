@@ -95,6 +95,12 @@ typedef struct HaShared
 	/* Commits must be confirmed by the synchronous standbys. */
 	pg_atomic_uint32 sync_required;
 
+	/*
+	 * Clients may see everything: whatever recovery made visible is sure to
+	 * survive a failover.
+	 */
+	pg_atomic_uint32 shows;
+
 	/* The epoch that the postmaster has read, << 32, and how many times. */
 	pg_atomic_uint64 postmaster_read;
 
