@@ -5,6 +5,7 @@
 #	make check-unit			plain C: unit tests under sanitizers, simulator
 #	make check-layers lint indent	habits
 #	make fuzz mutants models soak	longer runs; docs/testing.md says more
+#	make matrix				the same with other PostgreSQLs, as root
 #
 # "./check" does everything from a bare machine on.
 
@@ -154,5 +155,8 @@ indent: all
 soak: all test/writer
 	test/soak
 
+matrix:
+	test/matrix
+
 .PHONY: check-unit check-unit-tests check-sim fuzz mutants models check-layers lint \
-	indent soak
+	indent soak matrix

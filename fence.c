@@ -54,6 +54,7 @@
 #include "utils/guc.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "control.h"
 #include "fence.h"
 #include "pg_ha.h"
@@ -464,9 +465,9 @@ fence_client_authentication(Port *port, int status)
 	if (prev_client_authentication)
 		prev_client_authentication(port, status);
 	if (ha_shared != NULL && MyProc != NULL &&
-		MyProc->pgprocno < ha_shared->nprocs)
+		ha_proc_number() < ha_shared->nprocs)
 	{
-		HaProcEpoch *entry = &ha_shared->procs[MyProc->pgprocno];
+		HaProcEpoch *entry = &ha_shared->procs[ha_proc_number()];
 
 		entry->epoch = ha_conf_epoch;
 		entry->backend_type = MyBackendType;

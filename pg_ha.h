@@ -45,7 +45,7 @@ extern int	ha_conf_epoch;
 
 /*
  * Which version of the managed file a process has applied (S-2, S-4).  Indexed by
- * pgprocno; each entry is written only by the process that it describes.
+ * number of process; each entry is written only by the process that it describes.
  */
 typedef struct HaProcEpoch
 {

@@ -34,6 +34,7 @@
 #include "utils/wait_event.h"
 
 #include "cluster_json.h"
+#include "compat.h"
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
@@ -810,7 +811,7 @@ send_requests(int64 now)
 	ha_dcs_poll(dcs);
 }
 
-static void mourn_postmaster(void) pg_attribute_noreturn();
+pg_noreturn static void mourn_postmaster(void);
 
 static void
 turn(void)
@@ -1061,7 +1062,7 @@ ha_worker_main(Datum arg)
 	WaitEventSet *events;
 
 	begin();
-	events = CreateWaitEventSet(TopMemoryContext, 3);
+	events = ha_wait_event_set(3);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL,
 					  NULL);
