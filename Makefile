@@ -104,7 +104,11 @@ check-unit-tests: $(UNIT_TESTS)
 		echo "== $$t"; ./$$t || { echo "$$t failed" >&2; exit 1; }; \
 	done
 
-check-unit: check-unit-tests check-sim
+# The judge of clients' histories is shown each fault that it must find.
+check-history:
+	test/history_test
+
+check-unit: check-unit-tests check-history check-sim
 
 # A list for scripts, which must not guess what the Makefile builds.
 print-%:
@@ -154,5 +158,5 @@ indent: all
 soak: all test/writer
 	test/soak
 
-.PHONY: check-unit check-unit-tests check-sim fuzz mutants models check-layers lint \
+.PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models check-layers lint \
 	indent soak

@@ -104,7 +104,7 @@ sub run_round
 		timeline => $leader->timeline,
 		postmaster => $leader->postmaster_pid,
 		worker => $leader->worker_pid,
-		writer => $cluster->start_writer(clients => CLIENTS),
+		writer => $cluster->start_writer(clients => CLIENTS, readers => 2),
 	};
 
 	# At a moment that is not always the same
@@ -146,6 +146,8 @@ sub judge
 	is("@{ $verdict->{split} }", '', 'one node acknowledged on each timeline');
 	is($verdict->{phantoms}, 0, 'no row is there whose failure was certain');
 	is($verdict->{duplicates}, 0, 'no row is there twice');
+	is($verdict->{stale}, 0, 'no read missed what was acknowledged before it');
+	cmp_ok($verdict->{reads}, '>', 0, 'there were reads');
 
 	if ($mode eq 'sync'
 		|| ($round->{in_place} && listed($spec->{nothing_lost}, $mode)))
