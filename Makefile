@@ -155,8 +155,15 @@ indent: all
 	test/typedefs >typedefs.list.tmp && mv typedefs.list.tmp typedefs.list
 	test/indent
 
+# Random faults, each episode in each mode with another seed.
+STORM = --episodes 20
+
+storm: all test/writer
+	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
+
 soak: all test/writer
 	test/soak
+	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
 
 .PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models check-layers lint \
-	indent soak
+	indent storm soak

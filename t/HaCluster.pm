@@ -1112,7 +1112,8 @@ sub is_running
 	return 0;
 }
 
-=item boot_pid(), postmaster_pid(), worker_pid(), backend_pids(), writer_pids()
+=item boot_pid(), postmaster_pid(), worker_pid(), walreceiver_pid(),
+backend_pids(), writer_pids()
 
 0 or an empty list if there is none (any more).
 
@@ -1150,6 +1151,13 @@ sub worker_pid
 {
 	my ($self) = @_;
 	my ($pid) = $self->_children(qr/^postgres: pg_ha worker/);
+	return $pid // 0;
+}
+
+sub walreceiver_pid
+{
+	my ($self) = @_;
+	my ($pid) = $self->_children(qr/^postgres: walreceiver/);
 	return $pid // 0;
 }
 

@@ -391,6 +391,21 @@ read_results(Client *client)
 }
 
 /*
+ * Does the error prove that nothing was committed?  A prepared transaction may yet
+ * be committed by somebody, and a block that has committed inside may be
+ * cancelled before its end: of its errors only the fence's comes before the commit
+ * for certain.
+ */
+static bool
+failed_for_certain(const Client *client)
+{
+	if (*client->sqlstate == '\0' || client->fatal || client->prepared)
+		return false;
+	return client->mode != MODE_PLPGSQL ||
+		strcmp(client->sqlstate, "25006") == 0;
+}
+
+/*
  * The row's fate is known, or the second command of a two-phase commit is due.
  * Returns false if the row goes on.
  */
@@ -420,16 +435,13 @@ finish_row(Client *client, int64_t now, bool may_go_on)
 		log_event(client, "ok");
 		count_ack();
 	}
-	else if (*client->sqlstate && !client->fatal && !client->prepared)
+	else if (failed_for_certain(client))
 	{
 		log_event(client, "fail");
 		failed++;
 	}
 	else
-	{
-		/* A prepared transaction may yet be committed by somebody. */
 		count_unknown(client, "unknown");
-	}
 	return true;
 }
 
