@@ -11,6 +11,7 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => 2,
 	fault => sub {
 		my ($round) = @_;
 		my @pids = $round->{leader}->writer_pids;

@@ -838,6 +838,41 @@ sub check_history
 	return $verdict;
 }
 
+=item record_row(row => n, mode => 'async', verdict => verdict, rejoin => seconds)
+
+Write down for bench/fault_table how a row of the fault matrix went: one line in
+$HA_ROWS (tmp_rows.tsv in the top of the tree, which outlives the run).  To be called
+after the last assertion of the round, since a failed one marks the line.  "verdict" is
+check_history()'s, or a hash with those of its numbers that were measured; "rejoin" is
+the time from the end of the fault until all nodes were in place.
+
+=cut
+
+my @row_columns = qw(acks failed unknown lost phantoms duplicates dual_ms late reads
+  stale outage_ms);
+
+sub record_row
+{
+	my ($self, %args) = @_;
+	my $verdict = $args{verdict} // {};
+	my $file = $ENV{HA_ROWS} // "$ENV{TESTDIR}/tmp_rows.tsv";
+
+	open my $fh, '>>', $file or croak "could not open $file: $!";
+	flock $fh, LOCK_EX;
+	print $fh join("\t",
+		"row=$args{row}",
+		'test=' . basename($0, '.pl'),
+		'mode=' . ($args{mode} // 'async'),
+		'seed=' . ($ENV{HA_SEED} // '-'),
+		'result=' . (Test::More->builder->is_passing ? 'ok' : 'failed'),
+		'rejoin_ms='
+		  . (defined $args{rejoin} ? int(1000 * $args{rejoin}) : '-'),
+		map { "$_=" . ($verdict->{$_} // '-') } @row_columns),
+	  "\n";
+	close $fh;
+	return;
+}
+
 =item dump_rows(writer, file)
 
 Write the rows of that writer's clients that the leader has to a file, for

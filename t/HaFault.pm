@@ -29,6 +29,7 @@ there.  First with asynchronous, then with synchronous replication.
   frozen         modes in which each writer's backend was frozen and may send
                  the acknowledgement that it had begun to send, once
   check          more assertions, given ($round, $verdict)
+  row            the row of the fault matrix that this is, as a number or by mode in a hash
 
 The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
 which the fault strikes.
@@ -125,8 +126,10 @@ sub run_round
 	$round->{writer}->wait_for_acks(100, since => HaCluster::now());
 	pass('the cluster writes again');
 
+	my $healed_at = HaCluster::now();
 	$spec->{heal}->($round) if $spec->{heal};
 	$cluster->wait_streaming(2);
+	$round->{rejoin} = HaCluster::now() - $healed_at;
 	pass('all nodes are in place again');
 
 	judge($round, $spec);
@@ -163,6 +166,12 @@ sub judge
 		is($leader->timeline, $round->{timeline}, 'nobody was promoted');
 	}
 	$spec->{check}->($round, $verdict) if $spec->{check};
+	my $row = ref $spec->{row} ? $spec->{row}{$mode} : $spec->{row};
+	$cluster->record_row(
+		row => $row,
+		mode => $mode,
+		verdict => $verdict,
+		rejoin => $round->{rejoin}) if $row;
 
 	diag sprintf '%s: outage %.3f s, %d of %d acknowledged rows lost%s',
 	  $mode, @$verdict{qw(outage lost acks)},
