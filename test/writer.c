@@ -159,7 +159,7 @@ log_event(const Client *client, const char *event)
 {
 	const char *port = client->conn ? PQport(client->conn) : NULL;
 	const char *more = client->mode == MODE_READ ? client->seen :
-		client->sqlstate;
+	client->sqlstate;
 
 	fprintf(log_file, "%" PRId64 " %" PRId64 " %d %" PRId64 " %s %s %s %s%s%s\n",
 			now_ns(), last_looked, client->id, client->n, event,
