@@ -12,6 +12,7 @@ use HaFault;
 
 fault_test(
 	row => 2,
+	roam => 0,
 	fault => sub {
 		my ($round) = @_;
 		my @pids = $round->{leader}->writer_pids;

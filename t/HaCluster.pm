@@ -747,10 +747,12 @@ sub heal
 # ---------------------------------------------------------------------------
 
 =item start_writer(clients => 4, modes => 'simple', patience => 500, pause => 2,
-retry => 5, readers => 0, on => node)
+retry => 5, roam => 0, readers => 0, on => node)
 
 Start test/writer against all nodes, or against one.  Its clients have numbers
-that no other writer of this cluster has.  "readers" beside them read through
+that no other writer of this cluster has.  "roam" lets every
+other client move on to the next node after so many milliseconds: without, nobody
+would notice a second primary while the first goes on.  "readers" beside them read through
 sessions with pg_ha.fence = 'all' on any node that answers such a session, so a
 read that misses what was acknowledged before is a broken promise.
 
@@ -773,6 +775,7 @@ sub start_writer
 		'-p' => $args{patience} // 500,
 		'-d' => $args{pause} // 2,
 		'-r' => $args{retry} // 5,
+		'-w' => $args{roam} // 0,
 		'-R' => $args{readers} // 0,
 		'-x' => 'application_name=reader target_session_attrs=any'
 		  . " options='-c pg_ha.fence=all -c pg_ha.fence_wait=0'",

@@ -28,6 +28,8 @@ there.  First with asynchronous, then with synchronous replication.
   in_place       so many rounds of a mode those two hold for; default: all
   frozen         modes in which each writer's backend was frozen and may send
                  the acknowledgement that it had begun to send, once
+  roam           after how many ms every other client tries the next node; default
+                 1000, and 0 where a client's backend must stay to be hit
   check          more assertions, given ($round, $verdict)
   row            the row of the fault matrix that this is, as a number or by mode in a hash
 
@@ -105,7 +107,10 @@ sub run_round
 		timeline => $leader->timeline,
 		postmaster => $leader->postmaster_pid,
 		worker => $leader->worker_pid,
-		writer => $cluster->start_writer(clients => CLIENTS, readers => 2),
+		writer => $cluster->start_writer(
+			clients => CLIENTS,
+			roam => $spec->{roam} // 1_000,
+			readers => 2),
 	};
 
 	# At a moment that is not always the same

@@ -19,6 +19,10 @@
  *				"ok" may follow.  That is how an acknowledgement that comes too
  *				late gets seen.
  *
+ * Clients stay where they are acknowledged.  If all did, nobody would notice a second
+ * primary as long as the first goes on; so with -w every other client moves on to
+ * the next node now and then.
+ *
  * Readers (-R) ask which rows are there, each on any node that answers it, and
  * stay there as long as it does.  MODE is "read", N counts the reads:
  *
@@ -99,6 +103,7 @@ typedef struct Client
 	PostgresPollingStatusType polling;
 	int			node;			/* index into conninfos */
 	int64_t		connect_timeout;
+	int64_t		connected_at;
 	int64_t		n;				/* the row */
 	bool		prepared;		/* 2PC: the first of the two steps is done */
 	bool		ok;				/* the last command of the row succeeded */
@@ -123,6 +128,7 @@ static int	nnodes = 0;
 static FILE *log_file;
 static int64_t pause_between = 2 * MS;	/* rows of one client */
 static int64_t pause_between_reads = 20 * MS;
+static int64_t roam_after = 0;	/* on one node; 0 = never */
 static int64_t retry_after = 5 * MS;	/* all nodes refused */
 static int64_t patience = 500 * MS;
 
@@ -470,6 +476,7 @@ become_ready(Client *client, int64_t now)
 {
 	client->state = STATE_READY;
 	client->connect_timeout = CONNECT_TIMEOUT;
+	client->connected_at = now;
 	client->wake_at = now;
 }
 
@@ -536,6 +543,13 @@ handle_input(Client *client, int64_t now)
 	}
 }
 
+static bool
+wants_to_move(const Client *client, int64_t now)
+{
+	return roam_after != 0 && client->mode != MODE_READ &&
+		client->id % 2 == 0 && now >= client->connected_at + roam_after;
+}
+
 static void
 handle_time(Client *client, int64_t now)
 {
@@ -551,7 +565,10 @@ handle_time(Client *client, int64_t now)
 			try_next_node(client, now);
 			break;
 		case STATE_READY:
-			start_row(client, now);
+			if (wants_to_move(client, now))
+				try_next_node(client, now);
+			else
+				start_row(client, now);
 			break;
 		case STATE_WRITING:
 			abandon(client, now);
@@ -659,6 +676,7 @@ usage(void)
 			"  -b N       number of the first client (1)\n"
 			"  -m MODES   of simple,extended,copy,2pc,plpgsql, in turn (simple)\n"
 			"  -d MS      pause between the rows of one client (2)\n"
+			"  -w MS      every other client moves on after so long (never)\n"
 			"  -R N       readers beside the clients (0)\n"
 			"  -x TEXT    is added to each CONNINFO of a reader\n"
 			"  -e MS      pause between the reads of one reader (20)\n"
@@ -703,7 +721,7 @@ main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = handle_stop};
 
 	log_file = stdout;
-	while ((c = getopt(argc, argv, "o:c:b:m:d:r:p:R:x:e:")) != -1)
+	while ((c = getopt(argc, argv, "o:c:b:m:d:r:p:w:R:x:e:")) != -1)
 	{
 		switch (c)
 		{
@@ -733,6 +751,9 @@ main(int argc, char **argv)
 				break;
 			case 'p':
 				patience = atoi(optarg) * MS;
+				break;
+			case 'w':
+				roam_after = atoi(optarg) * MS;
 				break;
 			case 'R':
 				nreaders = atoi(optarg);
