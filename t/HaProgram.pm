@@ -18,7 +18,8 @@ To be used before HaCluster.  It goes to the top of the tree, runs the program a
 as user postgres if root started it, finds the servers' programs and PostgreSQL's
 Perl modules as PG_CONFIG (pg_config) tells, and gives the process a directory of its
 own in the one that is named, $ENV{TESTDIR}.  The harness sends what it says to a
-log there; say() speaks to whoever started the program.
+log there; say() speaks to whoever started the program.  A program that exits with 0
+leaves nothing.
 
 =cut
 
@@ -30,7 +31,7 @@ use warnings FATAL => 'all';
 use Cwd qw(getcwd);
 use Exporter ();
 use File::Basename;
-use File::Path qw(make_path);
+use File::Path qw(make_path rmtree);
 use FindBin;
 use IO::Handle;
 use Test::More ();
@@ -38,7 +39,7 @@ use Test::More ();
 our @ISA = qw(Exporter);
 our @EXPORT = qw(say);
 
-my $terminal;
+my ($terminal, $owner);
 
 sub import
 {
@@ -54,6 +55,7 @@ sub import
 	$ENV{PATH} = "$bin:$ENV{PATH}";
 	$ENV{TESTDIR} = getcwd() . "/$dir/$$";
 	make_path($ENV{TESTDIR});
+	$owner = $$;
 	unshift @INC, dirname($pgxs) . '/../test/perl';
 
 	open $terminal, '>&', \*STDOUT or die "could not keep the output: $!\n";
@@ -86,6 +88,15 @@ sub say
 {
 	print $terminal "@_\n";
 	return;
+}
+
+# After the harness has ended the servers, as it was loaded later
+END
+{
+	my $status = $?;
+
+	rmtree($ENV{TESTDIR}) if $status == 0 && defined $owner && $owner == $$;
+	$? = $status;
 }
 
 1;
