@@ -105,7 +105,11 @@ check-unit-tests: $(UNIT_TESTS)
 		echo "== $$t"; ./$$t || { echo "$$t failed" >&2; exit 1; }; \
 	done
 
-check-unit: check-unit-tests check-sim
+# The judge of clients' histories is shown each fault that it must find.
+check-history:
+	test/history_test
+
+check-unit: check-unit-tests check-history check-sim
 
 # A list for scripts, which must not guess what the Makefile builds.
 print-%:
@@ -152,11 +156,18 @@ indent: all
 	test/typedefs >typedefs.list.tmp && mv typedefs.list.tmp typedefs.list
 	test/indent
 
+# Random faults, each episode in each mode with another seed.
+STORM = --episodes 20
+
+storm: all test/writer
+	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
+
 soak: all test/writer
 	test/soak
+	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
 
 matrix:
 	test/matrix
 
-.PHONY: check-unit check-unit-tests check-sim fuzz mutants models check-layers lint \
-	indent soak matrix
+.PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models \
+	check-layers lint indent storm soak matrix

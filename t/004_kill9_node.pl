@@ -12,6 +12,7 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => 1,
 	fault => sub {
 		my ($round) = @_;
 		$round->{leader}->kill_node;

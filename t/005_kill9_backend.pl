@@ -11,6 +11,8 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => 2,
+	roam => 0,
 	fault => sub {
 		my ($round) = @_;
 		my @pids = $round->{leader}->writer_pids;

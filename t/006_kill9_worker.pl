@@ -11,6 +11,7 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => 3,
 	fault => sub {
 		my ($round) = @_;
 		$round->{leader}->kill9($round->{worker});

@@ -15,6 +15,7 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => 5,
 	fault => sub {
 		my ($round) = @_;
 		$round->{leader}->freeze_node;

@@ -12,6 +12,7 @@ use lib $FindBin::RealBin;
 use HaFault;
 
 fault_test(
+	row => { async => 20, sync => 16 },
 	fault => sub {
 		my ($round) = @_;
 		$round->{cluster}->cut_from_etcd($round->{leader},

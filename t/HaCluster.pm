@@ -415,7 +415,8 @@ sub wait_for_leader
 	if (!$self->{prepared})
 	{
 		$leader->safe_psql('CREATE EXTENSION IF NOT EXISTS pg_ha;'
-			  . ' CREATE TABLE IF NOT EXISTS acked (client int, n bigint)');
+			  . ' CREATE TABLE IF NOT EXISTS acked (client int, n bigint);'
+			  . ' CREATE INDEX IF NOT EXISTS acked_key ON acked (client, n)');
 		$self->{prepared} = 1;
 	}
 	return $leader;
@@ -745,10 +746,15 @@ sub heal
 # The writer and the judgement of its log
 # ---------------------------------------------------------------------------
 
-=item start_writer(clients => 4, modes => 'simple', patience => 500, on => node)
+=item start_writer(clients => 4, modes => 'simple', patience => 500, pause => 2,
+retry => 5, roam => 0, readers => 0, on => node)
 
 Start test/writer against all nodes, or against one.  Its clients have numbers
-that no other writer of this cluster has.
+that no other writer of this cluster has.  "roam" lets every
+other client move on to the next node after so many milliseconds: without, nobody
+would notice a second primary while the first goes on.  "readers" beside them read through
+sessions with pg_ha.fence = 'all' on any node that answers such a session, so a
+read that misses what was acknowledged before is a broken promise.
 
 =cut
 
@@ -768,6 +774,11 @@ sub start_writer
 		'-m' => $args{modes} // 'simple',
 		'-p' => $args{patience} // 500,
 		'-d' => $args{pause} // 2,
+		'-r' => $args{retry} // 5,
+		'-w' => $args{roam} // 0,
+		'-R' => $args{readers} // 0,
+		'-x' => 'application_name=reader target_session_attrs=any'
+		  . " options='-c pg_ha.fence=all -c pg_ha.fence_wait=0'",
 		map {
 				$_->connstr
 			  . ' application_name=writer target_session_attrs=read-write'
@@ -791,135 +802,97 @@ sub _writer_program
 	return $program;
 }
 
-=item check_history(writer, frozen_backends => 0)
+=item check_history(writer, frozen_backends => 0, lossy => 0)
 
-Stop the writer and compare what it was told with what the leader has:
+Stop the writer and let test/history compare what it was told with what the leader
+has.  Returns the verdict, whose numbers are explained there:
 
-  acks        acknowledged rows
-  lost        ... of them not there any more
-  phantoms    rows there although their failure was certain
-  duplicates  rows there twice
-  overlaps    acknowledgements that one timeline gave after the first one of a
-              later timeline, as texts; must be empty
-  late        ... those that "frozen_backends" excuses: at most one for each backend
-              that was frozen, for a row begun before the other timeline's first
-              acknowledgement
-  split       timelines on which two nodes acknowledged
+  ok          no promise is broken; with "lossy", lost rows break none
+  acks, failed, unknown, lost, phantoms, duplicates, late, reads, stale, dual_ms
+  overlaps    acknowledgements that one reign gave after a later one had begun to, as
+              texts; must be empty
+  split       timelines on which two nodes acknowledged, as texts
   outage      longest time without any acknowledgement, seconds
-  timelines   timeline => { node, acks, first, last }
+  timelines   "TIMELINE:PORT,..."
+  line        all of it in one line
 
 =cut
 
 sub check_history
 {
 	my ($self, $writer, %args) = @_;
-	my $events = $writer->stop->events;
-	my $verdict = {
-		acks => 0,
-		lost => 0,
-		phantoms => 0,
-		duplicates => 0,
-		overlaps => [],
-		late => 0,
-		split => [],
-		outage => $writer->outage,
-		timelines => {},
-	};
+	my $rows = "$writer->{log}.rows";
 
-	$self->_compare_with_leader($writer, $events, $verdict);
-	_find_reigns($events, $verdict);
-	_find_overlaps($events, $verdict, $args{frozen_backends} // 0);
-	note sprintf
-	  '%d acknowledged, %d lost, %d phantoms, %d duplicates, %d overlaps,'
-	  . ' %d late, outage %.3f s, timelines %s',
-	  @$verdict{qw(acks lost phantoms duplicates)},
-	  scalar @{ $verdict->{overlaps} }, @$verdict{qw(late outage)},
-	  join(' ',
-		map { "$_:$verdict->{timelines}{$_}{node}" }
-		  sort keys %{ $verdict->{timelines} });
+	$writer->stop;
+	$self->dump_rows($writer, $rows);
+	my ($rc, $out, $err) = capture(
+		300, $^X, "$here/../test/history",
+		($args{lossy} ? '--lossy' : ()),
+		'--frozen' => $args{frozen_backends} // 0,
+		'--rows' => $rows,
+		$writer->{log});
+	croak "could not judge the history: $err" unless $out =~ /^(verdict=.*)\z/m;
+
+	note $out;
+	my $verdict = { line => $1, map { split /=/ } split / /, $1 };
+	$verdict->{ok} = $verdict->{verdict} eq 'ok';
+	$verdict->{outage} = $verdict->{outage_ms} / 1000;
+	$verdict->{$_} = [ $out =~ /^\Q$_\E: (.*)$/mg ] foreach qw(overlaps split);
 	return $verdict;
 }
 
-sub _compare_with_leader
+=item record_row(row => n, mode => 'async', verdict => verdict, rejoin => seconds)
+
+Write down for bench/fault_table how a row of the fault matrix went: one line in
+$HA_ROWS (tmp_rows.tsv in the top of the tree, which outlives the run).  To be called
+after the last assertion of the round, since a failed one marks the line.  "verdict" is
+check_history()'s, or a hash with those of its numbers that were measured; "rejoin" is
+the time from the end of the fault until all nodes were in place.
+
+=cut
+
+my @row_columns = qw(acks failed unknown lost phantoms duplicates dual_ms late reads
+  stale outage_ms);
+
+sub record_row
 {
-	my ($self, $writer, $events, $verdict) = @_;
-	my $leader = $self->wait_for_leader;
+	my ($self, %args) = @_;
+	my $verdict = $args{verdict} // {};
+	my $file = $ENV{HA_ROWS} // "$ENV{TESTDIR}/tmp_rows.tsv";
+
+	open my $fh, '>>', $file or croak "could not open $file: $!";
+	flock $fh, LOCK_EX;
+	print $fh join("\t",
+		"row=$args{row}",
+		'test=' . basename($0, '.pl'),
+		'mode=' . ($args{mode} // 'async'),
+		'seed=' . ($ENV{HA_SEED} // '-'),
+		'result=' . (Test::More->builder->is_passing ? 'ok' : 'failed'),
+		'rejoin_ms='
+		  . (defined $args{rejoin} ? int(1000 * $args{rejoin}) : '-'),
+		map { "$_=" . ($verdict->{$_} // '-') } @row_columns),
+	  "\n";
+	close $fh;
+	return;
+}
+
+=item dump_rows(writer, file)
+
+Write the rows of that writer's clients that the leader has to a file, for
+test/history.
+
+=cut
+
+sub dump_rows
+{
+	my ($self, $writer, $file) = @_;
 	my $last = $writer->{first} + $writer->{clients} - 1;
-	my $rows = $leader->safe_psql(
-		"SELECT client || '.' || n, count(*) FROM acked
-		 WHERE client BETWEEN $writer->{first} AND $last GROUP BY client, n");
-	my %there = map { split /\|/ } split /\n/, $rows;
-	my %lost_on;
 
-	foreach my $event (@$events)
-	{
-		if ($event->{event} eq 'ok')
-		{
-			$verdict->{acks}++;
-			next if $there{ $event->{id} };
-			$verdict->{lost}++;
-			$lost_on{ $event->{timeline} }++;
-		}
-		elsif ($event->{event} eq 'fail' && $there{ $event->{id} })
-		{
-			$verdict->{phantoms}++;
-			diag "row $event->{id} failed but is there ($event->{line})";
-		}
-	}
-	$verdict->{duplicates} = grep { $_ > 1 } values %there;
-	note "$lost_on{$_} acknowledged rows of timeline $_ are lost"
-	  foreach sort keys %lost_on;
-	return;
-}
-
-sub _find_reigns
-{
-	my ($events, $verdict) = @_;
-	my $reigns = $verdict->{timelines};
-
-	foreach my $event (grep { $_->{event} eq 'ok' } @$events)
-	{
-		my $reign = $reigns->{ $event->{timeline} } //= {
-			node => $event->{port},
-			acks => 0,
-			first => $event->{at},
-		};
-		$reign->{acks}++;
-		$reign->{last} = $event->{at};
-		$reign->{others}{ $event->{port} } = 1
-		  if $event->{port} != $reign->{node};
-	}
-	@{ $verdict->{split} } = grep { $reigns->{$_}{others} } sort keys %$reigns;
-	return;
-}
-
-# An acknowledgement is too late if it came in, for certain, after the first
-# one of a later timeline did.
-sub _find_overlaps
-{
-	my ($events, $verdict, $frozen_backends) = @_;
-	my $reigns = $verdict->{timelines};
-	my @timelines = sort keys %$reigns;
-	my %excused;
-
-	foreach my $event (grep { $_->{event} eq 'ok' } @$events)
-	{
-		my ($next) =
-		  sort { $a <=> $b }
-		  map { $reigns->{$_}{first} }
-		  grep { $_ gt $event->{timeline} } @timelines;
-		next if !defined $next || $event->{earliest} <= $next;
-
-		if (   $event->{begun} < $next
-			&& $verdict->{late} < $frozen_backends
-			&& !$excused{ $event->{client} }++)
-		{
-			$verdict->{late}++;
-			next;
-		}
-		push @{ $verdict->{overlaps} },
-		  sprintf('%.3f s late: %s', $event->{at} - $next, $event->{line});
-	}
+	unlink $file;
+	$self->wait_for_leader->safe_psql(
+		"\\copy (SELECT client || '|' || n FROM acked"
+		  . " WHERE client BETWEEN $writer->{first} AND $last) TO '$file'",
+		timeout => 300);
 	return;
 }
 
@@ -1177,7 +1150,8 @@ sub is_running
 	return 0;
 }
 
-=item boot_pid(), postmaster_pid(), worker_pid(), backend_pids(), writer_pids()
+=item boot_pid(), postmaster_pid(), worker_pid(), walreceiver_pid(),
+backend_pids(), writer_pids()
 
 0 or an empty list if there is none (any more).
 
@@ -1215,6 +1189,13 @@ sub worker_pid
 {
 	my ($self) = @_;
 	my ($pid) = $self->_children(qr/^postgres: pg_ha worker/);
+	return $pid // 0;
+}
+
+sub walreceiver_pid
+{
+	my ($self) = @_;
+	my ($pid) = $self->_children(qr/^postgres: walreceiver/);
 	return $pid // 0;
 }
 

@@ -28,7 +28,10 @@ there.  First with asynchronous, then with synchronous replication.
   in_place       so many rounds of a mode those two hold for; default: all
   frozen         modes in which each writer's backend was frozen and may send
                  the acknowledgement that it had begun to send, once
+  roam           after how many ms every other client tries the next node; default
+                 1000, and 0 where a client's backend must stay to be hit
   check          more assertions, given ($round, $verdict)
+  row            the row of the fault matrix that this is, as a number or by mode in a hash
 
 The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
 which the fault strikes.
@@ -104,7 +107,10 @@ sub run_round
 		timeline => $leader->timeline,
 		postmaster => $leader->postmaster_pid,
 		worker => $leader->worker_pid,
-		writer => $cluster->start_writer(clients => CLIENTS),
+		writer => $cluster->start_writer(
+			clients => CLIENTS,
+			roam => $spec->{roam} // 1_000,
+			readers => 2),
 	};
 
 	# At a moment that is not always the same
@@ -125,8 +131,10 @@ sub run_round
 	$round->{writer}->wait_for_acks(100, since => HaCluster::now());
 	pass('the cluster writes again');
 
+	my $healed_at = HaCluster::now();
 	$spec->{heal}->($round) if $spec->{heal};
 	$cluster->wait_streaming(2);
+	$round->{rejoin} = HaCluster::now() - $healed_at;
 	pass('all nodes are in place again');
 
 	judge($round, $spec);
@@ -146,6 +154,8 @@ sub judge
 	is("@{ $verdict->{split} }", '', 'one node acknowledged on each timeline');
 	is($verdict->{phantoms}, 0, 'no row is there whose failure was certain');
 	is($verdict->{duplicates}, 0, 'no row is there twice');
+	is($verdict->{stale}, 0, 'no read missed what was acknowledged before it');
+	cmp_ok($verdict->{reads}, '>', 0, 'there were reads');
 
 	if ($mode eq 'sync'
 		|| ($round->{in_place} && listed($spec->{nothing_lost}, $mode)))
@@ -161,6 +171,12 @@ sub judge
 		is($leader->timeline, $round->{timeline}, 'nobody was promoted');
 	}
 	$spec->{check}->($round, $verdict) if $spec->{check};
+	my $row = ref $spec->{row} ? $spec->{row}{$mode} : $spec->{row};
+	$cluster->record_row(
+		row => $row,
+		mode => $mode,
+		verdict => $verdict,
+		rejoin => $round->{rejoin}) if $row;
 
 	diag sprintf '%s: outage %.3f s, %d of %d acknowledged rows lost%s',
 	  $mode, @$verdict{qw(outage lost acks)},

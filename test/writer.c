@@ -19,6 +19,19 @@
  *				"ok" may follow.  That is how an acknowledgement that comes too
  *				late gets seen.
  *
+ * Clients stay where they are acknowledged.  If all did, nobody would notice a second
+ * primary as long as the first goes on; so with -w every other client moves on to
+ * the next node now and then.
+ *
+ * Readers (-R) ask which rows are there, each on any node that answers it, and
+ * stay there as long as it does.  MODE is "read", N counts the reads:
+ *
+ *	read		about to be asked
+ *	saw			the answer, in the place of SQLSTATE: CLIENT:N,... tells the
+ *				highest row of each client
+ *
+ * A read that was refused says nothing, so no more is logged of it.
+ *
  * Times are CLOCK_BOOTTIME nanoseconds, the clock that pg_ha uses.  EARLIEST is
  * when this program last looked at its sockets before: the event came in after
  * it.  So if this program itself was kept off the CPU, it does not mistake the
@@ -47,6 +60,7 @@
 #define MAX_NODES		16
 #define MAX_MODES		8
 #define MAX_ABANDONED	256
+#define SEEN_SIZE		(MAX_CLIENTS * 32)
 
 /*
  * ms for one node, which may be frozen.  Doubled each time, as on a machine with
@@ -63,10 +77,11 @@ typedef enum Mode
 	MODE_COPY,					/* COPY FROM STDIN */
 	MODE_2PC,					/* PREPARE TRANSACTION, COMMIT PREPARED */
 	MODE_PLPGSQL,				/* a COMMIT inside DO */
+	MODE_READ,					/* a reader's only one */
 } Mode;
 
 static const char *const mode_names[] = {
-	"simple", "extended", "copy", "2pc", "plpgsql"
+	"simple", "extended", "copy", "2pc", "plpgsql", "read"
 };
 
 typedef enum State
@@ -75,10 +90,10 @@ typedef enum State
 	STATE_CONNECTING,			/* PQconnectPoll says what it waits for */
 	STATE_ASKING,				/* which timeline is this? */
 	STATE_READY,				/* connected; the next row is due at wake_at */
-	STATE_WRITING,				/* a row is under way */
+	STATE_WRITING,				/* a row, or a read, is under way */
 } State;
 
-/* One connection and the row that is under way on it. */
+/* One connection and the row, or read, that is under way on it. */
 typedef struct Client
 {
 	int			id;
@@ -88,6 +103,7 @@ typedef struct Client
 	PostgresPollingStatusType polling;
 	int			node;			/* index into conninfos */
 	int64_t		connect_timeout;
+	int64_t		connected_at;
 	int64_t		n;				/* the row */
 	bool		prepared;		/* 2PC: the first of the two steps is done */
 	bool		ok;				/* the last command of the row succeeded */
@@ -95,18 +111,24 @@ typedef struct Client
 	bool		fatal;			/* ... with the end of the connection */
 	int64_t		wake_at;		/* see the states; WRITING: patience ends */
 	char		timeline[9];
+	char		seen[SEEN_SIZE];	/* readers: the answer */
 } Client;
 
 static Client clients[MAX_CLIENTS];
-static int	nclients = 4;
+static int	nclients = 4;		/* all of them */
+static int	nwriters = 4;		/* the first of them; the others read */
+static int	first = 1;			/* number of the first one */
 static Client abandoned[MAX_ABANDONED];
 static int	nabandoned = 0;
 
 static char *conninfos[MAX_NODES];
+static char *read_conninfos[MAX_NODES];
 static int	nnodes = 0;
 
 static FILE *log_file;
 static int64_t pause_between = 2 * MS;	/* rows of one client */
+static int64_t pause_between_reads = 20 * MS;
+static int64_t roam_after = 0;	/* on one node; 0 = never */
 static int64_t retry_after = 5 * MS;	/* all nodes refused */
 static int64_t patience = 500 * MS;
 
@@ -115,7 +137,8 @@ static int64_t looked;			/* when it returned now */
 
 static int64_t acked = 0,
 			failed = 0,
-			unknown = 0;
+			unknown = 0,
+			answered = 0;
 static int64_t last_ack = 0,
 			longest_gap = 0,
 			longest_gap_end = 0;
@@ -141,13 +164,15 @@ static void
 log_event(const Client *client, const char *event)
 {
 	const char *port = client->conn ? PQport(client->conn) : NULL;
+	const char *more = client->mode == MODE_READ ? client->seen :
+	client->sqlstate;
 
 	fprintf(log_file, "%" PRId64 " %" PRId64 " %d %" PRId64 " %s %s %s %s%s%s\n",
 			now_ns(), last_looked, client->id, client->n, event,
 			port && *port ? port : "0",
 			*client->timeline ? client->timeline : "-",
 			mode_names[client->mode],
-			*client->sqlstate ? " " : "", client->sqlstate);
+			*more ? " " : "", more);
 }
 
 static void
@@ -190,7 +215,9 @@ ignore_notice(void *arg, const char *message)
 static void
 start_connecting(Client *client, int64_t now)
 {
-	client->conn = PQconnectStart(conninfos[client->node]);
+	client->conn = PQconnectStart(client->mode == MODE_READ ?
+								  read_conninfos[client->node] :
+								  conninfos[client->node]);
 	if (client->conn == NULL)
 	{
 		fprintf(stderr, "out of memory\n");
@@ -215,7 +242,7 @@ static bool
 send_row(Client *client)
 {
 	PGconn	   *conn = client->conn;
-	char		sql[512];
+	char		sql[256];
 	char		id[16];
 	char		n[24];
 	const char *values[2] = {id, n};
@@ -254,8 +281,24 @@ send_row(Client *client)
 					 "INSERT INTO acked (client, n) VALUES (%s, %s); COMMIT; "
 					 "END $$", id, n);
 			return PQsendQuery(conn, sql);
+		case MODE_READ:
+			snprintf(sql, sizeof(sql),
+					 "SELECT string_agg(c || ':' || coalesce("
+					 "(SELECT max(n) FROM acked WHERE client = c), 0), ',') "
+					 "FROM generate_series(%d, %d) c",
+					 first, first + nwriters - 1);
+			return PQsendQuery(conn, sql);
 	}
 	return false;
+}
+
+static void
+count_unknown(const Client *client, const char *event)
+{
+	if (client->mode == MODE_READ)
+		return;
+	log_event(client, event);
+	unknown++;
 }
 
 static void
@@ -263,13 +306,13 @@ start_row(Client *client, int64_t now)
 {
 	client->n++;
 	client->prepared = false;
+	client->seen[0] = '\0';
 	client->state = STATE_WRITING;
 	client->wake_at = now + patience;
-	log_event(client, "invoke");
+	log_event(client, client->mode == MODE_READ ? "read" : "invoke");
 	if (!send_row(client))
 	{
-		log_event(client, "unknown");
-		unknown++;
+		count_unknown(client, "unknown");
 		try_next_node(client, now);
 	}
 }
@@ -306,6 +349,9 @@ note_result(Client *client, PGresult *result)
 			client->ok = *client->sqlstate == '\0';
 			if (client->state == STATE_ASKING && PQntuples(result) == 1)
 				snprintf(client->timeline, sizeof(client->timeline), "%.8s",
+						 PQgetvalue(result, 0, 0));
+			else if (client->mode == MODE_READ && PQntuples(result) == 1)
+				snprintf(client->seen, sizeof(client->seen), "%s",
 						 PQgetvalue(result, 0, 0));
 			break;
 		default:
@@ -351,6 +397,21 @@ read_results(Client *client)
 }
 
 /*
+ * Does the error prove that nothing was committed?  A prepared transaction may yet
+ * be committed by somebody, and a block that has committed inside may be
+ * cancelled before its end: of its errors only the fence's comes before the commit
+ * for certain.
+ */
+static bool
+failed_for_certain(const Client *client)
+{
+	if (*client->sqlstate == '\0' || client->fatal || client->prepared)
+		return false;
+	return client->mode != MODE_PLPGSQL ||
+		strcmp(client->sqlstate, "25006") == 0;
+}
+
+/*
  * The row's fate is known, or the second command of a two-phase commit is due.
  * Returns false if the row goes on.
  */
@@ -367,22 +428,26 @@ finish_row(Client *client, int64_t now, bool may_go_on)
 		client->fatal = true;
 	}
 
-	if (client->ok)
+	if (client->mode == MODE_READ)
+	{
+		if (client->ok)
+		{
+			log_event(client, "saw");
+			answered++;
+		}
+	}
+	else if (client->ok)
 	{
 		log_event(client, "ok");
 		count_ack();
 	}
-	else if (*client->sqlstate && !client->fatal && !client->prepared)
+	else if (failed_for_certain(client))
 	{
 		log_event(client, "fail");
 		failed++;
 	}
 	else
-	{
-		/* A prepared transaction may yet be committed by somebody. */
-		log_event(client, "unknown");
-		unknown++;
-	}
+		count_unknown(client, "unknown");
 	return true;
 }
 
@@ -393,8 +458,7 @@ finish_row(Client *client, int64_t now, bool may_go_on)
 static void
 abandon(Client *client, int64_t now)
 {
-	log_event(client, "slow");
-	unknown++;
+	count_unknown(client, "slow");
 	if (nabandoned == MAX_ABANDONED)
 	{
 		PQfinish(abandoned[0].conn);
@@ -408,11 +472,23 @@ abandon(Client *client, int64_t now)
 }
 
 static void
+become_ready(Client *client, int64_t now)
+{
+	client->state = STATE_READY;
+	client->connect_timeout = CONNECT_TIMEOUT;
+	client->connected_at = now;
+	client->wake_at = now;
+}
+
+/* A reader may be on a standby, which has no timeline of its own. */
+static void
 handle_connecting(Client *client, int64_t now)
 {
 	client->polling = PQconnectPoll(client->conn);
 	if (client->polling == PGRES_POLLING_FAILED)
 		try_next_node(client, now);
+	else if (client->polling == PGRES_POLLING_OK && client->mode == MODE_READ)
+		become_ready(client, now);
 	else if (client->polling == PGRES_POLLING_OK)
 	{
 		client->ok = false;
@@ -440,11 +516,7 @@ handle_input(Client *client, int64_t now)
 			if (!read_results(client))
 				break;
 			if (client->ok)
-			{
-				client->state = STATE_READY;
-				client->connect_timeout = CONNECT_TIMEOUT;
-				client->wake_at = now;
-			}
+				become_ready(client, now);
 			else
 				try_next_node(client, now);
 			break;
@@ -460,7 +532,8 @@ handle_input(Client *client, int64_t now)
 			if (client->ok)
 			{
 				client->state = STATE_READY;
-				client->wake_at = now + pause_between;
+				client->wake_at = now + (client->mode == MODE_READ ?
+										 pause_between_reads : pause_between);
 			}
 			else
 				try_next_node(client, now);
@@ -468,6 +541,13 @@ handle_input(Client *client, int64_t now)
 		case STATE_IDLE:
 			break;
 	}
+}
+
+static bool
+wants_to_move(const Client *client, int64_t now)
+{
+	return roam_after != 0 && client->mode != MODE_READ &&
+		client->id % 2 == 0 && now >= client->connected_at + roam_after;
 }
 
 static void
@@ -485,7 +565,10 @@ handle_time(Client *client, int64_t now)
 			try_next_node(client, now);
 			break;
 		case STATE_READY:
-			start_row(client, now);
+			if (wants_to_move(client, now))
+				try_next_node(client, now);
+			else
+				start_row(client, now);
 			break;
 		case STATE_WRITING:
 			abandon(client, now);
@@ -574,7 +657,7 @@ loop_once(void)
 static Mode
 parse_mode(const char *name)
 {
-	for (int i = 0; i < (int) (sizeof(mode_names) / sizeof(mode_names[0])); i++)
+	for (int i = 0; i < MODE_READ; i++)
 	{
 		if (strcmp(name, mode_names[i]) == 0)
 			return (Mode) i;
@@ -593,9 +676,38 @@ usage(void)
 			"  -b N       number of the first client (1)\n"
 			"  -m MODES   of simple,extended,copy,2pc,plpgsql, in turn (simple)\n"
 			"  -d MS      pause between the rows of one client (2)\n"
+			"  -w MS      every other client moves on after so long (never)\n"
+			"  -R N       readers beside the clients (0)\n"
+			"  -x TEXT    is added to each CONNINFO of a reader\n"
+			"  -e MS      pause between the reads of one reader (20)\n"
 			"  -r MS      pause after all nodes refused (5)\n"
 			"  -p MS      patience with one row (500)\n");
 	exit(2);
+}
+
+static void
+prepare_clients(const Mode *modes, int nmodes, const char *read_extra)
+{
+	for (int i = 0; i < nnodes; i++)
+	{
+		size_t		size = strlen(conninfos[i]) + strlen(read_extra) + 2;
+
+		read_conninfos[i] = malloc(size);
+		if (read_conninfos[i] == NULL)
+		{
+			fprintf(stderr, "out of memory\n");
+			exit(1);
+		}
+		snprintf(read_conninfos[i], size, "%s %s", conninfos[i], read_extra);
+	}
+	for (int i = 0; i < nclients; i++)
+	{
+		clients[i].id = first + i;
+		clients[i].connect_timeout = CONNECT_TIMEOUT;
+		clients[i].mode = i < nwriters ? modes[i % nmodes] : MODE_READ;
+		clients[i].node = clients[i].id % nnodes;
+		clients[i].state = STATE_IDLE;
+	}
 }
 
 int
@@ -603,12 +715,13 @@ main(int argc, char **argv)
 {
 	Mode		modes[MAX_MODES] = {MODE_SIMPLE};
 	int			nmodes = 0;
-	int			first = 1;
+	int			nreaders = 0;
+	const char *read_extra = "";
 	int			c;
 	struct sigaction action = {.sa_handler = handle_stop};
 
 	log_file = stdout;
-	while ((c = getopt(argc, argv, "o:c:b:m:d:r:p:")) != -1)
+	while ((c = getopt(argc, argv, "o:c:b:m:d:r:p:w:R:x:e:")) != -1)
 	{
 		switch (c)
 		{
@@ -621,7 +734,7 @@ main(int argc, char **argv)
 				}
 				break;
 			case 'c':
-				nclients = atoi(optarg);
+				nwriters = atoi(optarg);
 				break;
 			case 'b':
 				first = atoi(optarg);
@@ -639,13 +752,26 @@ main(int argc, char **argv)
 			case 'p':
 				patience = atoi(optarg) * MS;
 				break;
+			case 'w':
+				roam_after = atoi(optarg) * MS;
+				break;
+			case 'R':
+				nreaders = atoi(optarg);
+				break;
+			case 'x':
+				read_extra = optarg;
+				break;
+			case 'e':
+				pause_between_reads = atoi(optarg) * MS;
+				break;
 			default:
 				usage();
 		}
 	}
 	while (optind < argc && nnodes < MAX_NODES)
 		conninfos[nnodes++] = argv[optind++];
-	if (nnodes == 0 || nclients < 1 || nclients > MAX_CLIENTS)
+	nclients = nwriters + nreaders;
+	if (nnodes == 0 || nwriters < 1 || nreaders < 0 || nclients > MAX_CLIENTS)
 		usage();
 	if (nmodes == 0)
 		nmodes = 1;
@@ -654,15 +780,7 @@ main(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
-	for (int i = 0; i < nclients; i++)
-	{
-		clients[i].id = first + i;
-		clients[i].connect_timeout = CONNECT_TIMEOUT;
-		clients[i].mode = modes[i % nmodes];
-		clients[i].node = clients[i].id % nnodes;
-		clients[i].state = STATE_IDLE;
-	}
-
+	prepare_clients(modes, nmodes, read_extra);
 	looked = last_looked = now_ns();
 	while (!stop_requested)
 		loop_once();
@@ -671,14 +789,11 @@ main(int argc, char **argv)
 	for (int i = 0; i < nclients; i++)
 	{
 		if (clients[i].state == STATE_WRITING)
-		{
-			log_event(&clients[i], "unknown");
-			unknown++;
-		}
+			count_unknown(&clients[i], "unknown");
 	}
-	printf("%" PRId64 " acknowledged, %" PRId64 " failed, %" PRId64 " unknown; "
-		   "longest time without an acknowledgement %.3f s\n",
-		   acked, failed, unknown, longest_gap / 1e9);
+	printf("%" PRId64 " acknowledged, %" PRId64 " failed, %" PRId64 " unknown, "
+		   "%" PRId64 " reads; longest time without an acknowledgement %.3f s\n",
+		   acked, failed, unknown, answered, longest_gap / 1e9);
 	if (fclose(log_file) != 0)
 	{
 		perror("writer: log");
