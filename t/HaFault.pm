@@ -28,6 +28,7 @@ there.  First with asynchronous, then with synchronous replication.
   in_place       so many rounds of a mode those two hold for; default: all
   frozen         modes in which each writer's backend was frozen and may send
                  the acknowledgement that it had begun to send, once
+  writer         arguments of start_writer()
   check          more assertions, given ($round, $verdict)
 
 The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
@@ -104,7 +105,9 @@ sub run_round
 		timeline => $leader->timeline,
 		postmaster => $leader->postmaster_pid,
 		worker => $leader->worker_pid,
-		writer => $cluster->start_writer(clients => CLIENTS),
+		writer => $cluster->start_writer(
+			clients => CLIENTS,
+			%{ $spec->{writer} // {} }),
 	};
 
 	# At a moment that is not always the same

@@ -17,7 +17,8 @@ HaRoot - what a test needs root for: a network of its own, and cgroups
 =head1 DESCRIPTION
 
 Tests named t/2*.pl use this module.  They are started as root and are skipped, with
-the reason, as anybody else or where the machine lacks something.
+the reason, as anybody else or where the machine can't make a network.  What needs a
+cgroup asks lacks() first.
 
 The process that was started stays root, and is only the keeper: it makes the
 namespaces and cgroups, runs the test as user postgres, and removes everything
@@ -62,7 +63,7 @@ sub import
 	my $self = bless {
 		keeper => $ENV{PG_HA_KEEPER} // $$,
 		hosts => $args{hosts} // [],
-		cgroups => $args{cgroups} // [],
+		cgroups => [ grep { _hierarchy($_) } @{ $args{cgroups} // [] } ],
 	}, $class;
 
 	if ($ENV{PG_HA_KEEPER})
@@ -85,11 +86,6 @@ sub _what_is_missing
 	{
 		return "$program is not installed"
 		  if !grep { -x "$_/$program" } split /:/, $ENV{PATH};
-	}
-	foreach my $controller (@{ $self->{cgroups} })
-	{
-		return "there is no cgroup hierarchy with \"$controller\""
-		  if !_hierarchy($controller);
 	}
 	return _what_the_kernel_lacks();
 }
@@ -194,7 +190,7 @@ sub _make
 
 	foreach my $host (@{ $self->{hosts} })
 	{
-		foreach my $dir ($self->_cgroup_dirs($host))
+		foreach my $dir ($self->_cgroup_dirs($host, @{ $self->{cgroups} }))
 		{
 			mkdir $dir or die "could not create $dir: $!\n";
 			chown $uid, -1, glob "$dir/*";
@@ -221,7 +217,9 @@ sub _remove
 		kill 'KILL', split ' ', `ip netns pids $name`;
 		system 'ip', 'netns', 'del', $name;
 	}
-	foreach my $dir (map { $self->_cgroup_dirs($_) } @{ $self->{hosts} })
+	foreach my $dir (
+		map { $self->_cgroup_dirs($_, @{ $self->{cgroups} }) }
+		@{ $self->{hosts} })
 	{
 		# It can go when the last process in it has been reaped.
 		for (1 .. 50)
@@ -325,14 +323,16 @@ sub _cgroup
 {
 	my ($self, $controller, $host) = @_;
 	my ($dir) = _hierarchy($controller);
-	return "$dir/" . $self->_name($host);
+
+	# It is for one process, and starts empty
+	return "$dir/" . $self->_name($host) . ($controller eq 'memory' ? '_one' : '');
 }
 
 # Version 2 has one directory for all controllers.
 sub _cgroup_dirs
 {
-	my ($self, $host) = @_;
-	my %dirs = map { $self->_cgroup($_, $host) => 1 } @{ $self->{cgroups} };
+	my ($self, $host, @controllers) = @_;
+	my %dirs = map { $self->_cgroup($_, $host) => 1 } @controllers;
 	return sort keys %dirs;
 }
 
@@ -386,7 +386,8 @@ sub enter
 {
 	my ($self, $host) = @_;
 	my $join = join ' ',
-	  map { "echo \$\$ >$_/cgroup.procs;" } $self->_cgroup_dirs($host);
+	  map { "echo \$\$ >$_/cgroup.procs;" }
+	  $self->_cgroup_dirs($host, grep { $_ ne 'memory' } @{ $self->{cgroups} });
 
 	return (
 		'nsenter', '--net=' . $self->_namespace($host),
@@ -473,6 +474,24 @@ sub dropped
 	return $sum;
 }
 
+=item lacks(controllers)
+
+Why there is no cgroup with one of these controllers here, or undef.
+
+=cut
+
+sub lacks
+{
+	my ($self, @controllers) = @_;
+
+	foreach my $controller (@controllers)
+	{
+		return "there is no cgroup hierarchy with \"$controller\""
+		  if !grep { $_ eq $controller } @{ $self->{cgroups} };
+	}
+	return;
+}
+
 =item freeze(host), thaw(host)
 
 All processes of a host at once, by its freezer cgroup.
@@ -507,8 +526,6 @@ sub thaw
 
 Of one processor, together; 0 for no limit.
 
-=back
-
 =cut
 
 sub limit_cpu
@@ -528,6 +545,26 @@ sub limit_cpu
 		_write("$dir/cpu.cfs_period_us", $period);
 		_write("$dir/cpu.cfs_quota_us", $quota || -1);
 	}
+	return;
+}
+
+=item limit_memory(host, bytes, pid)
+
+Move one process of the host into a cgroup of its own that may use so much memory.
+
+=back
+
+=cut
+
+sub limit_memory
+{
+	my ($self, $host, $bytes, $pid) = @_;
+	my ($root, $version) = _hierarchy('memory');
+	my $dir = $self->_cgroup('memory', $host);
+
+	_write($version == 2 ? "$dir/memory.max" : "$dir/memory.limit_in_bytes", $bytes);
+	_write("$dir/memory.swap.max", 0) if $version == 2 && -e "$dir/memory.swap.max";
+	_write("$dir/cgroup.procs", $pid);
 	return;
 }
 
