@@ -170,8 +170,17 @@ sub row_13
 	# WAL that only it has: the others stand still, then it goes.
 	$_->freeze($_->safe_psql('SELECT pid FROM pg_stat_wal_receiver'))
 	  foreach grep { $_ != $old } $cluster->nodes;
-	$old->safe_psql('SELECT pg_logical_emit_message(false, $$x$$, repeat($$x$$, 1000000))');
+	my $session = $old->session;
+	my $backend = $session->backend_pid;
+	$session->send('CREATE TABLE diverged AS SELECT generate_series(1, 100000)');
+	HaCluster::wait_until(
+		'only it has a commit',
+		sub {
+			$old->safe_psql("SELECT coalesce(wait_event, '') FROM pg_stat_activity
+				WHERE pid = $backend") eq 'SyncRep';
+		});
 	$old->kill_node;
+	$session->quit;
 	$_->thaw foreach $cluster->nodes;
 	$cluster->wait_for_leader(other_than => $old);
 
