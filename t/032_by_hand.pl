@@ -185,8 +185,6 @@ sub promoted_by_hand
 # Its slot holds the WAL back unless max_slot_wal_keep_size, here 64 MB, says otherwise.
 sub row_48
 {
-	my $slot = "slot_name = '@{[ $standby->name ]}'";
-
 	$leader->safe_psql("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'");
 	$leader->safe_psql('SELECT pg_reload_conf()');
 	$standby->kill_node;
@@ -202,11 +200,20 @@ sub row_48
 	my $size = $leader->safe_psql('SELECT (sum(size) / 1048576)::int FROM pg_ls_waldir()');
 	cmp_ok($size, '<', 400, "the WAL is bounded ($size MB)");
 
+	# What it lacks is nowhere any more, so it can't follow; that is for a person to see.
+	my $offset = $standby->log_size;
+	$standby->start;
+	HaCluster::wait_until('it is told that',
+		sub { $standby->log_contains(qr/has already been removed/, $offset) });
+	$standby->stop;
+	rename $standby->{dir}, "$standby->{dir}.too_old" or die "could not rename: $!";
 	$standby->start;
 	$cluster->wait_streaming(2);
-	pass('it is back');
+	pass('it is cloned anew when its data is out of the way');
 	is( $leader->safe_psql("SELECT count(*) FROM pg_replication_slots
-			WHERE active AND wal_status <> 'lost'"), 2, 'and its slot holds again');
+			WHERE active AND wal_status <> 'lost'"),
+		2, 'and its slot holds again');
+	is($cluster->wait_for_leader, $leader, 'the leader is the same');
 	$leader->safe_psql('ALTER SYSTEM RESET max_slot_wal_keep_size');
 	$leader->safe_psql('SELECT pg_reload_conf()');
 	return;
