@@ -79,6 +79,7 @@ end_noise(int node, int64_t number, void *pointer)
 {
 	ha_world.nodes[node].network.drop = 0;
 	ha_world.nodes[node].network.slow = 0;
+	ha_world.nodes[node].network.duplicate = 0;
 }
 
 static void
@@ -89,6 +90,8 @@ fault_noise(void)
 	ha_world.nodes[node].network.drop = ha_sim_chance(700) ?
 		(int) ha_sim_between(10, 400) : 0;
 	ha_world.nodes[node].network.slow = (int) ha_sim_between(10, 400);
+	ha_world.nodes[node].network.duplicate = ha_sim_chance(300) ?
+		(int) ha_sim_between(10, 300) : 0;
 	ha_sim_say(node, "FAULT loses %d and delays %d of 1000 messages",
 			   ha_world.nodes[node].network.drop,
 			   ha_world.nodes[node].network.slow);
@@ -331,10 +334,10 @@ fault_slow_promotion(void)
 {
 	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
 
-	/* often about as slow as it may be at most */
+	/* often about as slow as it may be at most, now and then for ever */
 	ha_sim_say(node, "FAULT its next promotion will be slow");
-	ha_world.nodes[node].promote_ms = ha_sim_chance(500) ?
-		ha_sim_about(20000) :
+	ha_world.nodes[node].promote_ms = ha_sim_chance(200) ? 1000000 :
+		ha_sim_chance(500) ? ha_sim_about(20000) :
 		ha_promote_timeout(&ha_store_view()->config) +
 		ha_sim_between(-500, 2000);
 }
@@ -638,6 +641,47 @@ fault_mode_ends(void)
 			  set_sync_mode, true, NULL);
 }
 
+/*
+ * The leader key goes while the store has no leader either.
+ */
+static void
+fault_store_election(void)
+{
+	if (ha_sim_chance(300))
+		fault_early_revoke();
+	ha_mishap_store_election(duration());
+}
+
+static void
+fault_stall(void)
+{
+	ha_mishap_stall(victim(), duration());
+}
+
+static void
+fault_tags(void)
+{
+	ha_mishap_tags((int) ha_sim_between(0, ha_world.nnodes - 1),
+				   3 * duration());
+}
+
+static void
+fault_ghost(void)
+{
+	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	if (ha_world.nodes[node].up)
+		ha_mishap_ghost();
+	else
+		ha_mishap_pin(node);
+}
+
+static void
+fault_ambush(void)
+{
+	ha_mishap_ambush();
+}
+
 static const struct
 {
 	void		(*happen) (void);
@@ -676,11 +720,18 @@ static const struct
 	{fault_malice, 300},
 	{fault_two_elections, 200},
 	{fault_mode_ends, 150},
+	{fault_store_election, 250},
+	{fault_stall, 250},
+	{fault_tags, 250},
+	{fault_ghost, 100},
+	{fault_ambush, 350},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
 
-_Static_assert(NFAULTS <= 32, "a mask of kinds has 32 bits");
+#define KIND(i) (UINT64_C(1) << (i))
+
+_Static_assert(NFAULTS <= 64, "a mask of kinds has 64 bits");
 
 void
 ha_faults_next(int node, int64_t number, void *pointer)
@@ -689,7 +740,7 @@ ha_faults_next(int node, int64_t number, void *pointer)
 
 	if (ha_world.healing)
 		return;
-	if (ha_world.shape.faults & (1U << kind))
+	if (ha_world.shape.faults & KIND(kind))
 	{
 		faults[kind].happen();
 		ha_sim_at(ha_world.now + ha_sim_about(ha_world.shape.fault_gap),
@@ -719,12 +770,29 @@ ha_faults_end(void)
 		n->server.apply_slow = 0;
 		n->server.startup_stuck_until = 0;
 		n->promote_ms = 50;
+		ha_mishaps_end(i);
+		if (i == ha_world.lost_node)
+		{
+			ha_node_crash(i);
+			continue;
+		}
 		ha_server_hurry(i);
 		power_on(i, 0, NULL);
 		restart_boot(i, 0, NULL);
 		n->boot.stop_requested = false;
 		start_again(i, 0, NULL);
 	}
+}
+
+/* The one that was left out comes back, too. */
+void
+ha_faults_end_loss(void)
+{
+	int			node = ha_world.lost_node;
+
+	ha_world.lost_node = -1;
+	if (node >= 0)
+		power_on(node, 0, NULL);
 }
 
 /*
@@ -735,6 +803,7 @@ static bool
 needs_heartbeat(int kind)
 {
 	return faults[kind].happen == fault_stale ||
+		faults[kind].happen == fault_store_election ||
 		faults[kind].happen == fault_early_revoke ||
 		faults[kind].happen == fault_two_elections ||
 		faults[kind].happen == fault_hand ||
@@ -742,23 +811,23 @@ needs_heartbeat(int kind)
 }
 
 /* Which kinds a history has, as a mask. */
-uint32_t
+uint64_t
 ha_faults_choose(void)
 {
-	uint32_t	chosen = 0;
+	uint64_t	chosen = 0;
 	bool		full = false;
 
 	for (int i = 0; i < NFAULTS; i++)
 	{
 		if (ha_sim_chance(faults[i].per_mille))
-			chosen |= 1U << i;
+			chosen |= KIND(i);
 		if (faults[i].happen == fault_full)
 			full = (chosen >> i) & 1;
 	}
 	for (int i = 0; i < NFAULTS && full; i++)
 	{
 		if (needs_heartbeat(i))
-			chosen &= ~(1U << i);
+			chosen &= ~KIND(i);
 	}
 	return chosen != 0 ? chosen : 1;
 }
