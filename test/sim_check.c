@@ -59,9 +59,6 @@ static HaVote votes[SIM_NODES];
 static uint32_t ended_timeline;
 static int64_t ended_at[SIM_NODES]; /* by each clock */
 
-/* How many there had been when somebody last asked who may lead (L-3). */
-static int	acks_before;
-
 /* The latest acknowledgement. */
 static int64_t acked_term;
 static int	acked_by;
@@ -687,7 +684,6 @@ ha_check_can_recover(int lost)
 	const HaView *now = ha_store_view();
 	SimPosition truth = {now->term.timeline, UINT64_MAX};
 
-	acks_before = nacks;
 	if (!now->term.present ||
 		(now->leader.present && now->leader.lease == 0 &&
 		 strcmp(now->leader.name, node_of(lost)->name) == 0) ||
@@ -707,13 +703,14 @@ ha_check_can_recover(int lost)
 	return false;
 }
 
-/* Somebody leads, and acknowledges what it is asked for. */
+/* Somebody leads, and has acknowledged more than so many commits. */
 bool
-ha_check_leads(void)
+ha_check_leads(int64_t acks_before)
 {
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
-		if (gate_is_open(i) && acked_by == i && nacks > acks_before)
+		if (gate_is_open(i) && acked_by == i &&
+			ha_world.acks > acks_before)
 			return true;
 	}
 	return false;

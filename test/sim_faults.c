@@ -561,6 +561,60 @@ fault_foreign(void)
 	ha_store_delete_leader();
 	ha_sim_say(-1, "FAULT a foreign member leads");
 	ha_store_put_leader("foreign", ttl);
+
+	/* then the key is as it was, but for its revision and its lease */
+	if (ha_sim_chance(500))
+		ha_sim_at(ha_world.now + ttl * SIM_MS + ha_sim_about(SIM_SECOND),
+				  SIM_WORLD, -1, bring_back, 0, NULL);
+}
+
+/* Those whose attempt at the key is held back know nothing of what follows. */
+static void
+cut_held(int old_leader, int64_t number, void *pointer)
+{
+	if (ha_world.healing)
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (i != old_leader && !ha_world.nodes[i].network.hold_acquire)
+			cut(i, 4 * ha_world.shape.ttl * SIM_MS);
+	}
+}
+
+static void
+vacate(int old_leader, int64_t number, void *pointer)
+{
+	if (ha_world.healing ||
+		ha_sim_node_named(ha_store_view()->leader.name) != old_leader)
+		return;
+	ha_sim_say(-1, "FAULT the store drops the leader key again");
+	cut(old_leader, duration());
+	ha_store_delete_leader();
+}
+
+/*
+ * An election that comes to nothing since the key is given back, after which the
+ * same term goes on with other synchronous standbys; then the key goes again, and
+ * what a candidate of that election sent arrives.
+ */
+static void
+fault_old_sync(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	if (leader < 0)
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+		ha_world.nodes[i].network.hold_acquire = i != leader;
+	ha_sim_say(-1, "FAULT the store drops the leader key early");
+	cut(leader, 16 * ttl / 10);
+	ha_store_delete_leader();
+	ha_sim_at(ha_world.now + 15 * ttl / 10, SIM_WORLD, -1, bring_back, 0, NULL);
+	ha_sim_at(ha_world.now + 15 * ttl / 10, SIM_WORLD, leader, cut_held, 0,
+			  NULL);
+	ha_sim_at(ha_world.now + 3 * ttl + ha_sim_about(ttl), SIM_WORLD, leader,
+			  vacate, 0, NULL);
 }
 
 static void
@@ -725,6 +779,7 @@ static const struct
 	{fault_tags, 250},
 	{fault_ghost, 100},
 	{fault_ambush, 350},
+	{fault_old_sync, 100},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
@@ -806,6 +861,7 @@ needs_heartbeat(int kind)
 		faults[kind].happen == fault_store_election ||
 		faults[kind].happen == fault_early_revoke ||
 		faults[kind].happen == fault_two_elections ||
+		faults[kind].happen == fault_old_sync ||
 		faults[kind].happen == fault_hand ||
 		faults[kind].happen == fault_foreign;
 }
