@@ -151,8 +151,12 @@ indent: all
 	test/typedefs >typedefs.list.tmp && mv typedefs.list.tmp typedefs.list
 	test/indent
 
-soak: all test/writer
+soak: all test/writer sim-soak
 	test/soak
 
+# 100,000 histories, from where an earlier run was interrupted.
+sim-soak: test/sim
+	test/sim_soak
+
 .PHONY: check-unit check-unit-tests check-sim fuzz mutants models check-layers lint \
-	indent soak
+	indent soak sim-soak
