@@ -18,6 +18,9 @@
 /* Own clock. */
 #define FENCE_WAIT			5000
 
+/* How often a stalled disk is tried. */
+#define STALL_TICK			(100 * SIM_MS)
+
 /* In quiet times sessions may think longer: there is less to be seen. */
 #define QUIET_THINK			8
 
@@ -402,7 +405,7 @@ receive(int node, int64_t connection, void *pointer)
 	receiver->stalled_since = 0;
 	if (ha_world.now < server->disk_stalled_until)
 	{
-		ha_sim_at(server->disk_stalled_until, SIM_SERVER, node, receive,
+		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, receive,
 				  connection, NULL);
 		return;
 	}
@@ -613,8 +616,7 @@ session_step(int node, int64_t argument, void *pointer)
 			if (ha_world.now < server->disk_stalled_until)
 			{
 				ha_sim_sometimes(SIM_DISK_STALLED);
-				next_step(node, number, SIM_FLUSH,
-						  server->disk_stalled_until - ha_world.now + 1);
+				next_step(node, number, SIM_FLUSH, STALL_TICK);
 				break;
 			}
 			if (server->flush.lsn < server->insert)
@@ -797,6 +799,12 @@ recovered(int node, int64_t number, void *pointer)
 
 	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
+	if (ha_world.now < server->disk_stalled_until)
+	{
+		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, recovered, 0,
+				  NULL);
+		return;
+	}
 	if (server->as_primary)
 		become_primary(node);
 	else
@@ -826,8 +834,6 @@ begin_recovery(int node)
 	server->proven = false;
 	server->recovered_at = ha_world.now +
 		ha_sim_about(ha_sim_chance(100) ? 3 * SIM_SECOND : 150 * SIM_MS);
-	if (server->recovered_at < server->disk_stalled_until)
-		server->recovered_at = server->disk_stalled_until;
 	ha_sim_at(server->recovered_at, SIM_SERVER, node, recovered, 0, NULL);
 	ha_sim_at(ha_world.now + 20 * SIM_MS, SIM_SERVER, node, try_connect, 0,
 			  NULL);
