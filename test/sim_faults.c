@@ -770,7 +770,7 @@ static const struct
 	{fault_hand, 100},
 	{fault_foreign, 100},
 	{fault_flapping, 250},
-	{fault_alone, 100},
+	{fault_alone, 200},
 	{fault_malice, 300},
 	{fault_two_elections, 200},
 	{fault_mode_ends, 150},
