@@ -61,6 +61,7 @@ typedef struct HaControlWorker
 	char		leader[HA_NAME_SIZE];	/* '' = the key is gone */
 	int64_t		term;
 	bool		pause;
+	bool		sick;			/* a health check fails that gates the lease */
 	bool		sync_standby;	/* this member is listed in /sync */
 	bool		others_may_lead;	/* somebody else could take over now */
 	HaSyncMode	synchronous_mode;

@@ -55,6 +55,16 @@ because_name(HaPlan *plan, const char *name)
 	append(plan, name, strnlen(name, HA_NAME_SIZE));
 }
 
+/* What is wrong with our own server, as it was found. */
+static void
+because_sick(HaPlan *plan, const HaLocal *local)
+{
+	because(plan, "check \"");
+	append(plan, local->sick_check, strnlen(local->sick_check, HA_NAME_SIZE));
+	because(plan, "\" fails: ");
+	append(plan, local->sick_detail, strnlen(local->sick_detail, HA_WHY_SIZE));
+}
+
 static void
 set_plan(HaPlan *plan, HaVerb verb, const char *why)
 {
@@ -282,6 +292,38 @@ former_deadline_is_over_at(const HaView *view, const HaLocal *local)
 		later(local->heartbeat_ttl, view->heartbeat.ttl);
 }
 
+/* May that member be elected, as far as its key and /sync tell? */
+static bool
+may_lead(const HaConfig *config, const HaView *view, const HaMember *member)
+{
+	/* no position means that its worker is not there to stand */
+	if (member->state != HA_STATE_RUNNING ||
+		member->role != HA_ROLE_STANDBY || member->lsn == 0)
+		return false;
+	if (member->nofailover || member->failover_priority <= 0 || member->sick)
+		return false;
+
+	/* while the mode has just been turned on, nobody is listed yet */
+	if (config->synchronous_mode != HA_SYNC_OFF && !view->sync.present)
+		return false;
+	return sync_allows(view, member->name);
+}
+
+bool
+ha_others_may_lead(const HaConfig *config, const HaView *view,
+				   const char *name)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!is_name(view->members[i].name, name) &&
+			may_lead(config, view, &view->members[i]))
+			return true;
+	}
+	return false;
+}
+
 /* The largest LSN that the last leader is known to have reached. */
 static uint64_t
 leader_lsn(const HaView *view)
@@ -306,6 +348,8 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 
 	if (local->nofailover || local->failover_priority <= 0)
 		return "this member is tagged nofailover";
+	if (local->sick_since != 0)
+		return "a health check fails here";
 	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))
@@ -329,7 +373,7 @@ owes_vote(const HaView *view, const HaMember *member, const HaLocal *local)
 	const HaVote *vote;
 
 	if (is_name(member->name, local->name) || member->nofailover ||
-		member->failover_priority <= 0)
+		member->failover_priority <= 0 || member->sick)
 		return false;
 	if (member->state != HA_STATE_RUNNING || member->role != HA_ROLE_STANDBY)
 		return false;
@@ -708,11 +752,96 @@ decide_switchover(const HaConfig *config, const HaView *view,
 	return true;
 }
 
+/*
+ * How far a member has come, by its key, which is old, or by our walsender, which
+ * is not there if it does not stream from us.
+ */
+static uint64_t
+reached_by(const HaLocal *local, const HaMember *member)
+{
+	int			n = bounded(local->nstandbys, HA_MAX_MEMBERS);
+	uint64_t	lsn = member->lsn;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(local->standbys[i].name, member->name) &&
+			local->standbys[i].flush_lsn > lsn)
+			lsn = local->standbys[i].flush_lsn;
+	}
+	return lsn;
+}
+
+/*
+ * Would somebody lead if we did not?  Only who will not think itself too far
+ * behind counts; without synchronous replication nothing else tells that.
+ */
+static bool
+has_successor(const HaConfig *config, const HaView *view, const HaLocal *local)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		const HaMember *member = &view->members[i];
+		uint64_t	lsn = reached_by(local, member);
+
+		if (is_name(member->name, local->name) ||
+			!may_lead(config, view, member))
+			continue;
+		if (view->sync.present || config->maximum_lag_on_failover < 0 ||
+			lsn >= local->flush_lsn ||
+			local->flush_lsn - lsn <=
+			(uint64_t) config->maximum_lag_on_failover)
+			return true;
+	}
+	return false;
+}
+
+/* Has a check failed for longer than a leader bears with? */
+static bool
+is_sick(const HaLocal *local, int64_t now)
+{
+	return local->sick_since != 0 &&
+		now - local->sick_since >= local->health_grace;
+}
+
+/*
+ * A server that can't write is no use as a leader, but one that goes with nobody to
+ * take over makes it worse; and who gives a key up that the store will give to
+ * nobody, since it takes no writes, has not helped anybody (S-14).  NULL if the
+ * leader key is to be given up, else why not.
+ */
+static const char *
+reason_to_stay(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now)
+{
+	if (config->pause)
+		return "the cluster is paused";
+	if (!has_successor(config, view, local))
+		return "no other member can";
+	if (local->put_at == 0 || now - local->put_at > config->ttl)
+		return "the store has taken no write lately";
+	return NULL;
+}
+
 /* The key is proven ours and the record tells our timeline: lead. */
 static void
 decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 			int64_t now, HaPlan *plan)
 {
+	const char *stay = NULL;
+
+	if (is_sick(local, now))
+	{
+		stay = reason_to_stay(config, view, local, now);
+		if (stay == NULL)
+		{
+			set_plan(plan, HA_GIVE_UP, "");
+			because_sick(plan, local);
+			return;
+		}
+	}
+
 	/*
 	 * After a start the names of synchronous standbys are whatever the file
 	 * said; the gate stays shut until they are what /sync promises (S-17).
@@ -731,6 +860,13 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 		set_plan(plan, HA_SUSPEND, "the store does not confirm the leadership");
 	else
 		set_plan(plan, HA_RENEW, "leads");
+	if (stay != NULL)
+	{
+		because(plan, ", although sick, since ");
+		because(plan, stay);
+		because(plan, "; ");
+		because_sick(plan, local);
+	}
 }
 
 /*
@@ -774,6 +910,13 @@ decide_primary(const HaConfig *config, const HaView *view,
 	if (view->sysid == 0 && !local->holding)
 	{
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+		return;
+	}
+	if (!view->leader.present && is_sick(local, now) &&
+		!config->pause && has_successor(config, view, local))
+	{
+		set_plan(plan, HA_WAIT, "leaves the leader key to others: ");
+		because_sick(plan, local);
 		return;
 	}
 	if (!view->leader.present && view->term.present && view->term.intent)

@@ -46,6 +46,9 @@ int			ha_fence_level = HA_FENCE_WRITES;
 int			ha_fence_wait = 5000;
 int			ha_conf_epoch = 0;
 
+/* Health. */
+int			ha_health_grace = -1;
+
 HaShared   *ha_shared = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -190,6 +193,11 @@ define_settings(void)
 							"How long a commit waits for the leadership to be proven again.",
 							NULL, &ha_fence_wait, 5000, 0, 3600 * 1000,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_ha.health_grace",
+							"How long a leader that can't write goes on leading if another member can.",
+							"-1 means the cluster's retry_timeout.",
+							&ha_health_grace, -1, -1, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_ha.conf_epoch",
 							"Version of the managed settings; set by pg_ha itself.",
 							NULL, &ha_conf_epoch, 0, 0, INT_MAX,
@@ -248,7 +256,7 @@ attach_shared_memory(void)
 }
 
 static void
-register_worker(void)
+register_process(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
@@ -256,10 +264,10 @@ register_worker(void)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
 	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
 	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_name, "pg_ha worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_ha worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, name, BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "pg_ha", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "ha_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -279,7 +287,10 @@ _PG_init(void)
 
 	/* Without a cluster to belong to the server stays fenced, and alone. */
 	if (ha_scope[0] != '\0')
-		register_worker();
+	{
+		register_process("pg_ha worker", "ha_worker_main");
+		register_process("pg_ha probe", "ha_probe_main");
+	}
 	else
 		ereport(LOG,
 				(errmsg("pg_ha is loaded but pg_ha.scope is not set"),

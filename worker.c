@@ -38,6 +38,7 @@
 #include "dcs.h"
 #include "decide.h"
 #include "fence.h"
+#include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
 #include "server.h"
@@ -161,6 +162,14 @@ gather_progress(int64 now)
 }
 
 static void
+gather_health(int64 now)
+{
+	local.health_grace = ha_health_grace >= 0 ? ha_health_grace :
+		lease.view.config.retry_timeout;
+	ha_health_look(&local, now);
+}
+
+static void
 gather(int64 now)
 {
 	static int64 last_turn = 0;
@@ -184,6 +193,7 @@ gather(int64 now)
 		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, true);
 	ha_server_facts(&local);
 	gather_progress(now);
+	gather_health(now);
 	if (local.role == HA_ROLE_PRIMARY)
 	{
 		if (role != HA_ROLE_PRIMARY && local.promoting)
@@ -346,6 +356,7 @@ want_of(HaVerb verb)
 	switch (verb)
 	{
 		case HA_DEMOTE:
+		case HA_GIVE_UP:
 			return HA_WANT_DEMOTE;
 		case HA_SWITCHOVER:
 			return HA_WANT_SWITCHOVER;
@@ -423,7 +434,9 @@ act(int64 now)
 			}
 			break;
 		case HA_RENEW:
-			ha_slots_create(&lease.view);
+			/* the one thing of a leader that waits for its disk */
+			if (local.sick_since == 0)
+				ha_slots_create(&lease.view);
 			if (promoted_here && local.deadline > now)
 			{
 				promoted_here = false;
@@ -495,26 +508,6 @@ publish_lease(uint64 safe_lsn)
 }
 
 static bool
-others_may_lead(void)
-{
-	const HaView *view = &lease.view;
-
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		const HaMember *m = &view->members[i];
-		bool		listed = !view->sync.present;
-
-		for (int j = 0; j < view->sync.nstandbys; j++)
-			listed = listed || strcmp(view->sync.standbys[j], m->name) == 0;
-		if (listed && strcmp(m->name, local.name) != 0 && !m->nofailover &&
-			m->failover_priority > 0 && m->state == HA_STATE_RUNNING &&
-			m->role == HA_ROLE_STANDBY)
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_sync_standby(void)
 {
 	for (int i = 0; i < lease.view.sync.nstandbys; i++)
@@ -543,7 +536,9 @@ publish_report(int64 now)
 	report.term = view->term.term;
 	report.pause = view->config.pause;
 	report.sync_standby = is_sync_standby();
-	report.others_may_lead = others_may_lead();
+	report.others_may_lead =
+		ha_others_may_lead(&view->config, view, local.name);
+	report.sick = local.sick_since != 0;
 	report.synchronous_mode = view->config.synchronous_mode;
 	report.ttl = view->config.ttl;
 	report.loop_wait = view->config.loop_wait;
@@ -618,6 +613,7 @@ publish(int64 now)
 	p->local = local;
 	p->plan = plan;
 	p->lost_bytes = lost_bytes();
+	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
 	LWLockRelease(ha_shared->lock);
 }
@@ -639,6 +635,12 @@ log_plan(const HaPlan *old)
 		log_lead = false;
 		ereport(LOG, (errmsg("does not lead any more: %s", plan.why)));
 	}
+	if (plan.verb == HA_GIVE_UP && old->verb != HA_GIVE_UP)
+		ereport(LOG,
+				(errmsg("giving up the leader lock: check \"%s\" failing for %lld s (%s)",
+						local.sick_check,
+						(long long) (ha_now() - local.sick_since) / 1000,
+						local.sick_detail)));
 	if (plan.verb != old->verb || strcmp(plan.why, old->why) != 0)
 		ereport(plan.verb == HA_RENEW && old->verb == HA_SET_SYNC ? DEBUG1 : LOG,
 				(errmsg("plan: %s (%s)", ha_verb_name(plan.verb), plan.why)));

@@ -127,6 +127,35 @@ SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader":
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
 
+-- a server that can't write: it bears with that for a while, then gives way to
+-- somebody who can take over
+\set sick '{"sick_since": 95000, "sick_check": "wal_write", "sick_detail": "too slow", "health_grace": 4000, "put_at": 99000}'
+\set n3 '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"health_grace": 6000}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"pause": true}');
+-- ... and to nobody else
+SELECT * FROM decide(:'led1', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "sick": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "nofailover": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby"}]}', :'primary'::jsonb || :'sick');
+-- ... who lags, if only by its key, which is old
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"maximum_lag_on_failover": 99}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"standbys": [{"name": "n3", "streaming": true, "flush_lsn": 2000}]}', '{"maximum_lag_on_failover": 99}');
+-- ... with synchronous replication: who is listed, however far its key says it has come
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on"}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n2"]}}', :'primary'::jsonb || :'sick' || '{"sync_names": ["n2"], "names_written": true, "names_in_force": true}', '{"synchronous_mode": "on"}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n3"]}}', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on", "maximum_lag_on_failover": 99}');
+-- ... when the store takes no writes, so that nobody could
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 0}');
+-- it does not take the key back from them, nor stand for election
+SELECT * FROM decide((:'led1'::jsonb - 'leader') || :'n3', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary'::jsonb || :'sick');
+SELECT * FROM decide('{}', '{"detached": true, "sick_since": 99999}');
+-- ... and is not waited for there
+SELECT * FROM decide(:'voted'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "sick": true}]}', '{"detached": true, "key_gone_since": 99900}');
+
 -- what is no problem to decide
 SELECT pg_ha_decide('{"vieuw": {}}');
 SELECT pg_ha_decide('[]');

@@ -174,8 +174,8 @@ key_is_ours(int node)
 static bool
 others_may_lead(int node)
 {
-	return ha_leader_others_may_lead(&node_of(node)->boot.view,
-									 node_of(node)->name);
+	return ha_others_may_lead(&node_of(node)->boot.view.config,
+							  &node_of(node)->boot.view, node_of(node)->name);
 }
 
 static int
