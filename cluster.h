@@ -282,6 +282,7 @@ typedef struct HaLocal
 	char		sick_check[HA_NAME_SIZE];	/* which, and what is wrong */
 	char		sick_detail[HA_WHY_SIZE];
 	int64_t		health_grace;	/* for so long a leader bears with that */
+	bool		giving_up;		/* the last plan was to give up for it */
 
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force

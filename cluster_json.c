@@ -1625,6 +1625,7 @@ static const Field local_fields[] = {
 	TEXT(HaLocal, sick_check),
 	TEXT(HaLocal, sick_detail),
 	INT64(HaLocal, health_grace),
+	BOOL(HaLocal, giving_up),
 	TEXT(HaLocal, follows),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, promoting),

@@ -137,6 +137,13 @@ extern bool ha_control_get_boot(const HaControl *control, HaControlBoot *b);
 extern void ha_control_set_deadline(HaControl *control, int64_t deadline);
 extern int64_t ha_control_get_deadline(const HaControl *control);
 
+/*
+ * The postmaster notes each time that it sets its processes up: at its start, and
+ * after the crash of any of them.  How often that one has; 0 = not known.
+ */
+extern void ha_control_note_start(HaControl *control, int postmaster_pid);
+extern uint32_t ha_control_starts(const HaControl *control, int postmaster_pid);
+
 /* CLOCK_BOOTTIME in milliseconds: the only clock that decides anything. */
 extern int64_t ha_now(void);
 

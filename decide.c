@@ -819,7 +819,10 @@ reason_to_stay(const HaConfig *config, const HaView *view,
 		return "the cluster is paused";
 	if (!has_successor(config, view, local))
 		return "no other member can";
-	if (local->put_at == 0 || now - local->put_at > config->ttl)
+
+	/* who is giving up has stopped to write, which says nothing of the store */
+	if (!local->giving_up &&
+		(local->put_at == 0 || now - local->put_at > config->ttl))
 		return "the store has taken no write lately";
 	return NULL;
 }
@@ -993,6 +996,17 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 }
 
 /*
+ * A postmaster may survive the crashes of its processes for ever, and keep the
+ * leader key with it.
+ */
+bool
+ha_crashes_too_often(const HaConfig *config, int32_t crashes,
+					 bool others_may_lead)
+{
+	return crashes >= HA_CRASHES_BORNE && others_may_lead && !config->pause;
+}
+
+/*
  * How to come back after the server ended.  Restarting in place loses nothing,
  * but is slower than a standby that holds everything; a server that keeps
  * crashing gives way.
@@ -1035,7 +1049,7 @@ ha_decide_start(const HaStartFacts *facts, char *why, size_t whylen)
 		start = HA_START_RELEASE;
 		text = "primary_start_timeout is 0";
 	}
-	else if (facts->others_may_lead && facts->crashes >= 3)
+	else if (facts->others_may_lead && facts->crashes >= HA_CRASHES_BORNE)
 	{
 		start = HA_START_RELEASE;
 		text = "the server keeps crashing";

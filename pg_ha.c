@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "control.h"
 #include "fence.h"
 #include "pg_ha.h"
 
@@ -229,6 +230,34 @@ request_shared_memory(void)
 	RequestNamedLWLockTranche("pg_ha", 1);
 }
 
+void
+ha_state_path(char *path, size_t size)
+{
+	if (ha_state_dir[0] != '\0')
+		strlcpy(path, ha_state_dir, size);
+	else
+		snprintf(path, size, "%s.pg_ha", DataDir);
+}
+
+/*
+ * Recovery from a crash of a process may crash again, and again, and no worker
+ * runs meanwhile that could tell: so the postmaster leaves a note for pg_ha_boot.
+ */
+static void
+note_start(void)
+{
+	char		path[MAXPGPATH];
+	char		err[256];
+	HaControl  *control;
+
+	ha_state_path(path, sizeof(path));
+	control = ha_control_open(path, false, err, sizeof(err));
+	if (control == NULL)
+		return;					/* then no pg_ha_boot would read it */
+	ha_control_note_start(control, MyProcPid);
+	ha_control_close(control);
+}
+
 static void
 attach_shared_memory(void)
 {
@@ -253,6 +282,8 @@ attach_shared_memory(void)
 		ha_shared->nprocs = count_procs();
 	}
 	LWLockRelease(AddinShmemInitLock);
+	if (!found && IsPostmasterEnvironment && ha_scope[0] != '\0')
+		note_start();
 }
 
 static void

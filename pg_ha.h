@@ -164,6 +164,9 @@ typedef struct HaShared
 /* NULL unless the library was preloaded and shared memory is attached. */
 extern HaShared *ha_shared;
 
+/* Where the control block is. */
+extern void ha_state_path(char *path, size_t size);
+
 extern PGDLLEXPORT void ha_worker_main(Datum arg);
 extern PGDLLEXPORT void ha_probe_main(Datum arg);
 

@@ -825,6 +825,7 @@ turn(void)
 	ha_lease_plan(&lease, &plan, now);
 	publish_deadline(ha_lease_deadline(&lease));
 	local.deadline = ha_lease_deadline(&lease);
+	local.giving_up = plan.verb == HA_GIVE_UP;
 	log_plan(&old);
 	act(now);
 	send_requests(now);
@@ -988,10 +989,7 @@ open_control(void)
 	char		err[256];
 	HaControlWorker old;
 
-	if (ha_state_dir[0] != '\0')
-		strlcpy(path, ha_state_dir, sizeof(path));
-	else
-		snprintf(path, sizeof(path), "%s.pg_ha", DataDir);
+	ha_state_path(path, sizeof(path));
 	control = ha_control_open(path, true, err, sizeof(err));
 	if (control == NULL)
 		ereport(ERROR,

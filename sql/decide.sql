@@ -149,6 +149,7 @@ SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "lea
 -- ... when the store takes no writes, so that nobody could
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 0}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000, "giving_up": true}');
 -- it does not take the key back from them, nor stand for election
 SELECT * FROM decide((:'led1'::jsonb - 'leader') || :'n3', :'primary'::jsonb || :'sick');
 SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary'::jsonb || :'sick');

@@ -455,6 +455,7 @@ turn(int node, int64_t number, void *pointer)
 	ha_lease_plan(&w->lease, &w->plan, now);
 	publish_deadline(node, ha_lease_deadline(&w->lease));
 	w->local.deadline = ha_lease_deadline(&w->lease);
+	w->local.giving_up = w->plan.verb == HA_GIVE_UP;
 	tell_plan(node, &old);
 	w->turn_now = now;
 	w->acting = true;
