@@ -817,6 +817,10 @@ reason_to_stay(const HaConfig *config, const HaView *view,
 {
 	if (config->pause)
 		return "the cluster is paused";
+
+	/* what struck us may have struck all: the others had as long to tell */
+	if (view->sent_at < local->sick_since + local->health_grace)
+		return "the others have not been looked at since";
 	if (!has_successor(config, view, local))
 		return "no other member can";
 

@@ -10,7 +10,7 @@ LANGUAGE sql AS $$
 	FROM pg_ha_decide(jsonb_build_object(
 		'now', 100000,
 		'config', config,
-		'view', '{"valid": true, "sysid": 7, "revision": 50,
+		'view', '{"valid": true, "sent_at": 99900, "sysid": 7, "revision": 50,
 			"term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2",
 				"timeline": 2, "begin_lsn": 1000, "timeline_owner": "n2", "reserved": 2,
 				"lineage": [{"timeline": 1, "end_lsn": 1000, "owner": "n1"}]},
@@ -134,6 +134,8 @@ SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader":
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"health_grace": 6000}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"pause": true}');
+-- ... of whose health nothing is known yet
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sent_at": 98000}', :'primary'::jsonb || :'sick');
 -- ... and to nobody else
 SELECT * FROM decide(:'led1', :'primary'::jsonb || :'sick');
 SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "sick": true}]}', :'primary'::jsonb || :'sick');
