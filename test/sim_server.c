@@ -780,9 +780,13 @@ recovered(int node, int64_t number, void *pointer)
 {
 	SimServer  *server = server_of(node);
 
-	if (server->state != SIM_STARTING || server->postmaster_dead ||
-		waits_for_disk(node, recovered, 0))
+	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
+	if (waits_for_disk(node, recovered, 0))
+	{
+		server->recovered_at = ha_world.now + DISK_TICK;
+		return;
+	}
 	if (server->as_primary)
 		become_primary(node);
 	else
