@@ -768,6 +768,13 @@ ha_faults_last(void)
 
 	if (leader < 0)
 		return;
+
+	/* a worker that still stands where a fault has stopped it tells nothing */
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (ha_world.nodes[i].worker.acting)
+			return;
+	}
 	if (kind == 0 && ha_world.nnodes > 2)
 		break_disk(leader, true, INT64_MAX);
 	else if (kind == 1)
