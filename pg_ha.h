@@ -73,6 +73,14 @@ typedef struct HaAsk
 	char		message[256];
 } HaAsk;
 
+typedef enum HaFailsafeState
+{
+	HA_FAILSAFE_OFF,
+	HA_FAILSAFE_ON,				/* the mode is on, and nothing is wrong */
+	HA_FAILSAFE_ACTIVE,			/* leads without the store, by promises */
+	HA_FAILSAFE_PROMISED,		/* has promised somebody not to lead */
+} HaFailsafeState;
+
 /* The worker's knowledge, for SQL. */
 typedef struct HaPublished
 {
@@ -84,6 +92,7 @@ typedef struct HaPublished
 	HaLocal		local;
 	HaPlan		plan;
 	uint64		lost_bytes;
+	HaFailsafeState failsafe;
 	char		trouble[256];	/* the store's last trouble */
 } HaPublished;
 
