@@ -844,7 +844,7 @@ open_all(HaBoot *b)
 	}
 	if (b->node.rest_listen[0] == '\0')
 		return true;
-	b->rest = ha_rest_open(&b->node, b->control, &b->member_state);
+	b->rest = ha_rest_open(&b->node, b->control, b->session, &b->member_state);
 	return b->rest != NULL;
 }
 
