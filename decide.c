@@ -643,14 +643,14 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 		until = local->promised_until;
 		why = "promised not to lead to leader ";
 	}
-	else if (!failsafe_is_on(config, view))
-		return;
+	else if (!failsafe_is_on(config, view) || !view->failsafe.present)
+		return;					/* without a list nobody was ever asked */
 	else if (now < forgotten_until)
 	{
 		until = forgotten_until;
 		why = "may have promised not to lead before it started";
 	}
-	else if (view->failsafe.present && !failsafe_lists(view, local->name))
+	else if (!failsafe_lists(view, local->name))
 		why = "is not listed in /failsafe";
 	if (why == NULL)
 		return;

@@ -1034,7 +1034,7 @@ ha_lease_ask(HaLease *lease, int64_t now, HaPeerRequest *request)
 		 !ha_asking_begin(asking, &lease->view,
 						  is_later(lease->view_tag, asking->put_done_tag),
 						  lease->name, ttl, now)))
-		asking->due = now + lease->lease_ttl / 5;
+		asking->due = now + OP_BACK_OFF;
 	if (!ha_asking_next(asking, &lease->view, lease->name, lease->term,
 						request, &whom))
 		return false;
