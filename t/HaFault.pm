@@ -95,7 +95,7 @@ sub run_round
 	my ($cluster, $mode, $spec, $n) = @_;
 	my $leader = $cluster->wait_for_leader;
 
-	$cluster->wait_streaming(2);
+	$cluster->wait_streaming($cluster->nodes - 1);
 	my $round = {
 		cluster => $cluster,
 		mode => $mode,
@@ -126,7 +126,7 @@ sub run_round
 	pass('the cluster writes again');
 
 	$spec->{heal}->($round) if $spec->{heal};
-	$cluster->wait_streaming(2);
+	$cluster->wait_streaming($cluster->nodes - 1);
 	pass('all nodes are in place again');
 
 	judge($round, $spec);
