@@ -48,7 +48,7 @@ sub slow_etcd
 	$cluster->wait_for_leader;
 	row(
 		$cluster,
-		'row 21: one endpoint of etcd answers two seconds late',
+		21, 'one endpoint of etcd answers two seconds late',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -58,7 +58,7 @@ sub slow_etcd
 		heal => sub { $cluster->heal($_[0]->{leader}); });
 	row(
 		$cluster,
-		'row 21: all endpoints of etcd answer the leader two seconds late',
+		21, 'all endpoints of etcd answer the leader two seconds late',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -74,7 +74,7 @@ sub members
 {
 	row(
 		$cluster,
-		'row 25: the leader of etcd is killed',
+		25, 'the leader of etcd is killed',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -85,14 +85,14 @@ sub members
 
 	row(
 		$cluster,
-		'row 26, K-b: two of three members of etcd are killed, one comes back',
+		26, 'K-b, two of three members of etcd are killed, one comes back',
 		calm => 1,
 		fault => \&lose_quorum,
 		heal => sub { $cluster->etcd_start; });
 
 	row(
 		$cluster,
-		'row 27: the leader of etcd is frozen',
+		27, 'the leader of etcd is frozen',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -104,7 +104,7 @@ sub members
 
 	row(
 		$cluster,
-		'one of three: another member of etcd than its leader is killed',
+		25, 'another member of etcd than its leader is killed',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -118,7 +118,7 @@ sub members
 
 	row(
 		$cluster,
-		'the endpoint that the leader uses becomes a black hole',
+		20, 'the endpoint that the leader uses becomes a black hole',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -130,7 +130,7 @@ sub members
 
 	row(
 		$cluster,
-		'row 23: the link to the endpoint that the leader uses goes up and down',
+		23, 'the link to the endpoint that the leader uses goes up and down',
 		calm => 1,
 		fault => \&flap,
 		heal => sub { $cluster->heal($_[0]->{leader}); });
@@ -141,7 +141,7 @@ sub members
 		skip "row 28: $why", 2 if $why;
 		row(
 			$cluster,
-			'row 28: the disk of the leader of etcd stalls',
+			28, 'the disk of the leader of etcd stalls',
 			calm => 1,
 			fault => sub {
 				my ($round) = @_;
@@ -151,7 +151,7 @@ sub members
 			heal => \&end_stalls);
 		row(
 			$cluster,
-			'row 28: and the leader reaches no other member of etcd',
+			28, 'and the leader reaches no other member of etcd',
 			over => sub {
 				my ($round) = @_;
 				my $now = $cluster->leader or return;
@@ -183,7 +183,7 @@ sub members
 sub asked_by
 {
 	my ($node) = @_;
-	return HaCluster::wait_until('the worker talks to one member of etcd',
+	return HaCluster::wait_until('the worker talks to etcd',
 		sub { $node->etcd_in_use($node->worker_pid) });
 }
 
@@ -244,11 +244,11 @@ sub lose_quorum
 		is($ok, 1, 'a session that reads lives');
 	}
 
-	$cluster->etcd_start($gone[0]);
 	my $back_at = HaCluster::now();
+	$cluster->etcd_start($gone[0]);
 	$round->{writer}->wait_for_acks(50, since => $back_at);
 	my ($first) = grep { $_->{at} > $back_at } $round->{writer}->acks;
-	diag sprintf 'writes resumed %.3f s after etcd answered',
+	diag sprintf 'writes resumed %.3f s after a majority was started',
 	  $first->{at} - $back_at;
 	is(acks_between($round, $gone_at + $cluster->ttl, $back_at),
 		0, 'nothing was acknowledged after the deadline');

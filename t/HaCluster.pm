@@ -1214,34 +1214,27 @@ END_OF_FILE
 
 =item etcd_in_use(pid)
 
-The number of the etcd member that a process of this node has connections to; 0
-if there is none or several.
+The number of the etcd member that a process of this node has sent something to
+last; 0 if it has no connection.
 
 =cut
 
 sub etcd_in_use
 {
 	my ($self, $pid) = @_;
-	my %inodes;
-	my %numbers;
+	my ($rc, $out) = HaCluster::capture(10, 'ss', '-tinpH', 'state',
+		'established');
+	my %wires;
+	my ($number, $least) = (0);
 
-	foreach my $fd (glob "/proc/$pid/fd/*")
+	$wires{ $self->{wires}[ $_ - 1 ]{port} } = $_
+	  foreach 1 .. @{ $self->{wires} };
+	while ($out =~ /:(\d+) +users:\(\([^\n]*pid=$pid,[^\n]*\n[^\n]*lastsnd:(\d+)/g)
 	{
-		my $target = readlink $fd // next;
-		$inodes{$1} = 1 if $target =~ /^socket:\[(\d+)\]/;
+		next if !$wires{$1} || (defined $least && $least <= $2);
+		($number, $least) = ($wires{$1}, $2);
 	}
-	foreach my $line (split /\n/, slurp_file('/proc/net/tcp'))
-	{
-		my (undef, undef, $remote, $state, $inode) =
-		  (split ' ', $line)[ 0 .. 3, 9 ];
-		next unless defined $inode && $state eq '01' && $inodes{$inode};
-		my $port = hex((split /:/, $remote)[1]);
-		foreach my $n (1 .. @{ $self->{wires} })
-		{
-			$numbers{$n} = 1 if $self->{wires}[ $n - 1 ]{port} == $port;
-		}
-	}
-	return keys %numbers == 1 ? (keys %numbers)[0] : 0;
+	return $number;
 }
 
 =item add_settings(lines)

@@ -7,12 +7,12 @@ HaRow - one row of the fault matrix, among others on the same cluster
 
 =head1 SYNOPSIS
 
-  row($cluster, 'row 25: etcd\'s leader is killed', calm => 1,
+  row($cluster, 25, 'the leader of etcd is killed', calm => 1,
 	  fault => sub { ... }, heal => sub { ... });
 
 =head1 DESCRIPTION
 
-row() is a subtest with one round of HaFault: a writer writes, the fault strikes, the
+row() is a subtest, named by the number of the row, with one round of HaFault: a writer writes, the fault strikes, the
 cluster writes again (with the fault still there), it is healed, everybody streams,
 and the log of the writer is judged.  Arguments are those of fault_test(), and
 
@@ -47,7 +47,8 @@ sub rounds
 
 sub row
 {
-	my ($cluster, $name, %spec) = @_;
+	my ($cluster, $number, $text, %spec) = @_;
+	my $name = "row $number: $text";
 	my $mode = $cluster->{config}{synchronous_mode} ? 'sync' : 'async';
 	my $calm = delete $spec{calm};
 	my ($fault, $check) = delete @spec{qw(fault check)};
@@ -57,6 +58,7 @@ sub row
 		HaFault::run_round(
 			$cluster, $mode,
 			{
+				row => $number,
 				over => sub { return 1; },
 				%spec,
 				fault => sub {
