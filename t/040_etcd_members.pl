@@ -162,12 +162,16 @@ sub members
 				$round->{member} = lead_where_the_leader_asks($round);
 				$cluster->cut_from_etcd($round->{leader}, 'blackhole',
 					grep { $_ != $round->{member} } 1 .. 3);
+				my ($rc, $out) = $cluster->etcdctl('get',
+					$cluster->key('leader'), '-w', 'json');
+				$round->{lease} = sprintf '%x',
+				  JSON::PP::decode_json($out)->{kvs}[0]{lease};
 				stall_disk($round->{member});
 				$round->{stalled_at} = HaCluster::now();
 			},
 			heal => sub {
 				my ($round) = @_;
-				tell_stale_renewals($round);
+				tell_stale_renewal($round);
 				end_stalls();
 				$cluster->heal($round->{leader});
 			},
@@ -281,15 +285,19 @@ sub strace_is_unusable
 	return eval { stall_disk(1); end_stalls(); 1 } ? '' : "strace can't attach";
 }
 
+# Only the log of etcd's raft stalls: with the database stalled as well, the member
+# mostly answers nothing any more, which deceives nobody.
 sub stall_disk
 {
 	my ($number) = @_;
 	my $pid = $cluster->etcd_pid($number);
 	my $log = "$cluster->{log_prefix}_strace.log";
+	my @wal = glob "$cluster->{etcds}[ $number - 1 ]{dir}/member/wal/*.wal";
 
 	unlink $log;
 	$stalled{$number} = HaCluster::spawn(
 		$log, 'strace', '-f', '-p' => $pid,
+		(map { ('-P' => $_) } @wal),
 		'-e' => 'trace=fsync,fdatasync',
 		'-e' => 'inject=fsync,fdatasync:delay_enter=60000000');
 	HaCluster::wait_until("strace is attached to etcd $number",
@@ -312,22 +320,16 @@ sub end_stalls
 	return;
 }
 
-# Does the stalled member still renew a lease that is over?  Mostly it does.
-sub tell_stale_renewals
+# Does the stalled member renew the lease that is over?  Mostly it does.
+sub tell_stale_renewal
 {
 	my ($round) = @_;
-	my ($rc, $out) = $cluster->etcdctl_at($round->{member}, 'lease', 'list',
-		'--command-timeout=2s');
-	my @leases = $out =~ /^([0-9a-f]{8,})$/mg;
-	my $renewed = 0;
+	my ($rc, $out) = $cluster->etcdctl_at($round->{member}, 'lease',
+		'keep-alive', '--once', $round->{lease}, '--command-timeout=2s');
 
-	foreach my $lease (@leases)
-	{
-		my ($rc2, $answer) = $cluster->etcdctl_at($round->{member}, 'lease',
-			'keep-alive', '--once', $lease, '--command-timeout=2s');
-		$renewed++ if $rc2 == 0 && $answer =~ /keepalived/;
-	}
-	diag "the stalled member renewed $renewed of its " . @leases . ' leases';
+	diag 'the stalled member '
+	  . ($rc == 0 && $out =~ /keepalived/ ? 'renews' : 'does not renew')
+	  . ' the lease of the former leader';
 	return;
 }
 
