@@ -10,7 +10,6 @@
 #	delay			rightly, but two seconds late
 #	no_ttl, ttl_huge, ttl_negative, ttl_text, wrong_lease
 #					answers about leases only; all others are right
-#	replay			what was once answered to such a request
 #	truncated, garbage_chunks, big, drip, redirect, redirect_loop, wrong_types,
 #	deep, html, nothing, no_answer, error, bad_length, endless_header, nul
 #					each answer
@@ -168,26 +167,11 @@ sub spoil
 {
 	my ($client, $mode, $path, $status, $body) = @_;
 	my $about_lease = $path =~ m{^/v3/lease/};
-	my $past = "$mode_file." . $path =~ tr{/}{_}r;
 
-	if ($mode eq 'replay' && open my $fh, '<', $past)
-	{
-		local $/ = undef;
-		$body = <$fh>;
-	}
-	elsif ($mode eq 'open' && $status == 200 && $body =~ /"succeeded":true|"TTL"/)
-	{
-		# Something good to be remembered
-		open my $out, '>', "$past.$$" or die "could not write: $!";
-		print $out $body;
-		close $out;
-		rename "$past.$$", $past;
-	}
 	$lease_faults{$mode}->($body) if $lease_faults{$mode} && $about_lease;
 
 	print "spoiled $mode\n"
 	  if $faults{$mode}
-	  || $mode eq 'replay'
 	  || ($lease_faults{$mode} && $about_lease);
 	return $faults{$mode}->($client, $body, $path) if $faults{$mode};
 	return "HTTP/1.1 $status X\r\nContent-Type: application/json\r\n"
