@@ -66,20 +66,15 @@
  * acknowledged, with REACH_GROWN that /sync never grows after a change of names,
  * with REACH_SECOND that the second leader acknowledges nothing: all must fail.
  */
-#ifndef CHANGES
-#define CHANGES	2				/* of the names, and of /sync, in a reign */
-#endif
+#define BIT(i)		(1 << (i))
+#define HAS(set, i)	(((set) >> (i)) & 1)
+#define COUNT(set)	(HAS(set, 0) + HAS(set, 1) + HAS(set, 2))
 
-#define BIT(i)			(1 << (i))
-#define HAS(set, i)		(((set) >> (i)) & 1)
-#define COUNT(set)		(HAS(set, 0) + HAS(set, 1) + HAS(set, 2))
-
-/* a copy of the names: how many, and the place of each standby, 0 = not named */
-#define COPY(k, a, b, c)	((k) << 6 | (c) << 4 | (b) << 2 | (a))
-#define K(copy)				((copy) >> 6)
-#define PLACE(copy, i)		(((copy) >> (2 * (i))) & 3)
-#define NAMED(copy)			((PLACE(copy, 0) != 0) | (PLACE(copy, 1) != 0) << 1 | \
-							 (PLACE(copy, 2) != 0) << 2)
+/* k and names as some process knows them */
+#define COPY(k, names)	((k) << 3 | (names))
+#define K(copy)			((copy) >> 3)
+#define NAMES(copy)		((copy) & 7)
+#define NOBODYS			COPY(3, 0)	/* no process, no say */
 
 /* the commit */
 bool written;
@@ -96,8 +91,8 @@ bool before;					/* ... and the commit was written before that */
 bool gate = true;
 bool lost;						/* deposed by one that lacks the commit */
 bool second;					/* it is the second leader */
-byte changes;
-byte writes;
+bool renamed;					/* ... and has changed the names, ... */
+bool rewritten;					/* ... or /sync */
 
 /* /sync */
 byte voters;
@@ -107,189 +102,126 @@ byte former;					/* 1 + the standby that it still calls leader */
 /* votes */
 byte voted;
 byte told;						/* ... that they have the commit */
+#ifdef RETURN
+bool returned;
+#else
+bool returned = true;
+#endif
 
-/* The standbys that may stand for election: of the old leader /sync does not know better. */
+/* what a step is about, 0 between steps */
+byte c, v, q;
+byte all, least;
+bool safe;
+
+/* Whom /sync allows: it may not have heard yet that its leader is none now. */
 #ifdef OLD_LEADER
 #define ELECTABLE	voters
 #else
 #define ELECTABLE	(voters | (former == 0 -> 0 : BIT(former - 1)))
 #endif
 
-/*
- * For judge(); all 0 between the steps.  It is asked about the names c in the file,
- * the voters v and their quorum q.
- */
-byte c, v, q;
-byte all, least, last, next;	/* place of the last voter, of the first other */
-bool safe;
-byte i, j;
+#define RULE \
+	(COUNT(v) <= q || COUNT(v | all) <= q + least)
 
+/* The rule, for names c in the file and voters v with quorum q. */
 inline weigh(names)
 {
-	all = all | NAMED(names);
+	all = all | NAMES(names);
 	least = (K(names) < least -> K(names) : least);
-	j = 0;
-	do
-	:: j < 3 ->
-		if
-		:: HAS(v, j) && PLACE(names, j) == 0 -> last = 4
-		:: HAS(v, j) && PLACE(names, j) > last -> last = PLACE(names, j)
-		:: !HAS(v, j) && PLACE(names, j) != 0 && PLACE(names, j) < next ->
-			next = PLACE(names, j)
-		:: else
-		fi;
-		j++
-	:: else -> break
-	od;
 #ifdef EACH_COPY
-	reckon(all);
+	safe = safe && RULE;
 	all = 0;
-	least = 3;
-	last = 0;
-	next = 4
+	least = 3
 #endif
-}
-
-inline reckon(names)
-{
-	safe = safe && (COUNT(v) <= q || COUNT(v | names) <= q + least
-#if defined(ON) && !defined(ANY_ORDER)
-					|| (last < next && COUNT(v) <= least)
-#elif defined(ON)
-					|| (last < 4 && COUNT(v) <= least)
-#endif
-		)
 }
 
 inline judge()
 {
-	safe = true;
-	all = 0;
-	least = 3;
-	last = 0;
-	next = 4;
-	weigh(c);
+	d_step {
+		all = 0;
+		least = 3;
+		safe = true;
+		weigh(c);
 #ifndef ONE_COPY
-	weigh(master);
-	i = 0;
-	do
-	:: i < 3 ->
-		if
-		:: HAS(attached, i) -> weigh(copy[i])
-		:: else
-		fi;
-		i++
-	:: else -> break
-	od;
+		weigh(master);
+		weigh(copy[0]);
+		weigh(copy[1]);
+		weigh(copy[2]);
 #endif
 #ifndef EACH_COPY
-	reckon(all);
+		safe = RULE;
 #endif
+		all = 0;
+		least = 0
+	}
 }
 
 inline forget()
 {
-	c = 0; v = 0; q = 0;
-	all = 0; least = 0; last = 0; next = 0;
-	safe = false;
-	i = 0; j = 0
+	d_step {
+		c = 0;
+		v = 0;
+		q = 0;
+		safe = false
+	}
 }
 
-/* The names: any that the rule allows. */
-inline choose_names()
-{
-#ifdef ON
-	if
-	:: c = 0
-	:: c = COPY(1, 1, 0, 0)
-	:: c = COPY(1, 0, 1, 0)
-	:: c = COPY(1, 0, 0, 1)
-	:: c = COPY(2, 1, 2, 0)
-	:: c = COPY(2, 2, 1, 0)
-	:: c = COPY(2, 1, 0, 2)
-	:: c = COPY(2, 2, 0, 1)
-	:: c = COPY(2, 0, 1, 2)
-	:: c = COPY(2, 0, 2, 1)
-	:: c = COPY(3, 1, 2, 3)
-	:: c = COPY(3, 1, 3, 2)
-	:: c = COPY(3, 2, 1, 3)
-	:: c = COPY(3, 2, 3, 1)
-	:: c = COPY(3, 3, 1, 2)
-	:: c = COPY(3, 3, 2, 1)
-	fi
-#else
-	if
-	:: c = 0
-	:: c = COPY(1, 1, 0, 0)
-	:: c = COPY(1, 0, 1, 0)
-	:: c = COPY(1, 0, 0, 1)
-	:: c = COPY(1, 1, 1, 0)
-	:: c = COPY(1, 1, 0, 1)
-	:: c = COPY(1, 0, 1, 1)
-	:: c = COPY(1, 1, 1, 1)
-	:: c = COPY(2, 1, 1, 0)
-	:: c = COPY(2, 1, 0, 1)
-	:: c = COPY(2, 0, 1, 1)
-	:: c = COPY(2, 1, 1, 1)
-	:: c = COPY(3, 1, 1, 1)
-	fi
-#endif
-}
-
+/* The names become any that the rule allows; k may be more than they are. */
 inline change_names()
 {
-	changes < CHANGES ->
-		changes++;
-		choose_names();
+	!renamed ->
+		select(c : 0 .. COPY(3, 7));
 		v = ELECTABLE;
 		q = quorum;
 		judge();
-		if
 #ifdef SHRINK_FIRST
-		:: c != file ->
-#else
-		:: c != file && (safe || !gate) ->
+		safe = true;
 #endif
+		if
+		:: c != file && (c == 0 || (K(c) != 0 && NAMES(c) != 0)) &&
+			(safe || !gate) ->
 			file = c;
 			in_force = false;
-			before = false
-		:: else -> changes--
+			before = false;
+			renamed = true
+		:: else
 		fi;
 		forget()
 }
 
 /*
- * Only the leader that holds the key can write /sync, so not one that was deposed.
- * What could not elect before must not be able to lead without what was released
- * before, whatever rule it was released by.
+ * /sync becomes anything that the rule allows.  Whoever could not elect before must
+ * not do it now without what was released before, under whatever rule it was.  Only
+ * who holds the key can write, so not a leader that was deposed.
  */
+#define CAUGHT_UP	(attached & (before -> flushed : 7))
+#define NO_WIDER(v, q)	((q) >= quorum + COUNT((v) & ~ELECTABLE))
+#ifdef NO_CATCH_UP
+#define MAY_ELECT(v, q)	true
+#else
+#define MAY_ELECT(v, q)	(COUNT((v) & CAUGHT_UP) >= COUNT(v) - (q))
+#endif
+
 inline change_sync()
 {
-	writes < CHANGES && !lost ->
-		writes++;
+	!rewritten && !lost ->
 		select(v : 0 .. 7);
-#ifdef QUORUM
+#ifndef ON
 		select(q : 0 .. 2);
 #endif
 		c = file;
 		judge();
 		if
-		:: (v != voters || q != quorum || former != 0) && q <= COUNT(v) && safe &&
-			(q >= quorum + COUNT(v & ~ELECTABLE)
-#ifdef NO_CATCH_UP
-			 || in_force
-#else
-			 || (in_force &&
-				 COUNT(v & attached & (before -> flushed : 7)) >= COUNT(v) - q)
-#endif
-			) ->
+		:: (v != voters || q != quorum || former != 0) && q <= COUNT(v) &&
+			safe && (NO_WIDER(v, q) || (in_force && MAY_ELECT(v, q))) ->
 #ifdef REACH_GROWN
-			assert(changes == 0 || (v & ~voters) == 0);
+			assert(!renamed || (v & ~voters) == 0);
 #endif
 			voters = v;
 			quorum = q;
-			former = 0
-		:: else -> writes--
+			former = 0;
+			rewritten = true
+		:: else
 		fi;
 		forget()
 }
@@ -297,17 +229,10 @@ inline change_sync()
 #ifdef ONE_COPY
 #define APPLIED	true
 #else
-#define APPLIED	(master == file && (!HAS(attached, 0) || copy[0] == file) && \
-				 (!HAS(attached, 1) || copy[1] == file) && \
-				 (!HAS(attached, 2) || copy[2] == file))
+#define APPLIED	(master == file && (copy[0] == file || !HAS(attached, 0)) && \
+				 (copy[1] == file || !HAS(attached, 1)) && \
+				 (copy[2] == file || !HAS(attached, 2)))
 #endif
-
-inline see_in_force()
-{
-	!in_force && APPLIED ->
-		in_force = true;
-		before = written
-}
 
 inline open_gate()
 {
@@ -325,8 +250,9 @@ inline open_gate()
 }
 
 /*
- * The standbys.  A walsender begins with what the postmaster knows, a vote is the
- * last word of a walreceiver.
+ * The standbys.  A walsender begins with what the postmaster knows.  A vote is the
+ * last word of a walreceiver: it is withdrawn before there is another, and whose
+ * vote elected somebody has no reason to believe in the old leader any more.
  */
 inline read_file(n)
 {
@@ -335,20 +261,14 @@ inline read_file(n)
 
 inline attach(n)
 {
-	!HAS(attached, n) ->
+	!returned && !HAS(attached, n) && !(lost && HAS(voted, n)) ->
+		returned = true;
 #ifndef STALE_VOTE
 		voted = voted & ~BIT(n);
 		told = told & ~BIT(n);
 #endif
 		attached = attached | BIT(n);
 		copy[n] = master
-}
-
-inline detach(n)
-{
-	HAS(attached, n) ->
-		attached = attached & ~BIT(n);
-		copy[n] = 0
 }
 
 inline flush(n)
@@ -359,42 +279,45 @@ inline flush(n)
 
 inline vote(n)
 {
-	!HAS(voted, n) ->
+	!HAS(voted, n) && !lost ->
 #ifndef NO_DETACH
 		attached = attached & ~BIT(n);
-		copy[n] = 0;
+		copy[n] = NOBODYS;
 #endif
 		voted = voted | BIT(n);
 		told = told | (flushed & BIT(n))
 }
 
-/* Whom a walsender counts, in which order, and who is among the first k. */
-#define COUNTS(n)		(HAS(attached, n) && PLACE(copy[n], n) != 0)
-#define ORDER(n)		(4 * PLACE(copy[n], n) + n)
-#define FORE(m, n)		(COUNTS(m) && ORDER(m) < ORDER(n))
-#define FIRST(n, k)		(COUNTS(n) && FORE(0, n) + FORE(1, n) + FORE(2, n) < k)
-#define HOLDS(n, k)		(!FIRST(n, k) || HAS(flushed, n))
-
-#ifdef ON
-#define CONFIRMED(n, k)	(FIRST(n, k) && COUNTS(0) + COUNTS(1) + COUNTS(2) >= k && \
-						 HOLDS(0, k) && HOLDS(1, k) && HOLDS(2, k))
-#else
-#define CONFIRMED(n, k)	(COUNTS(n) && (COUNTS(0) && HAS(flushed, 0)) + \
+/* How many a walsender counts that have the commit; it releases if it counts itself. */
+#define COUNTS(n)		HAS(NAMES(copy[n]), n)
+#define CONFIRMED(n)	(COUNTS(n) && (COUNTS(0) && HAS(flushed, 0)) + \
 						 (COUNTS(1) && HAS(flushed, 1)) + \
-						 (COUNTS(2) && HAS(flushed, 2)) >= k)
-#endif
+						 (COUNTS(2) && HAS(flushed, 2)) >= K(copy[n]))
+#define RELEASED		(master == 0 || CONFIRMED(0) || CONFIRMED(1) || CONFIRMED(2))
 
-#define RELEASED	(master == 0 || CONFIRMED(0, K(copy[0])) || \
-					 CONFIRMED(1, K(copy[1])) || CONFIRMED(2, K(copy[2])))
-
-inline acknowledge()
+/*
+ * What need not wait does not: neither sooner seen to be in force nor sooner
+ * released is ever safer.
+ */
+inline settle()
 {
-	written && !acked && gate && RELEASED ->
-		acked = true;
-		assert(!lost);
+	d_step {
+		if
+		:: !in_force && APPLIED ->
+			in_force = true;
+			before = written
+		:: else
+		fi;
+		if
+		:: written && !acked && gate && RELEASED ->
+			acked = true;
+			assert(!lost);
 #ifdef REACH_SECOND
-		assert(!second)
+			assert(!second)
 #endif
+		:: else
+		fi
+	}
 }
 
 /*
@@ -419,28 +342,30 @@ inline elect(n)
 		if
 		:: !HAS(flushed, n) ->
 			assert(!acked);
-			lost = true
+			lost = true;
+			voted = BIT(n) | FOR(0, n) | FOR(1, n) << 1 | FOR(2, n) << 2;
+			told = 0
 		:: HAS(flushed, n) == written && !second ->
 			second = true;
 			gate = false;
 			former = n + 1;
 			voters = voters & ~BIT(n);
 			flushed = (written -> flushed | BIT(n) : 0);
-			attached = 0;
+			attached = 7;
 			voted = 0;
 			told = 0;
-			copy[0] = 0;
-			copy[1] = 0;
-			copy[2] = 0;
 			if
 			:: file = 0
-			:: file = COPY(1, 1, 0, 0)
+			:: file = COPY(1, 1)
 			fi;
 			master = file;
+			copy[0] = file;
+			copy[1] = file;
+			copy[2] = file;
 			in_force = false;
 			before = false;
-			changes = 0;
-			writes = 0
+			renamed = false;
+			rewritten = false
 		:: else
 		fi
 }
@@ -449,16 +374,12 @@ inline elect(n)
 inline begin()
 {
 	if
-#ifdef ON
-	:: file = COPY(1, 1, 0, 0); voters = 1
-	:: file = COPY(2, 1, 2, 0); voters = 3
-	:: file = COPY(3, 1, 2, 3); voters = 7
-#else
-	:: file = COPY(1, 1, 0, 0); voters = 1
-	:: file = COPY(1, 1, 1, 0); voters = 3; quorum = 1
-	:: file = COPY(1, 1, 1, 1); voters = 7; quorum = 2
-	:: file = COPY(2, 1, 1, 1); voters = 7; quorum = 1
-#endif
+	:: file = COPY(1, 1); voters = 1; quorum = 0
+	:: file = COPY(2, 3); voters = 3; quorum = 0
+	:: file = COPY(3, 7); voters = 7; quorum = 0
+	:: file = COPY(1, 3); voters = 3; quorum = 1
+	:: file = COPY(1, 7); voters = 7; quorum = 2
+	:: file = COPY(2, 7); voters = 7; quorum = 1
 	fi;
 	master = file;
 	copy[0] = file;
@@ -469,32 +390,27 @@ inline begin()
 init
 {
 	atomic { begin() }
+end:
 	do
-	:: atomic { !written && gate -> written = true }
-	:: atomic { acknowledge() }
-	:: atomic { change_names() }
-	:: atomic { change_sync() }
-	:: atomic { see_in_force() }
-	:: atomic { open_gate() }
-	:: atomic { master != file -> master = file }
-	:: atomic { read_file(0) }
-	:: atomic { read_file(1) }
-	:: atomic { read_file(2) }
-	:: atomic { attach(0) }
-	:: atomic { attach(1) }
-	:: atomic { attach(2) }
-	:: atomic { detach(0) }
-	:: atomic { detach(1) }
-	:: atomic { detach(2) }
-	:: atomic { flush(0) }
-	:: atomic { flush(1) }
-	:: atomic { flush(2) }
-	:: atomic { vote(0) }
-	:: atomic { vote(1) }
-	:: atomic { vote(2) }
-	:: atomic { elect(0) }
-	:: atomic { elect(1) }
-	:: atomic { elect(2) }
-	:: acked && lost -> break
+	:: atomic { !written && gate -> written = true; settle() }
+	:: atomic { change_names(); settle() }
+	:: atomic { change_sync(); settle() }
+	:: atomic { open_gate(); settle() }
+	:: atomic { master != file -> master = file; settle() }
+	:: atomic { read_file(0); settle() }
+	:: atomic { read_file(1); settle() }
+	:: atomic { read_file(2); settle() }
+	:: atomic { attach(0); settle() }
+	:: atomic { attach(1); settle() }
+	:: atomic { attach(2); settle() }
+	:: atomic { flush(0); settle() }
+	:: atomic { flush(1); settle() }
+	:: atomic { flush(2); settle() }
+	:: atomic { vote(0); settle() }
+	:: atomic { vote(1); settle() }
+	:: atomic { vote(2); settle() }
+	:: atomic { elect(0); settle() }
+	:: atomic { elect(1); settle() }
+	:: atomic { elect(2); settle() }
 	od
 }
