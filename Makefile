@@ -5,6 +5,7 @@
 #	make check-unit			plain C: unit tests under sanitizers, simulator
 #	make check-layers lint indent	habits
 #	make fuzz mutants models soak	longer runs; docs/testing.md says more
+#	make matrix				the same with other PostgreSQLs, as root
 #
 # "./check" does everything from a bare machine on.
 
@@ -165,5 +166,8 @@ soak: all test/writer
 	test/soak
 	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
 
-.PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models check-layers lint \
-	indent storm soak
+matrix:
+	test/matrix
+
+.PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models \
+	check-layers lint indent storm soak matrix

@@ -33,6 +33,12 @@
 /* What this build calls itself in member keys and over HTTP. */
 #define HA_VERSION			"1.0"
 
+/*
+ * A name that no member may have.  Where commits must wait although there is no
+ * standby to wait for, they wait for this one.
+ */
+#define HA_NOBODY			"pg_ha_nobody"
+
 typedef enum HaSyncMode
 {
 	HA_SYNC_OFF,				/* commits wait for nobody */
@@ -57,6 +63,7 @@ typedef struct HaConfig
 	HaSyncMode	synchronous_mode;
 	bool		synchronous_mode_strict;
 	int32_t		synchronous_node_count;
+	int64_t		maximum_lag_on_syncnode;	/* bytes; <= 0: any lag will do */
 	bool		failsafe_mode;
 	bool		check_timeline;
 } HaConfig;
@@ -172,6 +179,7 @@ typedef struct HaMember
 	bool		nofailover;
 	bool		nosync;
 	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
+	int32_t		sync_priority;	/* default 1, <= 0 is nosync */
 	bool		pause;			/* has seen the pause */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
@@ -196,7 +204,10 @@ typedef struct HaVote
 	bool		withdrawn;
 } HaVote;
 
-/* /sync: who may be elected while synchronous replication is on. */
+/*
+ * /sync: who may be elected while synchronous replication is on: its leader, and
+ * each of the standbys together with "quorum" others of them.
+ */
 typedef struct HaSync
 {
 	bool		present;		/* and names a leader */
@@ -292,8 +303,13 @@ typedef struct HaLocal
 	bool		names_in_force; /* every process that reads them has applied
 								 * sync_names (S-4) */
 	int32_t		nsync_names;
+	int32_t		sync_confirm;	/* how many of them must confirm a commit */
 	char		sync_names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	uint64_t	names_lsn;		/* flush LSN read after they came in force */
+	uint64_t	confirmed_lsn;	/* what they have confirmed */
+	uint64_t	recovered_lsn;	/* where crash recovery of a primary ended: some
+								 * of it may never have been confirmed (S-17);
+								 * 0 = this server was promoted, or is new */
 	int32_t		nstandbys;
 	HaStandby	standbys[HA_MAX_MEMBERS];
 
@@ -375,6 +391,9 @@ typedef struct HaPlan
 	int32_t		counted[HA_MAX_MEMBERS];	/* indexes into view.votes */
 
 	/* SET_SYNC and SET_NAMES, the same names for either */
+	int32_t		quorum;			/* SET_SYNC */
+	int32_t		confirm;		/* SET_NAMES: so many of them must */
+	bool		any;			/* ... whichever they are */
 	int32_t		nnames;
 	char		names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	bool		sync_on;		/* false: delete /sync, the mode is off */

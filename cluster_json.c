@@ -475,6 +475,9 @@ config_rest(json_t *json, HaConfig *config, char *err, size_t errlen)
 		!config_sync_mode(json, config, err, errlen))
 		return false;
 	config->synchronous_node_count = (int32_t) node_count;
+	if (!config_int(json, "maximum_lag_on_syncnode", INT64_MIN, INT64_MAX,
+					&config->maximum_lag_on_syncnode, err, errlen))
+		return false;
 
 	return config_switch(json, "synchronous_mode_strict",
 						 &config->synchronous_mode_strict, err, errlen) &&
@@ -901,6 +904,8 @@ take_tags(json_t *json, HaMember *member, bool *ok)
 	member->nosync = take_refusal(tags, "nosync", ok);
 	member->failover_priority = (int32_t)
 		take_int(tags, "failover_priority", INT32_MIN, INT32_MAX, 1, ok);
+	member->sync_priority = (int32_t)
+		take_int(tags, "sync_priority", INT32_MIN, INT32_MAX, 1, ok);
 }
 
 /* [timeline, bytes] */
@@ -1239,7 +1244,8 @@ compare_names(const void *a, const void *b)
 }
 
 char *
-ha_sync_json(const char *leader, int nstandbys, char standbys[][HA_NAME_SIZE])
+ha_sync_json(const char *leader, int quorum, int nstandbys,
+			 const char standbys[][HA_NAME_SIZE])
 {
 	char		sorted[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	char		list[HA_MAX_MEMBERS * HA_NAME_SIZE] = "";
@@ -1255,7 +1261,7 @@ ha_sync_json(const char *leader, int nstandbys, char standbys[][HA_NAME_SIZE])
 		used += snprintf(list + used, sizeof(list) - used, "%s%s",
 						 i > 0 ? "," : "", sorted[i]);
 	return dump(json_pack("{s:o,s:i,s:o}", "leader", text_json(leader),
-						  "quorum", 0, "sync_standby",
+						  "quorum", quorum, "sync_standby",
 						  nstandbys > 0 ? text_json(list) : json_null()));
 }
 
@@ -1289,6 +1295,8 @@ tags_json(const HaMember *member)
 	if (member->failover_priority != 1)
 		add(&tags, "failover_priority",
 			json_integer(member->failover_priority));
+	if (member->sync_priority != 1)
+		add(&tags, "sync_priority", json_integer(member->sync_priority));
 	return tags;
 }
 
@@ -1303,7 +1311,8 @@ ha_member_json(const HaMember *member)
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
 	add(&json, "role", text_json(ha_role_name(member->role)));
 	add(&json, "version", text_json(PATRONI_LEVEL));
-	if (member->nofailover || member->nosync || member->failover_priority != 1)
+	if (member->nofailover || member->nosync ||
+		member->failover_priority != 1 || member->sync_priority != 1)
 		add(&json, "tags", tags_json(member));
 	if (member->lsn != 0)
 		add(&json, "xlog_location", lsn_json(member->lsn));
@@ -1469,6 +1478,7 @@ static const Field config_fields[] = {
 	WORD(HaConfig, synchronous_mode, sync_mode_words),
 	BOOL(HaConfig, synchronous_mode_strict),
 	INT32(HaConfig, synchronous_node_count),
+	INT64(HaConfig, maximum_lag_on_syncnode),
 	BOOL(HaConfig, failsafe_mode),
 	BOOL(HaConfig, check_timeline),
 	{.name = NULL}
@@ -1537,6 +1547,7 @@ static const Field member_fields[] = {
 	BOOL(HaMember, nofailover),
 	BOOL(HaMember, nosync),
 	PRIORITY(HaMember, failover_priority),
+	PRIORITY(HaMember, sync_priority),
 	BOOL(HaMember, pause),
 	TEXT(HaMember, identity),
 	UINT64(HaMember, discarded_bytes),
@@ -1624,8 +1635,11 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, streaming),
 	BOOL(HaLocal, names_written),
 	BOOL(HaLocal, names_in_force),
+	INT32(HaLocal, sync_confirm),
 	NAMES(HaLocal, sync_names),
 	UINT64(HaLocal, names_lsn),
+	UINT64(HaLocal, confirmed_lsn),
+	UINT64(HaLocal, recovered_lsn),
 	STRUCTS(HaLocal, standbys, standby_fields),
 	BOOL(HaLocal, nofailover),
 	PRIORITY(HaLocal, failover_priority),
@@ -1896,6 +1910,12 @@ ha_plan_json(const HaPlan *plan)
 	if (plan->verb == HA_SET_SYNC || plan->verb == HA_SET_NAMES ||
 		plan->nnames > 0)
 		add(&json, "names", names_json(plan));
+	if (plan->confirm != 0)
+		add(&json, "confirm", json_integer(plan->confirm));
+	if (plan->any)
+		add(&json, "any", json_true());
+	if (plan->quorum != 0)
+		add(&json, "quorum", json_integer(plan->quorum));
 	if (plan->sync_on)
 		add(&json, "sync_on", json_true());
 	return dump(json);

@@ -70,8 +70,8 @@ extern bool ha_heartbeat_parse(const HaKv *kv, HaHeartbeat *heartbeat);
 extern char *ha_heartbeat_json(const HaHeartbeat *heartbeat);
 extern char *ha_term_json(const HaTerm *term);
 extern char *ha_vote_json(const HaVote *vote);
-extern char *ha_sync_json(const char *leader, int nstandbys,
-						  char standbys[][HA_NAME_SIZE]);
+extern char *ha_sync_json(const char *leader, int quorum, int nstandbys,
+						  const char standbys[][HA_NAME_SIZE]);
 extern char *ha_status_json(uint64_t optime);
 extern char *ha_failover_json(const char *leader, const char *candidate);
 

@@ -205,22 +205,11 @@ key_is_mine(const HaView *view, const HaLocal *local)
 	return view->leader.present && is_name(view->leader.name, local->name);
 }
 
-/* May this name be elected as far as synchronous replication is concerned? */
+/* May this name be elected, if enough of the others agree? */
 static bool
 sync_allows(const HaView *view, const char *name)
 {
-	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
-
-	if (!view->sync.present)
-		return true;
-	if (is_name(view->sync.leader, name))
-		return true;
-	for (int i = 0; i < n; i++)
-	{
-		if (is_name(view->sync.standbys[i], name))
-			return true;
-	}
-	return false;
+	return ha_quorum_may_elect(view, name, HA_MAX_MEMBERS);
 }
 
 /* A vote counts only in the contest it was given for (S-1, S-16). */
@@ -397,6 +386,60 @@ next_timeline(const HaView *view, const HaLocal *local)
 	return newest + 1;
 }
 
+/* No position means that its worker is not there to stand for election. */
+static bool
+may_stand(const HaView *view, const HaMember *member)
+{
+	return member->state == HA_STATE_RUNNING &&
+		member->role == HA_ROLE_STANDBY && member->lsn != 0 &&
+		!member->nofailover && member->failover_priority > 0 &&
+		sync_allows(view, member->name);
+}
+
+bool
+ha_others_may_lead(const HaView *view, const char *name)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+	int			standing = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!is_name(view->members[i].name, name) &&
+			may_stand(view, &view->members[i]))
+			standing++;
+	}
+	return standing > 0 &&
+		standing > (view->sync.present ? view->sync.quorum : 0);
+}
+
+/* Is the position of vote "a" beyond that of "b"? */
+static bool
+is_beyond(const HaVote *a, const HaVote *b)
+{
+	return a->timeline != b->timeline ? a->timeline > b->timeline :
+		a->lsn > b->lsn;
+}
+
+/* So many others in /sync have voted and have no more than we have. */
+static int
+count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
+{
+	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
+	int			supporters = 0;
+
+	for (int i = 0; i < plan->ncounted; i++)
+	{
+		const HaVote *vote = &view->votes[plan->counted[i]];
+		bool		listed = false;
+
+		for (int j = 0; j < n; j++)
+			listed = listed || is_name(view->sync.standbys[j], vote->name);
+		if (listed && vote != mine && !is_beyond(vote, mine))
+			supporters++;
+	}
+	return supporters;
+}
+
 static void
 acquire(HaPlan *plan, const HaView *view, const HaLocal *local, const char *why)
 {
@@ -440,6 +483,14 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	int64_t		votes_due = local->key_gone_since + wait;
 	int64_t		turn = former_deadline_is_over_at(view, local);
 	int			rank = rank_of(view, mine, plan);
+
+	/* so many of those that confirm commits must have no more than we have */
+	if (!ha_quorum_may_elect(view, local->name,
+							 count_supporters(view, mine, plan)))
+	{
+		set_plan(plan, HA_WAIT, "too few of the synchronous standbys have voted");
+		return;
+	}
 
 	/*
 	 * Without contact when the key vanished we can't tell a dead leader from

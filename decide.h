@@ -31,6 +31,12 @@ extern bool ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn);
  */
 extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
 
+/*
+ * Could somebody else than that member take over now: are there so many standbys
+ * alive as may elect one of them?
+ */
+extern bool ha_others_may_lead(const HaView *view, const char *name);
+
 /* How long votes are awaited from members that seem alive. */
 extern int64_t ha_election_wait(const HaConfig *config);
 

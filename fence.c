@@ -54,6 +54,7 @@
 #include "utils/guc.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "control.h"
 #include "fence.h"
 #include "pg_ha.h"
@@ -94,6 +95,19 @@ ha_fence_set_deadline(int64 deadline)
 		ConditionVariableBroadcast(&ha_shared->gate_cv);
 }
 
+void
+ha_fence_show(void)
+{
+	if (pg_atomic_exchange_u32(&ha_shared->shows, 1) == 0)
+		ConditionVariableBroadcast(&ha_shared->gate_cv);
+}
+
+bool
+ha_fence_shows(void)
+{
+	return pg_atomic_read_u32(&ha_shared->shows) != 0;
+}
+
 static bool
 gate_is_open(void)
 {
@@ -109,6 +123,25 @@ is_fenced_here(void)
 {
 	return IsUnderPostmaster && ha_shared != NULL &&
 		ha_fence_level != HA_FENCE_OFF && !RecoveryInProgress();
+}
+
+/* Is what this server has to show to be kept from its clients for now? */
+static bool
+must_not_show(void)
+{
+	return IsUnderPostmaster && ha_shared != NULL && !ha_fence_shows() &&
+		ha_fence_level != HA_FENCE_OFF && SyncRepStandbyNames != NULL &&
+		SyncRepStandbyNames[0] != '\0' && !RecoveryInProgress();
+}
+
+static void
+refuse_to_show(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("member \"%s\" has recovered commits that its synchronous standbys may not have",
+					ha_member_name),
+			 errhint("Retry; reading resumes when they have confirmed them.")));
 }
 
 static void
@@ -139,31 +172,44 @@ refuse(void)
 }
 
 /*
- * Wait until the gate is open, for pg_ha.fence_wait at most; then ERROR.  Any
- * reopening will do: a server that lost its leadership to another never opens
- * its gate again before it was restarted.
+ * Sleep until a condition holds, for pg_ha.fence_wait at most.  Whoever makes it
+ * hold wakes gate_cv.
+ */
+static bool
+wait_for(bool (*holds) (void))
+{
+	int64		give_up = ha_now() + ha_fence_wait;
+	int64		left = ha_fence_wait;
+
+	if (holds())
+		return true;
+	ConditionVariablePrepareToSleep(&ha_shared->gate_cv);
+	while (!holds() && left > 0)
+	{
+		(void) ConditionVariableTimedSleep(&ha_shared->gate_cv, left,
+										   PG_WAIT_EXTENSION);
+		left = give_up - ha_now();
+	}
+	ConditionVariableCancelSleep();
+	return holds();
+}
+
+/*
+ * Any reopening of the gate will do: a server that lost its leadership to another
+ * never opens its gate again before it was restarted.
  */
 static void
 wait_for_gate(void)
 {
-	int64		give_up = ha_now() + ha_fence_wait;
+	if (!wait_for(gate_is_open))
+		refuse();
+}
 
-	if (gate_is_open())
-		return;
-	ConditionVariablePrepareToSleep(&ha_shared->gate_cv);
-	while (!gate_is_open())
-	{
-		int64		left = give_up - ha_now();
-
-		if (left <= 0)
-		{
-			ConditionVariableCancelSleep();
-			refuse();
-		}
-		(void) ConditionVariableTimedSleep(&ha_shared->gate_cv, left,
-										   PG_WAIT_EXTENSION);
-	}
-	ConditionVariableCancelSleep();
+static void
+wait_to_show(void)
+{
+	if (must_not_show() && !wait_for(ha_fence_shows))
+		refuse_to_show();
 }
 
 /* One field of an ErrorResponse; returns its length. */
@@ -322,6 +368,7 @@ fence_executor_start(QueryDesc *query_desc, int eflags)
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !IsParallelWorker() &&
 		ha_shared != NULL && ha_fence_level != HA_FENCE_OFF)
 	{
+		wait_to_show();
 		if (ha_fence_level == HA_FENCE_ALL)
 		{
 			/* reads under the lease: a standby has none */
@@ -380,6 +427,14 @@ fence_process_utility(PlannedStmt *pstmt, const char *query_string,
 {
 	Node	   *stmt = pstmt->utilityStmt;
 
+	if (IsA(stmt, CopyStmt) && !((CopyStmt *) stmt)->is_from)
+	{
+		/* a table is copied out without the executor */
+		wait_to_show();
+		if (ha_fence_level == HA_FENCE_ALL && IsUnderPostmaster &&
+			ha_shared != NULL)
+			wait_for_gate();
+	}
 	if (is_fenced_here() && utility_writes(stmt))
 	{
 		wait_for_gate();
@@ -410,9 +465,9 @@ fence_client_authentication(Port *port, int status)
 	if (prev_client_authentication)
 		prev_client_authentication(port, status);
 	if (ha_shared != NULL && MyProc != NULL &&
-		MyProc->pgprocno < ha_shared->nprocs)
+		ha_proc_number() < ha_shared->nprocs)
 	{
-		HaProcEpoch *entry = &ha_shared->procs[MyProc->pgprocno];
+		HaProcEpoch *entry = &ha_shared->procs[ha_proc_number()];
 
 		entry->epoch = ha_conf_epoch;
 		entry->backend_type = MyBackendType;

@@ -20,4 +20,12 @@ extern void ha_fence_install(void);
 extern void ha_fence_set_deadline(int64 deadline);
 extern int64 ha_fence_deadline(void);
 
+/*
+ * After a start a primary whose commits waited for standbys shows nothing, since
+ * recovery has made visible what nobody may have confirmed, until it is told to
+ * (S-17).  For the rest of this life of the server.
+ */
+extern void ha_fence_show(void);
+extern bool ha_fence_shows(void);
+
 #endif							/* HA_FENCE_H */

@@ -236,6 +236,8 @@ member_tags(const HaMember *member)
 	if (member->failover_priority != 1)
 		appendStringInfo(&buf, "failover_priority=%d ",
 						 member->failover_priority);
+	if (member->sync_priority != 1)
+		appendStringInfo(&buf, "sync_priority=%d ", member->sync_priority);
 	if (buf.len > 0)
 		buf.data[buf.len - 1] = '\0';
 	return buf.data;

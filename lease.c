@@ -625,7 +625,7 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 
 	/* nobody but us holds what we will acknowledge from now on */
 	if (view->sync.present)
-		ha_txn_put(txn, KEY_SYNC, ha_sync_json(lease->name, 0, NULL), 0);
+		ha_txn_put(txn, KEY_SYNC, ha_sync_json(lease->name, 0, 0, NULL), 0);
 	if (view->failover.present && !view->failover.scheduled)
 	{
 		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
@@ -676,8 +676,8 @@ build_sync(HaTxn *txn, const HaLease *lease, const HaPlan *plan)
 				   lease->view.sync.mod_revision);
 	if (plan->sync_on)
 		ha_txn_put(txn, KEY_SYNC,
-				   ha_sync_json(lease->name, plan->nnames,
-								(char (*)[HA_NAME_SIZE]) plan->names), 0);
+				   ha_sync_json(lease->name, plan->quorum, plan->nnames,
+								plan->names), 0);
 	else
 		ha_txn_delete(txn, KEY_SYNC);
 }

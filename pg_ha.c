@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "compat.h"
 #include "fence.h"
 #include "pg_ha.h"
 
@@ -101,9 +102,9 @@ assign_conf_epoch(int newval, void *extra)
 	if (ha_shared != NULL && !IsUnderPostmaster && MyProcPid == PostmasterPid)
 		note_postmaster_pass((uint32) newval);
 	if (ha_shared != NULL && MyProc != NULL &&
-		MyProc->pgprocno < ha_shared->nprocs)
+		ha_proc_number() < ha_shared->nprocs)
 	{
-		HaProcEpoch *entry = &ha_shared->procs[MyProc->pgprocno];
+		HaProcEpoch *entry = &ha_shared->procs[ha_proc_number()];
 
 		entry->epoch = newval;
 		entry->backend_type = MyBackendType;
@@ -237,6 +238,7 @@ attach_shared_memory(void)
 		memset(ha_shared, 0, shared_size());
 		pg_atomic_init_u64(&ha_shared->deadline, 0);
 		pg_atomic_init_u32(&ha_shared->sync_required, 0);
+		pg_atomic_init_u32(&ha_shared->shows, 0);
 		pg_atomic_init_u64(&ha_shared->postmaster_read, 0);
 		SpinLockInit(&ha_shared->mutex);
 		ConditionVariableInit(&ha_shared->gate_cv);

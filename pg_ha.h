@@ -45,7 +45,7 @@ extern int	ha_conf_epoch;
 
 /*
  * Which version of the managed file a process has applied (S-2, S-4).  Indexed by
- * pgprocno; each entry is written only by the process that it describes.
+ * number of process; each entry is written only by the process that it describes.
  */
 typedef struct HaProcEpoch
 {
@@ -94,6 +94,12 @@ typedef struct HaShared
 
 	/* Commits must be confirmed by the synchronous standbys. */
 	pg_atomic_uint32 sync_required;
+
+	/*
+	 * Clients may see everything: whatever recovery made visible is sure to
+	 * survive a failover.
+	 */
+	pg_atomic_uint32 shows;
 
 	/* The epoch that the postmaster has read, << 32, and how many times. */
 	pg_atomic_uint64 postmaster_read;

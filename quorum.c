@@ -4,15 +4,28 @@
  *	  Who must confirm a commit (synchronous_standby_names) and who may be
  *	  elected (/sync), and in which order the two may change.
  *
- * The invariant, at every step and in every mixture of walsenders that have and
- * have not seen a change: each member that may be elected is among those that
- * confirm every commit.  With all of the names having to confirm, that is simply
+ * "confirm" of the names N must confirm each commit; a member of the voters V may
+ * be elected together with "quorum" others of them, of whom it must have the most.
+ * Promise: whoever is elected has every commit that was acknowledged.  So the
+ * voters that may lack a commit must be too few to elect anybody:
  *
- *		/sync  is a subset of  every set of names in force anywhere.
+ *		|V \ N| + min(|N| - confirm, |V & N|)  <=  quorum
  *
- * So /sync shrinks first, then the names change, and /sync grows again only by
- * members that have flushed everything written up to the moment when every
- * process was known to use the new names (S-4).
+ * for every N and confirm in force anywhere, also in a walsender that has not seen
+ * a change yet (S-4).  With synchronous_mode "on" all of N must confirm and quorum
+ * is 0, which leaves: V is a subset of N.
+ *
+ * That is about the commits to come.  Those that were released before the present
+ * names were in force are held by whoever has flushed all that was written until
+ * then (names_lsn), so a change of /sync must be one of two kinds:
+ *
+ * - a tightening, which lets nobody be elected who could not be before: names
+ *	 leave V, or join it and quorum grows by as many, or quorum grows;
+ *
+ * - a relaxing, with at most "quorum" of the new voters behind names_lsn.
+ *
+ * A change of the names is tightened for, made, awaited, and then relaxed from.
+ * The test test/quorum_test.c tries every change among up to six members.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +38,20 @@ typedef struct NameSet
 	int			n;
 	char		names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 } NameSet;
+
+/* Who confirms, and how many of them must. */
+typedef struct Confirming
+{
+	NameSet		set;
+	int			count;
+} Confirming;
+
+/* Who may be elected, and by how many others. */
+typedef struct Electing
+{
+	NameSet		set;
+	int			quorum;
+} Electing;
 
 static bool
 set_has(const NameSet *set, const char *name)
@@ -55,34 +82,111 @@ set_load(NameSet *set, int32_t n, const char names[][HA_NAME_SIZE])
 		set_add(set, names[i]);
 }
 
-static bool
-is_subset(const NameSet *a, const NameSet *b)
+static int
+count_common(const NameSet *a, const NameSet *b)
 {
+	int			n = 0;
+
 	for (int i = 0; i < a->n; i++)
-	{
-		if (!set_has(b, a->names[i]))
-			return false;
-	}
-	return true;
+		n += set_has(b, a->names[i]) ? 1 : 0;
+	return n;
 }
 
 static bool
 is_equal(const NameSet *a, const NameSet *b)
 {
-	return is_subset(a, b) && is_subset(b, a);
+	return a->n == b->n && count_common(a, b) == a->n;
+}
+
+static NameSet
+intersection(const NameSet *a, const NameSet *b)
+{
+	NameSet		both = {0};
+
+	for (int i = 0; i < a->n; i++)
+	{
+		if (set_has(b, a->names[i]))
+			set_add(&both, a->names[i]);
+	}
+	return both;
+}
+
+static int
+larger(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+static int
+smaller(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* What is in force, as far as this worker has written it. */
+static void
+load_names(const HaLocal *local, Confirming *names)
+{
+	set_load(&names->set, local->nsync_names, local->sync_names);
+	names->count = local->sync_confirm;
+	if (names->count <= 0 || names->count > names->set.n)
+		names->count = names->set.n;
+}
+
+/* A key that is not there lets nobody be elected once it will be. */
+static void
+load_sync(const HaView *view, Electing *sync)
+{
+	memset(sync, 0, sizeof(*sync));
+	if (!view->sync.present)
+		return;
+	set_load(&sync->set, view->sync.nstandbys, view->sync.standbys);
+	sync->quorum = larger(view->sync.quorum, 0);
+}
+
+/* How many of those voters may lack a commit that those names let pass. */
+static int
+may_lack(const NameSet *voters, const Confirming *names)
+{
+	int			common = count_common(voters, &names->set);
+
+	return voters->n - common +
+		smaller(names->set.n - names->count, common);
 }
 
 static void
-plan_set(HaPlan *plan, HaVerb verb, const NameSet *set, bool sync_on,
-		 const char *why)
+because(HaPlan *plan, const char *why)
 {
-	plan->verb = verb;
-	plan->sync_on = sync_on;
-	plan->nnames = set->n;
-	memcpy(plan->names, set->names, sizeof(plan->names));
 	memset(plan->why, 0, sizeof(plan->why));
 	strncpy(plan->why, why, sizeof(plan->why) - 1);
 }
+
+static void
+plan_sync(HaPlan *plan, const Electing *sync, bool sync_on, const char *why)
+{
+	plan->verb = HA_SET_SYNC;
+	plan->sync_on = sync_on;
+	plan->quorum = sync->quorum;
+	plan->nnames = sync->set.n;
+	memcpy(plan->names, sync->set.names, sizeof(plan->names));
+	because(plan, why);
+}
+
+static void
+plan_names(HaPlan *plan, const Confirming *names, bool any, const char *why)
+{
+	plan->verb = HA_SET_NAMES;
+	plan->confirm = names->count;
+	plan->any = any && names->set.n > 0;
+	plan->nnames = names->set.n;
+	memcpy(plan->names, names->set.names, sizeof(plan->names));
+	because(plan, why);
+}
+
+/*-------------------------------------------------------------------------
+ * Whom we want
+ *-------------------------------------------------------------------------
+ */
 
 static const HaStandby *
 find_streaming(const HaLocal *local, const char *name)
@@ -96,49 +200,98 @@ find_streaming(const HaLocal *local, const char *name)
 	return NULL;
 }
 
+static const HaMember *
+find_member(const HaView *view, const char *name)
+{
+	for (int i = 0; i < view->nmembers && i < HA_MAX_MEMBERS; i++)
+	{
+		if (strncmp(view->members[i].name, name, HA_NAME_SIZE) == 0)
+			return &view->members[i];
+	}
+	return NULL;
+}
+
 /*
  * A member that may be chosen: known, wants it, and streams from us.  One that
  * claims to have more than we have is on another history and has not noticed.
  */
 static bool
-is_usable(const HaView *view, const HaLocal *local, const char *name)
+is_usable(const HaView *view, const HaLocal *local, const HaStandby *standby)
 {
-	const HaStandby *standby = find_streaming(local, name);
+	const HaMember *member = find_member(view, standby->name);
 
-	if (strncmp(name, local->name, HA_NAME_SIZE) == 0 || standby == NULL ||
-		standby->flush_lsn > local->flush_lsn)
-		return false;
-	for (int i = 0; i < view->nmembers && i < HA_MAX_MEMBERS; i++)
-	{
-		if (strncmp(view->members[i].name, name, HA_NAME_SIZE) == 0)
-			return !view->members[i].nosync && !view->members[i].nofailover &&
-				view->members[i].failover_priority > 0;
-	}
-	return false;
+	return member != NULL && standby->streaming &&
+		strncmp(standby->name, local->name, HA_NAME_SIZE) != 0 &&
+		standby->flush_lsn <= local->flush_lsn &&
+		!member->nosync && member->sync_priority > 0 &&
+		!member->nofailover && member->failover_priority > 0;
 }
 
 /*
- * Whom we want: those that are chosen already as long as they stream, since a
- * swap costs a wait, then those that have most.
+ * Lag is measured against the best standby, since a leader that waits for nobody
+ * is always ahead; against the leader if there is only one.
+ */
+static uint64_t
+lag_base(const HaView *view, const HaLocal *local)
+{
+	uint64_t	best = 0;
+	int			n = 0;
+
+	for (int i = 0; i < local->nstandbys && i < HA_MAX_MEMBERS; i++)
+	{
+		if (!is_usable(view, local, &local->standbys[i]))
+			continue;
+		n++;
+		if (local->standbys[i].flush_lsn > best)
+			best = local->standbys[i].flush_lsn;
+	}
+	return n > 1 ? best : local->flush_lsn;
+}
+
+static bool
+lags(const HaConfig *config, const HaStandby *standby, uint64_t base)
+{
+	return config->maximum_lag_on_syncnode > 0 &&
+		standby->flush_lsn < base &&
+		base - standby->flush_lsn > (uint64_t) config->maximum_lag_on_syncnode;
+}
+
+/*
+ * By the operator's preference first; then those that are chosen already, since a
+ * swap costs a wait; then those that have most.
+ */
+static bool
+is_preferred(const HaView *view, const Electing *sync, const Confirming *names,
+			 const HaStandby *a, const HaStandby *b)
+{
+	int32_t		priority_a = find_member(view, a->name)->sync_priority;
+	int32_t		priority_b = find_member(view, b->name)->sync_priority;
+	int			chosen_a = 2 * set_has(&sync->set, a->name) +
+	set_has(&names->set, a->name);
+	int			chosen_b = 2 * set_has(&sync->set, b->name) +
+	set_has(&names->set, b->name);
+
+	if (priority_a != priority_b)
+		return priority_a > priority_b;
+	if (chosen_a != chosen_b)
+		return chosen_a > chosen_b;
+	return a->flush_lsn > b->flush_lsn;
+}
+
+/*
+ * In mode "on" as many as the operator wants, all of whom must confirm; in
+ * "quorum" whoever there is, and as many of them must.
  */
 static void
 choose(const HaConfig *config, const HaView *view, const HaLocal *local,
-	   const NameSet *sync, const NameSet *names, NameSet *wanted)
+	   const Electing *sync, const Confirming *names, Confirming *wanted)
 {
-	int			want = config->synchronous_node_count;
+	bool		quorum = config->synchronous_mode == HA_SYNC_QUORUM;
+	int			most = quorum ? HA_MAX_MEMBERS : config->synchronous_node_count;
+	uint64_t	base = lag_base(view, local);
 
 	memset(wanted, 0, sizeof(*wanted));
-	for (int i = 0; i < sync->n && wanted->n < want; i++)
-	{
-		if (is_usable(view, local, sync->names[i]))
-			set_add(wanted, sync->names[i]);
-	}
-	for (int i = 0; i < names->n && wanted->n < want; i++)
-	{
-		if (is_usable(view, local, names->names[i]))
-			set_add(wanted, names->names[i]);
-	}
-	while (wanted->n < want && wanted->n < HA_MAX_MEMBERS)
+	while (wanted->set.n < most && wanted->set.n < HA_MAX_MEMBERS)
 	{
 		const HaStandby *best = NULL;
 
@@ -146,22 +299,32 @@ choose(const HaConfig *config, const HaView *view, const HaLocal *local,
 		{
 			const HaStandby *s = &local->standbys[i];
 
-			if (is_usable(view, local, s->name) && !set_has(wanted, s->name) &&
-				(best == NULL || s->flush_lsn > best->flush_lsn))
+			if (is_usable(view, local, s) && !lags(config, s, base) &&
+				!set_has(&wanted->set, s->name) &&
+				(best == NULL || is_preferred(view, sync, names, s, best)))
 				best = s;
 		}
 		if (best == NULL)
 			break;
-		set_add(wanted, best->name);
+		set_add(&wanted->set, best->name);
 	}
+	wanted->count = quorum ?
+		smaller(larger(config->synchronous_node_count, 1), wanted->set.n) :
+		wanted->set.n;
 }
+
+/*-------------------------------------------------------------------------
+ * Step by step
+ *-------------------------------------------------------------------------
+ */
 
 /* The mode is off: nobody may rely on /sync before commits stop waiting. */
 static bool
-step_off(const HaLocal *local, const HaView *view, const NameSet *names,
+step_off(const HaLocal *local, const HaView *view, const Confirming *names,
 		 HaPlan *plan)
 {
-	NameSet		none = {0};
+	Electing	nobody = {0};
+	Confirming	none = {0};
 
 	/*
 	 * Deleting a key that is not there changes no revision, so a lost write
@@ -169,105 +332,217 @@ step_off(const HaLocal *local, const HaView *view, const NameSet *names,
 	 * then deleted.
 	 */
 	if (view->sync.mod_revision != 0 || local->sync_unknown)
-		plan_set(plan, HA_SET_SYNC, &none, local->sync_unknown,
-				 "synchronous_mode is off");
-	else if (names->n > 0)
-		plan_set(plan, HA_SET_NAMES, &none, false,
-				 "synchronous_mode is off");
+		plan_sync(plan, &nobody, local->sync_unknown,
+				  "synchronous_mode is off");
+	else if (names->set.n > 0)
+		plan_names(plan, &none, false, "synchronous_mode is off");
 	else
 		return false;
 	return true;
 }
 
-/* Names are as wanted and in force: let in who has caught up since. */
-static bool
-step_grow(const HaLocal *local, const NameSet *sync, const NameSet *wanted,
-		  HaPlan *plan)
+/*
+ * The tightening that makes /sync good for the names in force and for those to
+ * come.  In mode "on" nobody joins by it: a reader of /sync that knows of no
+ * quorum may elect whoever stands there.
+ */
+static void
+tighten(const Electing *sync, const Confirming *names, const Confirming *wanted,
+		bool join, Electing *tight)
 {
-	NameSet		grown = *sync;
-
-	for (int i = 0; i < wanted->n; i++)
+	if (join)
 	{
-		const HaStandby *s = find_streaming(local, wanted->names[i]);
-
-		if (s != NULL && s->flush_lsn >= local->names_lsn)
-			set_add(&grown, wanted->names[i]);
+		tight->set = wanted->set;
+		tight->quorum = sync->quorum + tight->set.n -
+			count_common(&tight->set, &sync->set);
 	}
-	if (grown.n == sync->n)
+	else
+	{
+		tight->set = intersection(&sync->set, &wanted->set);
+		tight->quorum = sync->quorum;
+	}
+	tight->quorum = larger(tight->quorum, may_lack(&tight->set, names));
+	tight->quorum = larger(tight->quorum, may_lack(&tight->set, wanted));
+}
+
+static bool
+is_caught_up(const HaLocal *local, const char *name)
+{
+	const HaStandby *standby = find_streaming(local, name);
+
+	return standby != NULL && standby->flush_lsn >= local->names_lsn;
+}
+
+/* Names are as wanted and in force: what may be elected by now? */
+static bool
+relax(const HaLocal *local, const Electing *sync, const Confirming *wanted,
+	  bool join, HaPlan *plan)
+{
+	Electing	relaxed = {0};
+	int			behind = 0;
+	int			new_behind = 0;
+
+	for (int i = 0; i < wanted->set.n; i++)
+	{
+		const char *name = wanted->set.names[i];
+		bool		is_new = !set_has(&sync->set, name);
+		bool		late = !is_caught_up(local, name);
+
+		if (is_new && late && !join)
+			continue;
+		set_add(&relaxed.set, name);
+		behind += late ? 1 : 0;
+		new_behind += late && is_new ? 1 : 0;
+	}
+	relaxed.quorum = may_lack(&relaxed.set, wanted);
+	if (behind > relaxed.quorum &&
+		(new_behind > 0 || relaxed.quorum < sync->quorum))
 		return false;
-	plan_set(plan, HA_SET_SYNC, &grown, true, "a synchronous standby caught up");
+	if (is_equal(&relaxed.set, &sync->set) && relaxed.quorum == sync->quorum)
+		return false;
+	plan_sync(plan, &relaxed, true, relaxed.set.n > sync->set.n ?
+			  "a synchronous standby caught up" :
+			  "the synchronous standbys caught up");
 	return true;
+}
+
+/* From what is to what is wanted. */
+static bool
+step_towards(const HaConfig *config, const HaView *view, const HaLocal *local,
+			 const Electing *sync, const Confirming *names,
+			 const Confirming *wanted, HaPlan *plan)
+{
+	bool		quorum = config->synchronous_mode == HA_SYNC_QUORUM;
+	bool		rewrite = local->sync_unknown || !view->sync.present ||
+	strncmp(view->sync.leader, local->name, HA_NAME_SIZE) != 0;
+	bool		settled = is_equal(&names->set, &wanted->set) &&
+	names->count == wanted->count &&
+	(wanted->set.n == 0 || local->names_written);
+
+	if (rewrite || !settled || may_lack(&sync->set, names) > sync->quorum)
+	{
+		Electing	tight;
+
+		tighten(sync, names, wanted, quorum, &tight);
+		if (rewrite || !is_equal(&tight.set, &sync->set) ||
+			tight.quorum != sync->quorum)
+		{
+			plan_sync(plan, &tight, true, local->sync_unknown ?
+					  "an earlier write of /sync may still land" :
+					  "synchronous standbys are about to change");
+			return true;
+		}
+	}
+	if (!settled)
+	{
+		plan_names(plan, wanted, quorum, "synchronous standbys change");
+		return true;
+	}
+	return local->names_in_force &&
+		relax(local, sync, wanted, quorum, plan);
+}
+
+/* Rather no commit than one that only we hold. */
+static void
+want_nobody_else(const Confirming *names, Confirming *wanted)
+{
+	*wanted = *names;
+	if (names->set.n > 0)
+		return;
+	set_add(&wanted->set, HA_NOBODY);
+	wanted->count = 1;
 }
 
 bool
 ha_quorum_step(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, HaPlan *plan)
 {
-	NameSet		sync;
-	NameSet		names;
-	NameSet		wanted;
-	NameSet		kept = {0};
+	Electing	sync;
+	Confirming	names;
+	Confirming	wanted;
 
 	/* what /sync says is not known before our last write of it was read back */
 	if (local->sync_pending)
 		return false;
-	set_load(&sync, view->sync.nstandbys, view->sync.standbys);
-	set_load(&names, local->nsync_names, local->sync_names);
 
 	/* defaults are nobody's wish: they must not end what somebody wanted */
 	if (!config->known && view->sync.present)
 		return false;
+	load_sync(view, &sync);
+	load_names(local, &names);
 	if (config->synchronous_mode == HA_SYNC_OFF)
 		return step_off(local, view, &names, plan);
 
 	choose(config, view, local, &sync, &names, &wanted);
+	if (wanted.set.n > 0 || !config->synchronous_mode_strict)
+		return step_towards(config, view, local, &sync, &names, &wanted, plan);
 
-	/* strict: rather no commit than one that only we hold */
-	if (wanted.n == 0 && config->synchronous_mode_strict && !local->sync_unknown)
+	/* names stay, and /sync with them, unless it must be written anyway */
+	want_nobody_else(&names, &wanted);
+	if (local->sync_unknown || !view->sync.present)
+		plan_sync(plan, &sync, true, "nobody is there to confirm commits");
+	else if (names.set.n == 0)
+		plan_names(plan, &wanted, false, "nobody is there to confirm commits");
+	else
 		return false;
-	if (wanted.n == 0 && config->synchronous_mode_strict)
-		wanted = sync;
-
-	for (int i = 0; i < sync.n; i++)
-	{
-		if (set_has(&wanted, sync.names[i]))
-			set_add(&kept, sync.names[i]);
-	}
-	if (!view->sync.present || kept.n < sync.n || local->sync_unknown ||
-		strncmp(view->sync.leader, local->name, HA_NAME_SIZE) != 0)
-	{
-		plan_set(plan, HA_SET_SYNC, &kept, true,
-				 local->sync_unknown ?
-				 "an earlier write of /sync may still land" :
-				 "a synchronous standby is no longer there");
-		return true;
-	}
-	if (!is_equal(&names, &wanted) || (wanted.n > 0 && !local->names_written))
-	{
-		plan_set(plan, HA_SET_NAMES, &wanted, true,
-				 "synchronous standbys change");
-		return true;
-	}
-	if (!local->names_in_force)
-		return false;
-	return step_grow(local, &sync, &wanted, plan);
+	return true;
 }
 
 bool
 ha_quorum_restore(const HaConfig *config, const HaView *view,
 				  const HaLocal *local, HaPlan *plan)
 {
-	NameSet		sync;
-	NameSet		names;
+	Electing	sync;
+	Confirming	names;
+	bool		strict = config->synchronous_mode != HA_SYNC_OFF &&
+	config->synchronous_mode_strict;
 
 	if (config->synchronous_mode == HA_SYNC_OFF && !view->sync.present)
 		return false;
-	set_load(&sync, view->sync.nstandbys, view->sync.standbys);
-	set_load(&names, local->nsync_names, local->sync_names);
-	if (is_subset(&sync, &names) && (local->names_in_force || sync.n == 0))
+	load_sync(view, &sync);
+	load_names(local, &names);
+	if (may_lack(&sync.set, &names) > sync.quorum)
+	{
+		names.set = sync.set;
+		names.count = larger(sync.set.n - sync.quorum, 1);
+	}
+	else if (strict && names.set.n == 0)
+		want_nobody_else(&names, &names);
+	else if (local->names_in_force || (sync.set.n == 0 && !strict))
 		return false;
-	if (is_subset(&sync, &names))
-		sync = names;
-	plan_set(plan, HA_SET_NAMES, &sync, true, "");
+	plan_names(plan, &names, config->synchronous_mode == HA_SYNC_QUORUM, "");
 	return true;
+}
+
+bool
+ha_quorum_shows(const HaConfig *config, const HaView *view,
+				const HaLocal *local)
+{
+	if (local->recovered_lsn == 0)
+		return true;
+	if (!view->valid || local->deadline == 0 || local->sync_pending ||
+		local->sync_unknown)
+		return false;
+	if (config->synchronous_mode == HA_SYNC_OFF && !view->sync.present)
+		return config->known || view->config.revision == 0;
+	if (local->names_in_force && local->nsync_names > 0 &&
+		local->confirmed_lsn >= local->recovered_lsn)
+		return true;
+	return view->sync.present && view->sync.nstandbys == 0 &&
+		!config->synchronous_mode_strict;
+}
+
+bool
+ha_quorum_may_elect(const HaView *view, const char *name, int votes)
+{
+	const HaSync *sync = &view->sync;
+
+	if (!sync->present || strncmp(sync->leader, name, HA_NAME_SIZE) == 0)
+		return true;
+	for (int i = 0; i < sync->nstandbys && i < HA_MAX_MEMBERS; i++)
+	{
+		if (strncmp(sync->standbys[i], name, HA_NAME_SIZE) == 0)
+			return votes >= sync->quorum;
+	}
+	return false;
 }

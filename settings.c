@@ -100,14 +100,15 @@ append_primary(StringInfo buf, const HaManaged *managed)
 	appendStringInfo(buf, "primary_slot_name = '%s'\n", slot);
 }
 
-/* All of them must confirm: "2 ("n2", "n3")". */
+/* ANY 1 ("n2", "n3"); if all of them must, as Patroni writes it: 2 ("n2", "n3") */
 static void
 append_names(StringInfo buf, const HaManaged *managed)
 {
 	appendStringInfoString(buf, "synchronous_standby_names = '");
 	if (managed->nnames > 0)
 	{
-		appendStringInfo(buf, "%d (", managed->nnames);
+		appendStringInfo(buf, "%s%d (", managed->any ? "ANY " : "",
+						 managed->confirm);
 		for (int i = 0; i < managed->nnames; i++)
 			appendStringInfo(buf, "%s\"%s\"", i > 0 ? ", " : "",
 							 managed->names[i]);
@@ -196,6 +197,8 @@ ha_settings_load(HaManaged *managed)
 	if (SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0' ||
 		SyncRepConfig == NULL)
 		return;
+	managed->confirm = SyncRepConfig->num_sync;
+	managed->any = SyncRepConfig->syncrep_method == SYNC_REP_QUORUM;
 	member = SyncRepConfig->member_names;
 	for (int i = 0; i < SyncRepConfig->nmembers; i++)
 	{
@@ -214,6 +217,8 @@ ha_settings_in_effect(const HaManaged *managed)
 
 	ha_settings_load(&effective);
 	if (effective.nnames != managed->nnames ||
+		effective.confirm != managed->confirm ||
+		effective.any != managed->any ||
 		defined != (managed->nnames > 0))
 		return false;
 	for (int i = 0; i < managed->nnames; i++)

@@ -19,7 +19,10 @@ typedef struct HaManaged
 	char		follows[HA_NAME_SIZE];	/* '' = nobody */
 	char		host[HA_HOST_SIZE];
 	int			port;
-	int			nnames;			/* synchronous standbys, all must confirm */
+	int			nnames;			/* synchronous standbys */
+	int			confirm;		/* how many of them must confirm */
+	bool		any;			/* ... whichever: it makes no difference if
+								 * all must */
 	char		names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 } HaManaged;
 

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "cluster_json.h"
+#include "compat.h"
 #include "control.h"
 #include "pg_ha.h"
 #include "settings.h"
@@ -28,7 +29,7 @@ slot_exists(const char *name)
 static void
 create_slot(const char *name)
 {
-	ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
+	ha_slot_create(name);
 	ReplicationSlotReserveWal();
 	ReplicationSlotMarkDirty();
 	ReplicationSlotSave();
@@ -65,7 +66,7 @@ try_on_slot(void (*action) (const char *name), const char *name)
 		LWLockReleaseAll();
 		if (MyReplicationSlot != NULL)
 			ReplicationSlotRelease();
-		ReplicationSlotCleanup();
+		ha_slots_clean_up();
 		ereport(LOG,
 				(errmsg("could not create or drop replication slot \"%s\": %s",
 						name, error->message)));

@@ -34,12 +34,14 @@
 #include "utils/wait_event.h"
 
 #include "cluster_json.h"
+#include "compat.h"
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
 #include "fence.h"
 #include "lease.h"
 #include "pg_ha.h"
+#include "quorum.h"
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
@@ -141,9 +143,32 @@ gather_names(void)
 	if (applied && !local.names_in_force)
 		local.names_lsn = GetFlushRecPtr(NULL);
 	local.names_in_force = applied;
+	local.confirmed_lsn = ha_server_confirmed_lsn();
 	local.names_written = managed_epoch != 0;
 	local.nsync_names = managed.nnames;
+	local.sync_confirm = managed.confirm;
 	memcpy(local.sync_names, managed.names, sizeof(local.sync_names));
+}
+
+/*
+ * S-17: what crash recovery of a primary made visible.  A standby shows what it
+ * likes: whoever is promoted lists nobody in /sync who has not all of it.
+ */
+static void
+gather_recovered(void)
+{
+	static uint64 recovered = 0;
+
+	if (local.role == HA_ROLE_STANDBY)
+		ha_fence_show();
+	if (local.role != HA_ROLE_PRIMARY || ha_fence_shows())
+	{
+		local.recovered_lsn = 0;
+		return;
+	}
+	if (recovered == 0)
+		recovered = local.flush_lsn;
+	local.recovered_lsn = recovered;
 }
 
 /* Replay that goes on is no reason to give up, only replay that stands still. */
@@ -184,6 +209,7 @@ gather(int64 now)
 		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, true);
 	ha_server_facts(&local);
 	gather_progress(now);
+	gather_recovered();
 	if (local.role == HA_ROLE_PRIMARY)
 	{
 		if (role != HA_ROLE_PRIMARY && local.promoting)
@@ -316,9 +342,12 @@ static void
 act_set_names(int64 now)
 {
 	if (managed_epoch != 0 && managed.nnames == plan.nnames &&
+		managed.confirm == plan.confirm && managed.any == plan.any &&
 		memcmp(managed.names, plan.names, sizeof(managed.names)) == 0)
 		return;
 	managed.nnames = plan.nnames;
+	managed.confirm = plan.confirm;
+	managed.any = plan.any;
 	memcpy(managed.names, plan.names, sizeof(managed.names));
 	write_managed(now);
 }
@@ -334,8 +363,10 @@ act_sync_required(void)
 	bool		listed = view->valid && view->sync.present &&
 	view->sync.nstandbys > 0 &&
 	strcmp(view->sync.leader, local.name) == 0;
+	bool		strict = view->config.synchronous_mode != HA_SYNC_OFF &&
+	view->config.synchronous_mode_strict;
 	bool		required = local.role == HA_ROLE_PRIMARY &&
-	(listed || (managed.nnames > 0 && local.names_in_force));
+	(listed || strict || (managed.nnames > 0 && local.names_in_force));
 
 	pg_atomic_write_u32(&ha_shared->sync_required, required ? 1 : 0);
 }
@@ -434,6 +465,9 @@ act(int64 now)
 			break;
 	}
 	act_sync_required();
+	if (local.role == HA_ROLE_PRIMARY && local.recovered_lsn != 0 &&
+		ha_quorum_shows(&lease.view.config, &lease.view, &local))
+		ha_fence_show();
 	act_want();
 }
 
@@ -495,26 +529,6 @@ publish_lease(uint64 safe_lsn)
 }
 
 static bool
-others_may_lead(void)
-{
-	const HaView *view = &lease.view;
-
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		const HaMember *m = &view->members[i];
-		bool		listed = !view->sync.present;
-
-		for (int j = 0; j < view->sync.nstandbys; j++)
-			listed = listed || strcmp(view->sync.standbys[j], m->name) == 0;
-		if (listed && strcmp(m->name, local.name) != 0 && !m->nofailover &&
-			m->failover_priority > 0 && m->state == HA_STATE_RUNNING &&
-			m->role == HA_ROLE_STANDBY)
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_sync_standby(void)
 {
 	for (int i = 0; i < lease.view.sync.nstandbys; i++)
@@ -543,7 +557,7 @@ publish_report(int64 now)
 	report.term = view->term.term;
 	report.pause = view->config.pause;
 	report.sync_standby = is_sync_standby();
-	report.others_may_lead = others_may_lead();
+	report.others_may_lead = ha_others_may_lead(view, local.name);
 	report.synchronous_mode = view->config.synchronous_mode;
 	report.ttl = view->config.ttl;
 	report.loop_wait = view->config.loop_wait;
@@ -797,7 +811,7 @@ send_requests(int64 now)
 	ha_dcs_poll(dcs);
 }
 
-static void mourn_postmaster(void) pg_attribute_noreturn();
+pg_noreturn static void mourn_postmaster(void);
 
 static void
 turn(void)
@@ -1048,7 +1062,7 @@ ha_worker_main(Datum arg)
 	WaitEventSet *events;
 
 	begin();
-	events = CreateWaitEventSet(TopMemoryContext, 3);
+	events = ha_wait_event_set(3);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL,
 					  NULL);

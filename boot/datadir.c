@@ -44,6 +44,7 @@
 #include "port/pg_crc32c.h"
 #include "pqexpbuffer.h"
 
+#include "../compat.h"
 #include "../control.h"
 #include "datadir.h"
 #include "files.h"
@@ -305,8 +306,8 @@ build_verifier(const char *password)
 	if (rc == SASLPREP_OOM)
 		error = "out of memory";
 	else if (pg_strong_random(salt, sizeof(salt)))
-		verifier = scram_build_secret(salt, sizeof(salt), SCRAM_ITERATIONS,
-									  password, &error);
+		verifier = ha_scram_secret(salt, sizeof(salt), SCRAM_ITERATIONS,
+								   password, &error);
 	if (verifier == NULL)
 		pg_log_error("could not make a SCRAM verifier: %s", error);
 	if (prepared != NULL)

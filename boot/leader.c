@@ -43,38 +43,6 @@ ha_leader_is_us(const HaView *view, const HaControlLease *lease,
 		term->timeline == lease->timeline;
 }
 
-static bool
-is_in_sync(const HaSync *sync, const char *name)
-{
-	for (int i = 0; i < sync->nstandbys; i++)
-		if (strcmp(sync->standbys[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* No position means that its worker is not there to stand for election. */
-static bool
-may_lead(const HaView *view, const HaMember *member)
-{
-	if (member->state != HA_STATE_RUNNING ||
-		member->role != HA_ROLE_STANDBY || member->lsn == 0)
-		return false;
-	if (member->nofailover || member->failover_priority <= 0)
-		return false;
-	return view->config.synchronous_mode == HA_SYNC_OFF ||
-		is_in_sync(&view->sync, member->name);
-}
-
-bool
-ha_leader_others_may_lead(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers; i++)
-		if (strcmp(view->members[i].name, name) != 0 &&
-			may_lead(view, &view->members[i]))
-			return true;
-	return false;
-}
-
 bool
 ha_leader_is_synchronous(const HaView *view, const char *name)
 {

@@ -22,9 +22,6 @@
 extern bool ha_leader_is_us(const HaView *view, const HaControlLease *lease,
 							const char *name, bool reput_is_open);
 
-/* Could another member take over now? */
-extern bool ha_leader_others_may_lead(const HaView *view, const char *name);
-
 /* Does a standby in /sync hold all that was ever acknowledged? */
 extern bool ha_leader_is_synchronous(const HaView *view, const char *name);
 

@@ -489,6 +489,7 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->pause == b->pause && a->nofailover == b->nofailover &&
 		a->nosync == b->nosync &&
 		a->failover_priority == b->failover_priority &&
+		a->sync_priority == b->sync_priority &&
 		a->discarded_bytes == b->discarded_bytes &&
 		a->discarded_timeline == b->discarded_timeline &&
 		strcmp(a->conn_url, b->conn_url) == 0 &&
@@ -750,6 +751,7 @@ ha_member_describe(const HaNode *node, const char *identity,
 	self->nofailover = node->nofailover;
 	self->nosync = node->nosync;
 	self->failover_priority = node->failover_priority;
+	self->sync_priority = node->sync_priority;
 	strlcpy(self->identity, identity, sizeof(self->identity));
 
 	if (w == NULL)

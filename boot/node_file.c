@@ -586,6 +586,10 @@ check_value(NodeFile *file, const Key *key, const Setting *value)
 		fault(file, value->line,
 			  "Use 1 to 63 letters, digits, dots, hyphens and underscores.",
 			  "the value of \"%s\" is no name: \"%s\"", name, value->text);
+	else if (key->kind == KEY_NAME && strcmp(value->text, HA_NOBODY) == 0)
+		fault(file, value->line, "Choose another name.",
+			  "the name \"%s\" is reserved for a standby that never is there",
+			  HA_NOBODY);
 	else if (key->kind == KEY_PATH && value->text[0] != '\0' &&
 			 !is_absolute_path(value->text))
 		fault(file, value->line, "Give an absolute path.",
@@ -790,6 +794,24 @@ check_rest(NodeFile *file)
 	check_rest_reach(file, host, Max(connect->line, listen->line));
 }
 
+static void
+check_priority(NodeFile *file, int line, const char *key, const char *value,
+			   int *priority)
+{
+	char	   *end;
+	long		number;
+
+	errno = 0;
+	number = strtol(value, &end, 10);
+	if (value[0] == '\0' || *end != '\0' || errno != 0 ||
+		number < -1000000 || number > 1000000)
+		fault(file, line,
+			  "Higher is preferred, 1 is the default, 0 is never.",
+			  "the tag \"%s\" needs a whole number", key);
+	else
+		*priority = (int) number;
+}
+
 /*
  * One of the tags, "key" or "key=value"; those we don't know are the user's.
  */
@@ -798,25 +820,15 @@ check_tag(NodeFile *file, int line, const char *key, const char *value)
 {
 	HaNode	   *node = file->node;
 	bool		on = true;
-	char	   *end;
-	long		number;
 
 	if (strspn(key, "abcdefghijklmnopqrstuvwxyz"
 			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(key))
 		fault(file, line, "Write: 'tag, tag = value, ...'.",
 			  "\"%s\" is not the name of a tag", key);
 	else if (strcmp(key, "failover_priority") == 0)
-	{
-		errno = 0;
-		number = strtol(value, &end, 10);
-		if (value[0] == '\0' || *end != '\0' || errno != 0 ||
-			number < -1000000 || number > 1000000)
-			fault(file, line,
-				  "Higher is preferred, 1 is the default, 0 is never.",
-				  "the tag \"%s\" needs a whole number", key);
-		else
-			node->failover_priority = number;
-	}
+		check_priority(file, line, key, value, &node->failover_priority);
+	else if (strcmp(key, "sync_priority") == 0)
+		check_priority(file, line, key, value, &node->sync_priority);
 	else if (strcmp(key, "nofailover") == 0 || strcmp(key, "nosync") == 0)
 	{
 		if (strcmp(value, "false") == 0)
@@ -920,6 +932,7 @@ set_defaults(HaNode *node)
 	strlcpy(node->replication_user, DEFAULT_ROLE,
 			sizeof(node->replication_user));
 	node->failover_priority = 1;
+	node->sync_priority = 1;
 }
 
 bool

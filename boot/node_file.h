@@ -41,6 +41,7 @@ typedef struct HaNode
 	bool		nofailover;		/* parsed from tags */
 	bool		nosync;
 	int			failover_priority;	/* default 1 */
+	int			sync_priority;	/* default 1 */
 	char		replication_user[64];
 	char		replication_passfile[HA_PATH_SIZE];
 	char		state_dir[HA_PATH_SIZE];	/* default DATA_DIR.pg_ha */

@@ -661,7 +661,7 @@ decide_start(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 		.was_primary = facts->state == HA_DATA_CLUSTER && facts->was_primary,
 		.reaped = true,			/* BOOT_CLEARING came before BOOT_LOOK */
 		.key_is_ours = key_is_ours(b, view, lease),
-		.others_may_lead = ha_leader_others_may_lead(view, b->node.name),
+		.others_may_lead = ha_others_may_lead(view, b->node.name),
 		.synchronous = ha_leader_is_synchronous(view, b->node.name),
 		.primary_start_timeout = view->config.primary_start_timeout,
 		.crashes = recent_crashes(b),

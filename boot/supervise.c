@@ -31,6 +31,7 @@
 
 #include "common/logging.h"
 
+#include "../decide.h"
 #include "leader.h"
 #include "rejoin.h"
 #include "supervise.h"
@@ -312,7 +313,7 @@ keep_key(HaBoot *b)
 	else if (b->now >= b->keep_at)
 		send_keeping(b, &lease);
 
-	if (b->keeping && ha_leader_others_may_lead(view, b->node.name) &&
+	if (b->keeping && ha_others_may_lead(view, b->node.name) &&
 		b->now - b->keep_since > view->config.primary_start_timeout)
 		give_up_starting(b);
 }
@@ -644,6 +645,7 @@ reload(HaBoot *b)
 	b->node.nofailover = fresh.nofailover;
 	b->node.nosync = fresh.nosync;
 	b->node.failover_priority = fresh.failover_priority;
+	b->node.sync_priority = fresh.sync_priority;
 	strlcpy(b->node.rest_connect_address, fresh.rest_connect_address,
 			sizeof(b->node.rest_connect_address));
 	strlcpy(b->node.replication_user, fresh.replication_user,

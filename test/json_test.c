@@ -650,9 +650,9 @@ test_written(void)
 	char		names[2][HA_NAME_SIZE] = {"n3", "n2"};
 	static const char now[] = "2026-11-24T05:32:14.211256+00:00";
 
-	IS(ha_sync_json("n1", 2, names),
-	   "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2,n3\"}", "sync");
-	IS(ha_sync_json("n1", 0, NULL),
+	IS(ha_sync_json("n1", 1, 2, names),
+	   "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}", "sync");
+	IS(ha_sync_json("n1", 0, 0, NULL),
 	   "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}",
 	   "sync without standbys");
 	IS(ha_status_json(123), "{\"optime\":123}", "status");

@@ -6,13 +6,14 @@
 # their programs: no service is started and no cluster "main" is made, and what
 # was set up to have it so is taken back afterwards.
 
-PG_VERSION=15
+PG_VERSION=${PG_VERSION:-15}
 PG_BINDIR=/usr/lib/postgresql/$PG_VERSION/bin
 
 PACKAGES_BUILD="gcc make libc6-dev postgresql-$PG_VERSION
 	postgresql-server-dev-$PG_VERSION libpq-dev libkrb5-dev
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev etcd-server
 	etcd-client procps"
+PACKAGES_TAP="perl libipc-run-perl valgrind iproute2"
 
 # Do not start services from here on; see invoke-rc.d(8).
 packages_hold_services()

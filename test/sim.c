@@ -311,6 +311,7 @@ choose_shape(void)
 	ha_faults_choose_timing(shape);
 	shape->sync = ha_sim_chance(600);
 	shape->strict = ha_sim_chance(300);
+	shape->quorum = ha_sim_chance(400);
 	shape->sync_nodes = ha_sim_chance(700) ? 1 : 2;
 	shape->primary_start_timeout = ha_sim_chance(300) ? 0 :
 		ha_sim_between(1, 20) * 1000;

@@ -29,6 +29,7 @@
 #include "../lease.h"
 
 #define SIM_NODES			5
+#define SIM_NOBODY			(1U << SIM_NODES)
 #define SIM_SESSIONS		3	/* clients of each server */
 #define SIM_TIMELINES		512
 #define SIM_RECORD			64	/* every WAL record is so long */
@@ -83,7 +84,8 @@ typedef struct SimSettings
 {
 	int			epoch;
 	int			follows;		/* node, -1 = nobody */
-	uint32_t	names;
+	uint32_t	names;			/* SIM_NOBODY is one of them that never is there */
+	int			confirm;		/* so many of them must */
 } SimSettings;
 
 /* One walsender: the upstream's side of a connection. */
@@ -174,6 +176,8 @@ typedef struct SimServer
 	int64_t		deadline;		/* the gate: own clock, shared memory */
 	int64_t		term;			/* for which the gate was last opened */
 	bool		sync_required;
+	bool		shows;			/* clients may read */
+	uint64_t	recovered;		/* where crash recovery ended */
 	bool		proven;			/* a proof succeeded since the start */
 	SimSession	sessions[SIM_SESSIONS];
 } SimServer;
@@ -330,6 +334,9 @@ typedef struct SimNode
 	X(PROMOTION_LATE, "a promotion did not finish in time") \
 	X(WITHDRAWN, "a vote was withdrawn") \
 	X(STUCK, "a stuck startup process delayed a vote") \
+	X(SHOWN, "what recovery made visible was shown late") \
+	X(QUORUM, "elected with the votes of others in /sync") \
+	X(NOBODY_WAITED, "commits waited for nobody that is there") \
 	X(SYNC_SWAP, "a synchronous standby was replaced") \
 	X(ORPHAN_ACK, "an orphan acknowledged within its deadline") \
 	X(RELEASE_UNKNOWN, "a release of the key had no known outcome") \
@@ -355,6 +362,7 @@ typedef struct SimShape
 	int64_t		primary_start_timeout;
 	int64_t		maximum_lag;
 	bool		sync;
+	bool		quorum;			/* ... any of them */
 	bool		strict;
 	int			sync_nodes;
 	bool		pause;
@@ -454,6 +462,7 @@ extern bool ha_server_names_applied(int node, int epoch);
 extern void ha_server_cancel_conflicts(int node);
 extern void ha_server_cancel_waits(int node);
 extern void ha_server_set_deadline(int node, int64_t deadline, int64_t term);
+extern void ha_server_show(int node);
 extern void ha_server_wake_up(int node);
 extern bool ha_server_holds(int node, SimPosition position);
 extern uint64_t ha_timeline_limit(SimPosition chain, uint32_t timeline);
@@ -482,6 +491,7 @@ extern void ha_node_power_on(int node);
 /* sim_check.c */
 extern void ha_check_begin(void);
 extern void ha_check_ack(int node, const SimSession *session);
+extern void ha_check_shown(int node);
 extern void ha_check_gate(int node);
 extern void ha_check_names(int node);
 extern void ha_check_put(const char *key, const char *old_value,

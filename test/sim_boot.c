@@ -71,6 +71,7 @@ member_text(int node)
 	snprintf(m.version, sizeof(m.version), HA_VERSION);
 	snprintf(m.identity, sizeof(m.identity), "%d", node);
 	m.failover_priority = 1;
+	m.sync_priority = 1;
 	if (runs)
 	{
 		m.timeline = n->control.timeline;
@@ -174,7 +175,7 @@ key_is_ours(int node)
 static bool
 others_may_lead(int node)
 {
-	return ha_leader_others_may_lead(&node_of(node)->boot.view,
+	return ha_others_may_lead(&node_of(node)->boot.view,
 									 node_of(node)->name);
 }
 

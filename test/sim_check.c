@@ -164,6 +164,17 @@ ha_check_ack(int node, const SimSession *session)
 	remember_ack(session->commit);
 }
 
+/* What a client has read is as good as acknowledged to it. */
+void
+ha_check_shown(int node)
+{
+	const SimServer *server = &node_of(node)->server;
+	SimPosition shown = {server->flush.timeline, server->recovered};
+
+	ha_sim_sometimes(SIM_SHOWN);
+	remember_ack(shown);
+}
+
 /*-------------------------------------------------------------------------
  * Gates and names
  *-------------------------------------------------------------------------
@@ -181,22 +192,32 @@ must_be_closed(int node, const char *what)
 	return false;
 }
 
+/* So many of the voters may lack a commit that those names let pass. */
+static int
+may_lack(uint32_t voters, const SimSettings *settings)
+{
+	int			common = __builtin_popcount(voters & settings->names);
+	int			idle = __builtin_popcount(settings->names) - settings->confirm;
+
+	return __builtin_popcount(voters) - common + (idle < common ? idle : common);
+}
+
 /*
- * Who may be elected must be among those who confirm, whichever walsender
- * releases the commit, as long as this node may acknowledge any.
+ * Whoever elects must meet whoever confirms, whichever walsender releases the
+ * commit, as long as this node may acknowledge any.
  */
 void
 ha_check_names(int node)
 {
 	const SimServer *server = &node_of(node)->server;
-	uint32_t	electable;
+	uint32_t	voters;
 
 	if (!gate_is_open(node) || !view.sync.present ||
 		strcmp(view.sync.leader, node_of(node)->name) != 0)
 		return;
-	electable = sync_set(&view.sync);
-	if ((electable & ~server->checkpointer.names) != 0 &&
-		server->checkpointer.names == 0)
+	voters = sync_set(&view.sync);
+	if (server->checkpointer.names == 0 &&
+		may_lack(voters, &server->checkpointer) > view.sync.quorum)
 		ha_sim_fail("I-4: %s does not wait for standbys, but /sync lists some",
 					node_of(node)->name);
 	for (int i = 0; i < ha_world.nnodes; i++)
@@ -205,8 +226,8 @@ ha_check_names(int node)
 
 		if (sender->connection != 0 &&
 			(sender->settings.names & (1U << i)) != 0 &&
-			(electable & ~sender->settings.names) != 0)
-			ha_sim_fail("I-4: the walsender of %s to %s releases commits without a member of /sync",
+			may_lack(voters, &sender->settings) > view.sync.quorum)
+			ha_sim_fail("I-4: the walsender of %s to %s releases commits without those of /sync that could elect",
 						node_of(node)->name, node_of(i)->name);
 	}
 }
@@ -357,6 +378,9 @@ check_acquired(const HaView *old, int node)
 		held.timeline = ha_world.timelines[held.timeline].parent;
 	}
 	acquired_sync = old->sync.present;
+	if (term->intent && old->sync.present && old->sync.quorum > 0 &&
+		strcmp(old->sync.leader, node_of(node)->name) != 0)
+		ha_sim_sometimes(SIM_QUORUM);
 	acquired_wish = old->failover.present &&
 		strcmp(old->failover.candidate, node_of(node)->name) == 0;
 	acquired_again = !term->intent;
@@ -432,17 +456,22 @@ check_confirmed(int node)
 					node_of(node)->name);
 }
 
-/* Who may be elected from now on has everything, and will have. */
+/* For each commit so many of those in /sync have it that the rest elects nobody. */
 static void
-check_listed(uint32_t set)
+check_listed(const HaSync *sync)
 {
-	for (int i = 0; i < ha_world.nnodes; i++)
-	{
-		int			missing = set & (1U << i) ? count_missing(i, false) : 0;
+	uint32_t	voters = sync_set(sync);
 
-		if (missing > 0)
-			ha_sim_fail("I-4: /sync lists %s, which lacks %d acknowledged commits",
-						node_of(i)->name, missing);
+	for (int i = 0; i < nacks; i++)
+	{
+		int			lacking = 0;
+
+		for (int j = 0; j < ha_world.nnodes && !acks[i].lost; j++)
+			lacking += (voters & (1U << j)) != 0 &&
+				!ha_server_holds(j, acks[i].position);
+		if (lacking > sync->quorum)
+			ha_sim_fail("I-4: %d of those that may elect by /sync with quorum %d lack a commit",
+						lacking, sync->quorum);
 	}
 }
 
@@ -476,7 +505,7 @@ ha_check_revision(void)
 			check_confirmed(node);
 	}
 	if (view.sync.mod_revision != old->sync.mod_revision)
-		check_listed(sync_set(&view.sync) & ~sync_set(&old->sync));
+		check_listed(&view.sync);
 	if (old->leader.present && !view.leader.present)
 	{
 		node = ha_sim_node_named(old->leader.name);

@@ -363,7 +363,8 @@ ha_faults_put_config(void)
 			 (double) shape->ttl / 1000, (double) shape->loop_wait / 1000,
 			 (double) shape->retry_timeout / 1000,
 			 (double) shape->primary_start_timeout / 1000,
-			 shape->maximum_lag, shape->sync ? "true" : "false",
+			 shape->maximum_lag, !shape->sync ? "false" :
+			 shape->quorum ? "\"quorum\"" : "true",
 			 shape->strict ? "true" : "false", shape->sync_nodes,
 			 shape->pause ? "true" : "false");
 	ha_sim_say(-1, "configuration %s", json);
@@ -389,10 +390,13 @@ fault_config(void)
 {
 	SimShape   *shape = &ha_world.shape;
 
-	switch (ha_sim_between(0, 4))
+	switch (ha_sim_between(0, 5))
 	{
 		case 0:
 			shape->sync = !shape->sync;
+			break;
+		case 3:
+			shape->quorum = !shape->quorum;
 			break;
 		case 1:
 			shape->sync_nodes = 3 - shape->sync_nodes;
@@ -616,10 +620,14 @@ set_sync_mode(int node, int64_t sync, void *pointer)
 	ha_faults_put_config();
 }
 
-/* Synchronous mode ends while nobody knows what became of a write of /sync. */
+/*
+ * Nobody knows what became of a write of /sync, and meanwhile the mode ends or
+ * other standbys come.
+ */
 static void
 fault_mode_ends(void)
 {
+	bool		ends = ha_sim_chance(500);
 	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
 	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
 
@@ -632,8 +640,15 @@ fault_mode_ends(void)
 		if (i != leader && ha_sim_chance(500))
 			ha_server_drop_receiver(i);
 	}
-	ha_sim_at(ha_world.now + ha_sim_about(ttl / 2), SIM_WORLD, -1,
-			  set_sync_mode, false, NULL);
+	for (int i = 0; i < ha_world.nnodes && !ends; i++)
+	{
+		if (i != leader)
+			ha_sim_at(ha_world.now + ha_sim_about(ttl / 2), SIM_WORLD, i,
+					  end_receiver, 0, NULL);
+	}
+	if (ends)
+		ha_sim_at(ha_world.now + ha_sim_about(ttl / 2), SIM_WORLD, -1,
+				  set_sync_mode, false, NULL);
 	ha_sim_at(ha_world.now + ttl / 2 + ha_sim_about(ttl), SIM_WORLD, -1,
 			  set_sync_mode, true, NULL);
 }

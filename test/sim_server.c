@@ -301,30 +301,42 @@ schedule_replay(int node)
 			  replay, 0, NULL);
 }
 
+/* What "confirm" of those standbys have; 0 = there are not so many. */
+static uint64_t
+confirmed_by(const SimServer *server, const SimSettings *settings)
+{
+	uint64_t	best = 0;
+
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		uint64_t	candidate = server->senders[i].flush;
+		int			have = 0;
+
+		for (int j = 0; j < ha_world.nnodes; j++)
+			have += (settings->names & (1U << j)) != 0 &&
+				server->senders[j].connection != 0 &&
+				server->senders[j].streaming &&
+				server->senders[j].flush >= candidate;
+		if (have >= settings->confirm && candidate > best)
+			best = candidate;
+	}
+	return best;
+}
+
 /* Commits are released by what this walsender knows, by its own settings. */
 static void
 release_waiters(int node, int standby)
 {
 	SimServer  *server = server_of(node);
-	uint32_t	names = server->senders[standby].settings.names;
-	uint64_t	all = UINT64_MAX;
+	const SimSettings *settings = &server->senders[standby].settings;
+	uint64_t	lsn;
 
-	if ((names & (1U << standby)) == 0)
+	if ((settings->names & (1U << standby)) == 0)
 		return;
-	for (int i = 0; i < ha_world.nnodes; i++)
-	{
-		const SimWalSender *sender = &server->senders[i];
-
-		if ((names & (1U << i)) == 0)
-			continue;
-		if (sender->connection == 0 || !sender->streaming)
-			return;
-		if (sender->flush < all)
-			all = sender->flush;
-	}
-	if (all <= server->released)
+	lsn = confirmed_by(server, settings);
+	if (lsn <= server->released)
 		return;
-	server->released = all;
+	server->released = lsn;
 	ha_server_wake_up(node);
 }
 
@@ -657,6 +669,14 @@ ha_server_set_deadline(int node, int64_t deadline, int64_t term)
  *-------------------------------------------------------------------------
  */
 
+/* What recovery made visible may be read from now on (S-17). */
+void
+ha_server_show(int node)
+{
+	server_of(node)->shows = true;
+	ha_check_shown(node);
+}
+
 static void
 become_primary(int node)
 {
@@ -667,6 +687,8 @@ become_primary(int node)
 	server->insert = server->flush.lsn + SIM_RECORD;
 	server->flush.lsn = server->insert;
 	server->replay = server->flush;
+	server->shows = !server->as_primary || server->file.names == 0;
+	server->recovered = server->flush.lsn;
 	ha_sim_say(node, "is a primary at %u/%llu", server->flush.timeline,
 			   (unsigned long long) server->flush.lsn);
 	kick_senders(node);
@@ -774,6 +796,7 @@ begin_recovery(int node)
 	server->released = 0;
 	server->deadline = 0;
 	server->sync_required = false;
+	server->shows = false;
 	server->proven = false;
 	server->recovered_at = ha_world.now +
 		ha_sim_about(ha_sim_chance(100) ? 3 * SIM_SECOND : 150 * SIM_MS);
@@ -800,6 +823,7 @@ ha_server_start(int node, bool as_primary)
 		/* a standby begins anew; from a primary somebody took the file */
 		server->file.follows = -1;
 		server->file.names = 0;
+		server->file.confirm = 0;
 	}
 	begin_recovery(node);
 	ha_worker_start(node);

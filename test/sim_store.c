@@ -807,6 +807,7 @@ hold_call(Call *call)
 	const HaTxn *txn = &call->request.txn;
 	bool		writes_leader = false;
 	bool		writes_sync = false;
+	bool		lists = false;
 	bool		acquires = false;
 
 	if (call->request.kind != HA_DCS_TXN)
@@ -815,13 +816,16 @@ hold_call(Call *call)
 	{
 		writes_leader |= strcmp(txn->success[i].key, "leader") == 0;
 		writes_sync |= strcmp(txn->success[i].key, "sync") == 0;
+		lists |= strcmp(txn->success[i].key, "sync") == 0 &&
+			txn->success[i].value != NULL &&
+			strstr(txn->success[i].value, "\"sync_standby\":\"") != NULL;
 	}
 	for (int i = 0; i < txn->ncompares; i++)
 		acquires = acquires || (txn->compares[i].target == HA_CREATE_REVISION &&
 								strcmp(txn->compares[i].key, "leader") == 0);
 	if (network->hold_acquire && acquires)
 		network->hold_acquire = false;
-	else if (network->hold_sync && writes_sync)
+	else if (network->hold_sync && lists)
 		network->hold_sync = false;
 	else if (!network->malicious ||
 			 !ha_sim_chance(writes_leader || writes_sync ? 500 : 10))

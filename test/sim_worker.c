@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../quorum.h"
 #include "sim.h"
 
 /* As in worker.c. */
@@ -52,6 +53,8 @@ set_of_names(int n, char names[][HA_NAME_SIZE])
 
 		if (node >= 0)
 			set |= 1U << node;
+		else if (strcmp(names[i], HA_NOBODY) == 0)
+			set |= SIM_NOBODY;
 	}
 	return set;
 }
@@ -67,6 +70,8 @@ names_of_set(uint32_t set, char names[][HA_NAME_SIZE])
 		if (set & (1U << i))
 			memcpy(names[n++], ha_world.nodes[i].name, HA_NAME_SIZE);
 	}
+	if (set & SIM_NOBODY)
+		memcpy(names[n++], HA_NOBODY, sizeof(HA_NOBODY));
 	return n;
 }
 
@@ -118,6 +123,9 @@ worker_gather(int node, int64_t now)
 		local->names_in_force = applied;
 		local->names_written = w->managed_written;
 		local->nsync_names = names_of_set(w->managed.names, local->sync_names);
+		local->sync_confirm = w->managed.confirm;
+		local->confirmed_lsn = n->server.released;
+		local->recovered_lsn = n->server.shows ? 0 : n->server.recovered;
 	}
 	ha_lease_local(&w->lease, local, now);
 }
@@ -189,11 +197,15 @@ act_set_names(int node, int64_t now)
 	SimWorker  *w = &node_of(node)->worker;
 	uint32_t	names = set_of_names(w->plan.nnames, w->plan.names);
 
-	if (w->managed_written && w->managed.names == names)
+	if (w->managed_written && w->managed.names == names &&
+		w->managed.confirm == w->plan.confirm)
 		return;
 	if ((names & ~w->managed.names) != 0 && (w->managed.names & ~names) != 0)
 		ha_sim_sometimes(SIM_SYNC_SWAP);
+	if (names == SIM_NOBODY)
+		ha_sim_sometimes(SIM_NOBODY_WAITED);
 	w->managed.names = names;
+	w->managed.confirm = w->plan.confirm;
 	write_managed(node, now);
 }
 
@@ -256,7 +268,12 @@ act(int node, int64_t now)
 	listed = view->valid && view->sync.present && view->sync.nstandbys > 0 &&
 		strcmp(view->sync.leader, w->local.name) == 0;
 	n->server.sync_required = w->local.role == HA_ROLE_PRIMARY &&
-		(listed || (w->managed.names != 0 && w->local.names_in_force));
+		(listed || (view->config.synchronous_mode != HA_SYNC_OFF &&
+					view->config.synchronous_mode_strict) ||
+		 (w->managed.names != 0 && w->local.names_in_force));
+	if (w->local.role == HA_ROLE_PRIMARY && w->local.recovered_lsn != 0 &&
+		ha_quorum_shows(&view->config, view, &w->local))
+		ha_server_show(node);
 	act_want(node);
 }
 
@@ -535,6 +552,7 @@ ha_worker_start(int node)
 	ha_lease_init(&w->lease, n->name, now);
 	w->managed.follows = -1;
 	w->managed.names = n->server.file.names;
+	w->managed.confirm = n->server.file.confirm;
 	ha_worker_wake(node, ha_sim_about(5 * SIM_MS));
 }
 

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What PostgreSQL calls differently in its major versions, 15 to 18.
+ *
+ * Only names and signatures: where the meaning differs, the code that relies on
+ * it says so.  Macros only, which need the headers that their users have anyway,
+ * so the module and pg_ha_boot can share them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_COMPAT_H
+#define HA_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "pg_ha needs PostgreSQL 15 or later"
+#endif
+
+/* 18: before a declaration, not after it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 17: a PGPROC does not know its place in the array any more. */
+#if PG_VERSION_NUM >= 170000
+#define ha_proc_number()	MyProcNumber
+#else
+#define ha_proc_number()	(MyProc->pgprocno)
+#endif
+
+/*
+ * 17: slots of the logical kind can be kept in step on a standby.  Ours are
+ * physical and each standby has its own.
+ */
+#if PG_VERSION_NUM >= 170000
+#define ha_slot_create(name) \
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false, false, false)
+#define ha_slots_clean_up()	ReplicationSlotCleanup(false)
+#else
+#define ha_slot_create(name) \
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false)
+#define ha_slots_clean_up()	ReplicationSlotCleanup()
+#endif
+
+/* 17: owned instead of allocated in a memory context; this one lives for ever. */
+#if PG_VERSION_NUM >= 170000
+#define ha_wait_event_set(nevents)	CreateWaitEventSet(NULL, nevents)
+#else
+#define ha_wait_event_set(nevents) \
+	CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 16: the hash is a parameter; 18: a salt is no text. */
+#if PG_VERSION_NUM >= 160000
+#define ha_scram_secret(salt, size, iterations, password, error) \
+	scram_build_secret(PG_SHA256, SCRAM_SHA_256_KEY_LEN, \
+					   (const void *) (salt), size, iterations, password, \
+					   error)
+#else
+#define ha_scram_secret(salt, size, iterations, password, error) \
+	scram_build_secret(salt, size, iterations, password, error)
+#endif
+
+#endif							/* HA_COMPAT_H */
