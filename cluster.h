@@ -337,6 +337,9 @@ typedef struct HaLocal
 								 * (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
 	bool		op_in_flight;	/* a txn of ours has no answer yet */
+	bool		vote_pending;	/* our last vote is not in the view */
+	bool		vote_unknown;	/* ... and may land at any time: it must be
+								 * withdrawn before we follow again */
 	bool		sync_pending;	/* our last write of /sync is not in the view */
 	bool		sync_unknown;	/* ... and may land at any time: /sync must be
 								 * re-put before the names change */

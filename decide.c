@@ -622,8 +622,14 @@ decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
 		because_name(plan, view->leader.name);
 		return;
 	}
-	if (mine != NULL && !mine->withdrawn && mine->term == view->term.term &&
-		mine->term_revision == view->term.mod_revision)
+	if (local->vote_pending)
+	{
+		set_plan(plan, HA_WAIT, "does not know yet whether its vote stands");
+		return;
+	}
+	if (local->vote_unknown ||
+		(mine != NULL && !mine->withdrawn && mine->term == view->term.term &&
+		 mine->term_revision == view->term.mod_revision))
 	{
 		set_plan(plan, HA_WITHDRAW, "follows again in the contest it voted in");
 		return;

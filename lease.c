@@ -348,6 +348,21 @@ op_succeeded(HaLease *lease, const HaAnswer *answer)
 	}
 }
 
+/*
+ * A vote of unknown outcome is settled by another put, or by a withdrawal that
+ * finds another revision than the vote was guarded by.
+ */
+static void
+note_vote(HaLease *lease, const HaAnswer *answer)
+{
+	lease->vote_done_tag = lease->last_tag;
+	if (lease->op_verb == HA_VOTE && answer->status == HA_DCS_UNKNOWN)
+		lease->vote_unknown = true;
+	else if (answer->status == HA_DCS_OK &&
+			 (answer->succeeded || lease->op_verb == HA_WITHDRAW))
+		lease->vote_unknown = false;
+}
+
 static void
 take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
@@ -356,6 +371,8 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 	lease->read_wanted = true;
 	if (answer->status != HA_DCS_OK || !answer->succeeded)
 		lease->op_due = now + OP_BACK_OFF;
+	if (lease->op_verb == HA_VOTE || lease->op_verb == HA_WITHDRAW)
+		note_vote(lease, answer);
 	if (lease->op_verb == HA_SET_SYNC)
 	{
 		lease->sync_done_tag = lease->last_tag;
@@ -440,6 +457,10 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->blind = lease->blind;
 	local->stay_out_until = lease->stay_out_until;
 	local->op_in_flight = lease->op_tag != 0;
+	local->vote_unknown = lease->vote_unknown;
+	local->vote_pending =
+		(lease->op_tag != 0 && lease->op_verb == HA_VOTE) ||
+		!is_later(lease->view_tag, lease->vote_done_tag);
 	local->sync_unknown = lease->sync_unknown;
 	local->sync_pending =
 		(lease->op_tag != 0 && lease->op_verb == HA_SET_SYNC) ||

@@ -76,6 +76,8 @@ typedef struct HaLease
 	uint32_t	op_done_tag;	/* no further write before a read sent after
 								 * it: tags are given in the order of sending */
 	int64_t		op_due;			/* ... nor earlier, when the last one failed */
+	uint32_t	vote_done_tag;	/* the same for votes, also locally */
+	bool		vote_unknown;	/* the last of them has no known outcome */
 	uint32_t	sync_done_tag;	/* the same for writes of /sync, also locally */
 	bool		sync_unknown;	/* the last of them has no known outcome */
 
