@@ -306,7 +306,6 @@ typedef struct HaLocal
 	int32_t		sync_confirm;	/* how many of them must confirm a commit */
 	char		sync_names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	uint64_t	names_lsn;		/* flush LSN read after they came in force */
-	uint64_t	confirmed_lsn;	/* what they have confirmed */
 	uint64_t	recovered_lsn;	/* where crash recovery of a primary ended: some
 								 * of it may never have been confirmed (S-17);
 								 * 0 = this server was promoted, or is new */

@@ -1638,7 +1638,6 @@ static const Field local_fields[] = {
 	INT32(HaLocal, sync_confirm),
 	NAMES(HaLocal, sync_names),
 	UINT64(HaLocal, names_lsn),
-	UINT64(HaLocal, confirmed_lsn),
 	UINT64(HaLocal, recovered_lsn),
 	STRUCTS(HaLocal, standbys, standby_fields),
 	BOOL(HaLocal, nofailover),
@@ -1655,6 +1654,8 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, blind),
 	INT64(HaLocal, stay_out_until),
 	BOOL(HaLocal, op_in_flight),
+	BOOL(HaLocal, vote_pending),
+	BOOL(HaLocal, vote_unknown),
 	BOOL(HaLocal, sync_pending),
 	BOOL(HaLocal, sync_unknown),
 	{.name = NULL}

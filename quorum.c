@@ -69,8 +69,10 @@ set_add(NameSet *set, const char *name)
 {
 	if (set->n >= HA_MAX_MEMBERS || set_has(set, name))
 		return;
-	memcpy(set->names[set->n], name, HA_NAME_SIZE);
-	set->names[set->n][HA_NAME_SIZE - 1] = '\0';
+
+	/* zeroed to its end: plans are compared byte by byte */
+	memset(set->names[set->n], 0, HA_NAME_SIZE);
+	memcpy(set->names[set->n], name, strnlen(name, HA_NAME_SIZE - 1));
 	set->n++;
 }
 
@@ -141,7 +143,9 @@ load_sync(const HaView *view, Electing *sync)
 	if (!view->sync.present)
 		return;
 	set_load(&sync->set, view->sync.nstandbys, view->sync.standbys);
-	sync->quorum = larger(view->sync.quorum, 0);
+
+	/* whoever wrote it: more than there can be members means the same */
+	sync->quorum = smaller(larger(view->sync.quorum, 0), HA_MAX_MEMBERS);
 }
 
 /* How many of those voters may lack a commit that those names let pass. */
@@ -365,12 +369,14 @@ tighten(const Electing *sync, const Confirming *names, const Confirming *wanted,
 	tight->quorum = larger(tight->quorum, may_lack(&tight->set, wanted));
 }
 
+/* One that claims to have more than we have is on another history. */
 static bool
-is_caught_up(const HaLocal *local, const char *name)
+holds(const HaLocal *local, const char *name, uint64_t lsn)
 {
 	const HaStandby *standby = find_streaming(local, name);
 
-	return standby != NULL && standby->flush_lsn >= local->names_lsn;
+	return standby != NULL && standby->flush_lsn >= lsn &&
+		standby->flush_lsn <= local->flush_lsn;
 }
 
 /* Names are as wanted and in force: what may be elected by now? */
@@ -386,7 +392,7 @@ relax(const HaLocal *local, const Electing *sync, const Confirming *wanted,
 	{
 		const char *name = wanted->set.names[i];
 		bool		is_new = !set_has(&sync->set, name);
-		bool		late = !is_caught_up(local, name);
+		bool		late = !holds(local, name, local->names_lsn);
 
 		if (is_new && late && !join)
 			continue;
@@ -518,18 +524,29 @@ bool
 ha_quorum_shows(const HaConfig *config, const HaView *view,
 				const HaLocal *local)
 {
+	Electing	sync;
+	int			lacking = 0;
+
 	if (local->recovered_lsn == 0)
 		return true;
 	if (!view->valid || local->deadline == 0 || local->sync_pending ||
 		local->sync_unknown)
 		return false;
-	if (config->synchronous_mode == HA_SYNC_OFF && !view->sync.present)
-		return config->known || view->config.revision == 0;
-	if (local->names_in_force && local->nsync_names > 0 &&
-		local->confirmed_lsn >= local->recovered_lsn)
-		return true;
-	return view->sync.present && view->sync.nstandbys == 0 &&
-		!config->synchronous_mode_strict;
+	if (!view->sync.present)
+		return config->synchronous_mode == HA_SYNC_OFF &&
+			(config->known || view->config.revision == 0);
+
+	/*
+	 * Who has been confirmed by what names does not matter here: the voters
+	 * of now are asked, and those to come will have names_lsn, which is
+	 * beyond.
+	 */
+	load_sync(view, &sync);
+	for (int i = 0; i < sync.set.n; i++)
+		lacking += holds(local, sync.set.names[i], local->recovered_lsn) ? 0 : 1;
+	return lacking <= sync.quorum &&
+		strncmp(view->sync.leader, local->name, HA_NAME_SIZE) == 0 &&
+		(sync.set.n > 0 || !config->synchronous_mode_strict);
 }
 
 bool

@@ -143,7 +143,6 @@ gather_names(void)
 	if (applied && !local.names_in_force)
 		local.names_lsn = GetFlushRecPtr(NULL);
 	local.names_in_force = applied;
-	local.confirmed_lsn = ha_server_confirmed_lsn();
 	local.names_written = managed_epoch != 0;
 	local.nsync_names = managed.nnames;
 	local.sync_confirm = managed.confirm;

@@ -477,7 +477,7 @@ test_members(void)
 	v = look("members/n2", "{\"conn_url\":\"postgres://127.0.0.1:5433/postgres\","
 			 "\"api_url\":\"http://127.0.0.1:8009/patroni\",\"state\":\"running\","
 			 "\"role\":\"replica\",\"version\":\"4.1.4\","
-			 "\"tags\":{\"nosync\":true,\"failover_priority\":2,\"x\":1},"
+			 "\"tags\":{\"nosync\":true,\"failover_priority\":2,\"sync_priority\":3,\"x\":1},"
 			 "\"xlog_location\":67109352,\"replay_lsn\":67109352,"
 			 "\"receive_lsn\":67109352,\"replication_state\":\"streaming\","
 			 "\"timeline\":2,\"pause\":true}");
@@ -489,7 +489,8 @@ test_members(void)
 	OK(m->state == HA_STATE_RUNNING && m->role == HA_ROLE_STANDBY &&
 	   m->timeline == 2 && m->lsn == 67109352 && m->replay_lsn == 67109352 &&
 	   m->streaming && m->pause, "member: what it does");
-	OK(m->nosync && !m->nofailover && m->failover_priority == 2,
+	OK(m->nosync && !m->nofailover && m->failover_priority == 2 &&
+	   m->sync_priority == 3,
 	   "member: tags");
 	OK(m->version[0] == '\0', "member: Patroni's has no version of ours");
 
@@ -642,7 +643,7 @@ test_written(void)
 	HaMember	member = {.name = "n1",.state = HA_STATE_REWINDING,
 		.role = HA_ROLE_STANDBY,.conn_url = "postgres://h:1/postgres",
 		.api_url = "http://h:2/patroni",.version = "1.0",.timeline = 2,
-	.lsn = 5,.replay_lsn = 4,.failover_priority = 1};
+	.lsn = 5,.replay_lsn = 4,.failover_priority = 1,.sync_priority = 1};
 	HaHeartbeat heartbeat = {.name = "n1",.term = 5,.ttl = 10000,
 	.lsn = UINT64_MAX};
 	HaTerm		term = {.nlineage = 2,.timeline = 3,.timeline_owner = "n3",

@@ -124,7 +124,6 @@ worker_gather(int node, int64_t now)
 		local->names_written = w->managed_written;
 		local->nsync_names = names_of_set(w->managed.names, local->sync_names);
 		local->sync_confirm = w->managed.confirm;
-		local->confirmed_lsn = n->server.released;
 		local->recovered_lsn = n->server.shows ? 0 : n->server.recovered;
 	}
 	ha_lease_local(&w->lease, local, now);
