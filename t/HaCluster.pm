@@ -439,8 +439,9 @@ sub standbys
 =item wait_streaming(n)
 
 Wait until n standbys stream from the leader, on its timeline, have all it has now,
-and are known to run, so that they may be candidates.  In a synchronous mode also until the leader waits for one of them and says so
-in /sync, so that it may be elected.
+and are known to run, so that they may be candidates.  In a synchronous mode also
+until the leader waits for one of them and says so in /sync, so that it may be
+elected.
 
 =cut
 
@@ -858,7 +859,7 @@ sub record_row
 {
 	my ($self, %args) = @_;
 	my $verdict = $args{verdict} // {};
-	my $file = $ENV{HA_ROWS} // "$ENV{TESTDIR}/tmp_rows.tsv";
+	my $file = $ENV{HA_ROWS} // "$here/../tmp_rows.tsv";
 
 	open my $fh, '>>', $file or croak "could not open $file: $!";
 	flock $fh, LOCK_EX;
