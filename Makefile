@@ -162,12 +162,16 @@ STORM = --episodes 20
 storm: all test/writer
 	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
 
-soak: all test/writer
+soak: all test/writer sim-soak
 	test/soak
 	PG_CONFIG=$(PG_CONFIG) test/storm $(STORM)
 
 matrix:
 	test/matrix
 
+# 100,000 histories, from where an earlier run was interrupted.
+sim-soak: test/sim
+	test/sim_soak
+
 .PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models \
-	check-layers lint indent storm soak matrix
+	check-layers lint indent storm soak sim-soak matrix

@@ -24,6 +24,9 @@
 #include "../cluster_json.h"
 #include "sim.h"
 
+/* How long nothing may change in the end. */
+#define QUIET_TTLS			10
+
 /* So many histories must have met everything in SIM_SOMETIMES. */
 #define SEEDS_FOR_SOMETIMES	2000
 
@@ -324,6 +327,7 @@ choose_shape(void)
 	shape->think = (int) ha_sim_between(10, 200) * SIM_MS;
 	shape->store_rate = ha_sim_chance(300) ? 5000 : ha_sim_between(-5000, 5000);
 	shape->faults = ha_faults_choose();
+	ha_mishaps_begin();
 	shape->fault_gap = shape->ttl * SIM_MS / 10 * ha_sim_between(2, 30);
 }
 
@@ -339,6 +343,8 @@ begin_node(int node)
 	n->clock_rate = ha_sim_chance(400) ? (ha_sim_chance(500) ? 5000 : -5000) :
 		ha_sim_between(-5000, 5000);
 	n->promote_ms = ha_sim_chance(500) ? 10 : ha_sim_between(10, 1000);
+	n->nosync = n->nofailover = false;
+	n->failover_priority = ha_sim_chance(200) ? 2 : 1;
 	ha_node_begin(node, node == 0);
 }
 
@@ -354,6 +360,7 @@ begin_history(uint64_t seed)
 	ha_world.now = 0;
 	ha_world.failed = ha_world.healing = ha_world.quiet = false;
 	ha_world.over = false;
+	ha_world.lost_node = -1;
 	ha_world.nnodes = ha_sim_chance(200) ? 5 : ha_sim_chance(100) ? 2 : 3;
 	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
 	memset(ha_world.timelines, 0, sizeof(ha_world.timelines));
@@ -419,6 +426,40 @@ become_whole(void)
 	}
 }
 
+/*
+ * All faults end.  Sometimes one node stays away for ever, at first: those that
+ * are left must find a leader if one of them may be it.
+ */
+static void
+heal(void)
+{
+	int64_t		bound;
+
+	if (ha_world.nnodes > 2 && ha_sim_chance(250))
+	{
+		ha_world.lost_node = ha_sim_chance(500) ?
+			ha_sim_node_named(ha_store_view()->term.owner) :
+			(int) ha_sim_between(0, ha_world.nnodes - 1);
+		ha_sim_say(ha_world.lost_node, "will not come back for now");
+	}
+	ha_faults_end();
+	bound = ha_world.now + 60 * SIM_SECOND + 6 * ha_world.shape.ttl * SIM_MS;
+	if (ha_world.lost_node >= 0)
+	{
+		int64_t		acks = ha_world.acks;
+
+		while (!ha_world.failed && ha_world.now < bound &&
+			   !ha_check_leads(acks))
+			run_until(ha_world.now + 500 * SIM_MS);
+		if (ha_check_leads(acks))
+			ha_sim_sometimes(SIM_MINORITY);
+		else if (ha_check_can_recover(ha_world.lost_node))
+			ha_sim_fail("L-3: nobody becomes leader without %s",
+						ha_world.nodes[ha_world.lost_node].name);
+	}
+	ha_faults_end_loss();
+}
+
 static void
 run_history(uint64_t seed)
 {
@@ -430,13 +471,12 @@ run_history(uint64_t seed)
 	run_until(ha_world.now + ha_world.shape.ttl * SIM_MS *
 			  ha_sim_between(4, 15));
 	if (!ha_world.failed)
-		ha_faults_end();
-
+		heal();
 	become_whole();
 	if (!ha_world.failed)
 		ha_sim_say(-1, "the cluster is whole; nothing may change now");
 	ha_world.quiet = true;
-	run_until(ha_world.now + 3 * ha_world.shape.ttl * SIM_MS);
+	run_until(ha_world.now + QUIET_TTLS * ha_world.shape.ttl * SIM_MS);
 	if (!ha_world.failed && !ha_check_healthy(why, sizeof(why)))
 		ha_sim_fail("L-2: without any fault %s", why);
 	end_history();

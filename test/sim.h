@@ -11,11 +11,13 @@
  *
  *	sim.c			events, chance, the command line
  *	sim_faults.c	what goes wrong in a history
+ *	sim_mishaps.c	more of it: disks, tags, ghosts, ambushes
  *	sim_store.c		the store and the network to it
  *	sim_server.c	PostgreSQL: WAL, streaming, settings, sessions
  *	sim_worker.c	the worker, which runs lease.c and decide.c
  *	sim_boot.c		pg_ha_boot, which runs boot/leader.c; the life of a node
  *	sim_check.c		what must never be seen
+ *	sim_promises.c	the same, as far as it needs no memory of its own
  *
  *-------------------------------------------------------------------------
  */
@@ -170,6 +172,7 @@ typedef struct SimServer
 	SimSettings checkpointer;
 	int64_t		startup_stuck_until;
 	int64_t		apply_slow;		/* microseconds that a reload may take */
+	int64_t		disk_stalled_until; /* world: nothing gets flushed before */
 	SimReceiver receiver;
 	SimWalSender senders[SIM_NODES];
 	uint64_t	released;		/* commits up to here need not wait longer */
@@ -279,6 +282,7 @@ typedef struct SimNetwork
 	bool		cut_in;			/* answers don't */
 	bool		stale;			/* connected to a member that lost its leader */
 	bool		malicious;		/* see hold_call() in sim_store.c */
+	int			duplicate;		/* per mille that are carried out twice */
 	bool		hold_acquire;	/* the same for the next acquire */
 	bool		hold_sync;		/* ... and the next write of /sync */
 	int			drop;			/* per mille, each way */
@@ -294,6 +298,9 @@ typedef struct SimNode
 	uint32_t	lives[SIM_SCOPES];
 	int64_t		frozen_until[SIM_SCOPES];
 	int64_t		promote_ms;		/* how long the next promotion takes */
+	bool		nosync;			/* tags */
+	bool		nofailover;
+	int			failover_priority;
 	SimNetwork	network;
 	SimServer	server;
 	SimWorker	worker;
@@ -344,7 +351,33 @@ typedef struct SimNode
 	X(TIME_JUMP, "a worker noticed that time had jumped") \
 	X(NOSPACE, "the store was full") \
 	X(WATCH_LOST, "a watch broke") \
-	X(PAUSED, "the cluster was paused")
+	X(PAUSED, "the cluster was paused") \
+	X(FAILOVER_ASYNC, "another node leads, mode off") \
+	X(FAILOVER_SYNC, "another node leads, mode on") \
+	X(FAILOVER_STRICT, "another node leads, mode on and strict") \
+	X(REOPENED, "a gate closed by time opened again in the same term") \
+	X(FENCED_WAITERS, "a gate was closed over commits that waited for standbys") \
+	X(COLLISION, "a promotion would have used another's timeline id") \
+	X(KILLED_WITH_KEY, "a node died between taking the key and promoting") \
+	X(KILLED_PROMOTING, "... just when it was told to promote") \
+	X(KILLED_PROMOTED, "... between promoting and recording its timeline") \
+	X(KILLED_CONFIRMED, "... between recording it and acknowledging") \
+	X(KILLED_LEADING, "... just as it began to acknowledge") \
+	X(KILLED_VOTED, "... just when it had voted") \
+	X(KILLED_NAMING, "... just when it had written new names") \
+	X(KILLED_LISTING, "... just when it had written /sync") \
+	X(KILLED_RELEASED, "... just when it had given the key up") \
+	X(STORE_ELECTION, "an election ran while the store elected its own leader") \
+	X(HANDOVER_TAKEN, "a dying leader knew a standby that holds everything") \
+	X(HANDOVER_REFUSED, "a dying leader knew of none and kept the key") \
+	X(LATE_WALSENDER, "a walsender released commits by names of yesterday") \
+	X(DISK_STALLED, "a disk stalled under commits that wait") \
+	X(RELEASE_FULL, "a release was refused by a full store") \
+	X(ORPHANS_MET, "a new pg_ha_boot met orphans of the old server") \
+	X(DUPLICATED, "a request was carried out twice") \
+	X(TAGGED, "a member was not to lead or not to confirm") \
+	X(GHOST, "a member key outlived its node") \
+	X(MINORITY, "one node never came back, and the others found a leader")
 
 #define SIM_ENUM(name, text) SIM_##name,
 typedef enum SimSometimes
@@ -371,7 +404,7 @@ typedef struct SimShape
 	int			link_latency;	/* between nodes */
 	int			think;			/* between transactions */
 	int64_t		store_rate;		/* its clock, parts per million too fast */
-	uint32_t	faults;			/* bit mask of the kinds that are on */
+	uint64_t	faults;			/* bit mask of the kinds that are on */
 	int64_t		fault_gap;		/* mean time between two */
 } SimShape;
 
@@ -390,6 +423,7 @@ typedef struct SimWorld
 	SimShape	shape;
 	bool		healing;		/* no more faults */
 	bool		quiet;			/* ... and recovered from all of them */
+	int			lost_node;		/* will not come back for now, -1 = none */
 	bool		over;
 	uint32_t	last_connection;
 
@@ -423,11 +457,37 @@ __attribute__((format(printf, 1, 2)))
 extern void ha_sim_fail(const char *format,...);
 
 /* sim_faults.c */
-extern uint32_t ha_faults_choose(void);
+extern uint64_t ha_faults_choose(void);
 extern void ha_faults_choose_timing(SimShape *shape);
 extern void ha_faults_put_config(void);
 extern void ha_faults_next(int node, int64_t number, void *pointer);
 extern void ha_faults_end(void);
+extern void ha_faults_end_loss(void);
+
+/* sim_mishaps.c */
+typedef enum SimMoment
+{
+	SIM_AT_KEY,					/* took the leader key */
+	SIM_AT_PROMOTION,			/* was told to promote */
+	SIM_AT_TIMELINE,			/* promoted, nobody knows of it yet */
+	SIM_AT_RECORD,				/* recorded its timeline */
+	SIM_AT_GATE,				/* opened its gate */
+	SIM_AT_VOTE,
+	SIM_AT_NAMES,				/* wrote new names */
+	SIM_AT_SYNC,				/* wrote /sync */
+	SIM_AT_RELEASE,				/* gave the leader key up */
+	SIM_MOMENTS,
+} SimMoment;
+
+extern void ha_mishaps_begin(void);
+extern void ha_mishap_moment(int node, SimMoment moment);
+extern void ha_mishap_ambush(void);
+extern void ha_mishap_stall(int node, int64_t how_long);
+extern void ha_mishap_tags(int node, int64_t how_long);
+extern void ha_mishap_ghost(void);
+extern void ha_mishap_pin(int node);
+extern void ha_mishap_store_election(int64_t how_long);
+extern void ha_mishaps_end(int node);
 
 /* sim_store.c */
 extern void ha_store_begin(void);
@@ -437,12 +497,14 @@ extern void ha_store_cancel(int node, SimClient client, uint32_t tag);
 extern void ha_store_put(const char *key, const char *value);
 extern const HaView *ha_store_view(void);
 extern bool ha_store_is_up(void);
+extern bool ha_store_is_full(void);
 extern void ha_store_set_up(bool up, bool reset_leases);
 extern void ha_store_set_full(bool full);
 extern void ha_store_compact(void);
 extern void ha_store_revoke_leader(void);
 extern void ha_store_delete_leader(void);
 extern void ha_store_put_leader(const char *name, int64_t ttl);
+extern void ha_store_pin(const char *key);
 extern void ha_store_break_watches(int node);
 
 /* sim_server.c */
@@ -498,8 +560,21 @@ extern void ha_check_put(const char *key, const char *old_value,
 						 const char *value);
 extern void ha_check_revision(void);
 extern void ha_check_received(int node);
+extern void ha_check_discard(int node, SimPosition left);
+extern bool ha_check_can_recover(int lost);
+extern bool ha_check_leads(int64_t acks_before);
 extern void ha_check_timeline(int node, uint32_t timeline, SimPosition from);
 extern void ha_check_decide(void);
 extern bool ha_check_healthy(char *why, size_t whylen);
+
+/* sim_promises.c */
+extern void ha_check_leader_key(int by, const char *old_value,
+								const char *value, int lease_of);
+extern void ha_check_lineage(const HaTerm *term);
+extern void ha_check_names_written(int node, uint32_t old, uint32_t new);
+extern void ha_check_holders(int node, const HaSync *sync, SimPosition commit);
+extern void ha_check_takeover(int node, const HaView *old,
+							  const HaHeartbeat *released, const HaVote *vote);
+extern void ha_check_turn(int node);
 
 #endif							/* HA_SIM_H */

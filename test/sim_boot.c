@@ -70,8 +70,10 @@ member_text(int node)
 			 node + 1);
 	snprintf(m.version, sizeof(m.version), HA_VERSION);
 	snprintf(m.identity, sizeof(m.identity), "%d", node);
-	m.failover_priority = 1;
+	m.failover_priority = n->failover_priority;
 	m.sync_priority = 1;
+	m.nosync = n->nosync;
+	m.nofailover = n->nofailover;
 	if (runs)
 	{
 		m.timeline = n->control.timeline;
@@ -410,6 +412,11 @@ step_release(int node)
 	{
 		ha_sim_sometimes(SIM_RELEASE_UNKNOWN);
 		b->release_is_open = true;
+	}
+	else if (b->answer.status == HA_DCS_REFUSED)
+	{
+		if (b->answer.nospace)
+			ha_sim_sometimes(SIM_RELEASE_FULL);
 	}
 	else if (b->answer.status == HA_DCS_OK && b->answer.succeeded)
 	{
@@ -753,6 +760,8 @@ ha_boot_begin(int node, bool attached)
 	}
 	else
 	{
+		if (n->server.state != SIM_DOWN)
+			ha_sim_sometimes(SIM_ORPHANS_MET);
 		b->crashed = !n->server.clean;
 		boot_enter(node, SIM_BOOT_CLEARING);
 	}

@@ -5,6 +5,26 @@
  *
  * The checks look at the world from outside: at real positions instead of
  * recorded ones, at all clocks at once, and at what the store really holds.
+ * Each names the promise that it is about.
+ *
+ *	I-1		no acknowledgement after one's own deadline
+ *	I-2		never two at a time: one gate, and terms in their order
+ *	I-3		what was acknowledged is with every later leader
+ *	I-4		who may be elected is among those who confirm
+ *	I-5		how the leader key changes hands (sim_promises.c)
+ *	I-6		terms rise, each has one owner, as has each timeline; the record
+ *			tells true ancestors
+ *	I-7		who diverged neither stands nor is elected
+ *	I-8		no acknowledgement without a proof since the start
+ *	I-9		the only copy of an acknowledged commit is not thrown away
+ *	I-10	strict mode goes on waiting (sim_promises.c)
+ *	I-12	any input gives some plan
+ *	L-1		the cluster becomes whole when all faults have ended (sim.c)
+ *	L-2		and then nothing changes (sim.c)
+ *	L-3		one that never comes back does not matter (sim.c)
+ *
+ * I-11 is about an archive, which there is none of here.  What a safety rule
+ * demands beyond that is named after the rule.
  *
  *-------------------------------------------------------------------------
  */
@@ -161,6 +181,8 @@ ha_check_ack(int node, const SimSession *session)
 			ha_sim_fail("I-3: %s acknowledged what leader %s lacks",
 						node_of(node)->name, node_of(leader)->name);
 	}
+	if (leader == node)
+		ha_check_holders(node, &view.sync, session->commit);
 	remember_ack(session->commit);
 }
 
@@ -173,6 +195,31 @@ ha_check_shown(int node)
 
 	ha_sim_sometimes(SIM_SHOWN);
 	remember_ack(shown);
+}
+
+/*
+ * I-9: some of what a node has is about to be dropped; it keeps what leads to
+ * that position.  Nothing that was acknowledged, and that no failover has lost,
+ * may be gone for good by that.
+ */
+void
+ha_check_discard(int node, SimPosition left)
+{
+	for (int i = 0; i < nacks; i++)
+	{
+		SimPosition position = acks[i].position;
+		bool		kept = acks[i].lost || !ha_server_holds(node, position) ||
+		ha_timeline_limit(left, position.timeline) >= position.lsn;
+
+		for (int other = 0; other < ha_world.nnodes && !kept; other++)
+			kept = other != node && ha_server_holds(other, position);
+		if (!kept)
+		{
+			ha_sim_fail("I-9: %s drops the only copy of an acknowledged commit",
+						node_of(node)->name);
+			return;
+		}
+	}
 }
 
 /*-------------------------------------------------------------------------
@@ -247,7 +294,7 @@ ha_check_gate(int node)
 			must_be_closed(i, "a gate opens");
 	}
 	if (server->state != SIM_PRIMARY)
-		ha_sim_fail("%s opened its gate and is no primary",
+		ha_sim_fail("S-15: %s opened its gate and is no primary",
 					node_of(node)->name);
 	if (strcmp(view.term.owner, node_of(node)->name) != 0 ||
 		view.term.intent || view.term.unchecked_from != 0 ||
@@ -273,6 +320,21 @@ ha_check_gate(int node)
  * The store
  *-------------------------------------------------------------------------
  */
+
+/* I-7: who stands has nothing but the history of the contest that it stands in. */
+static void
+check_vote_history(int node)
+{
+	const HaVote *vote = &votes[node];
+	SimPosition truth = {view.term.timeline, UINT64_MAX};
+
+	if (view.term.timeline != 0 && vote->term == view.term.term &&
+		vote->term_revision == view.term.mod_revision &&
+		ha_timeline_limit(truth, vote->timeline) < vote->lsn)
+		ha_sim_fail("I-7: %s stands with WAL at %u/%llu, which is not on timeline %u",
+					node_of(node)->name, vote->timeline,
+					(unsigned long long) vote->lsn, view.term.timeline);
+}
 
 /* S-2: a vote is final, and is about WAL that is really there. */
 static void
@@ -304,6 +366,11 @@ check_vote(const char *name, const char *value)
 	position.lsn = votes[node].lsn;
 	if (!votes[node].withdrawn && !ha_server_holds(node, position))
 		ha_sim_fail("S-2: %s votes with WAL that it does not have", name);
+	if (!votes[node].withdrawn)
+	{
+		check_vote_history(node);
+		ha_mishap_moment(node, SIM_AT_VOTE);
+	}
 }
 
 /* A standby has got more, and will confirm it. */
@@ -416,6 +483,19 @@ check_acquired(const HaView *old, int node)
 	if (term->intent && ha_world.timelines[term->reserved].used &&
 		server->flush.timeline != term->reserved)
 		ha_sim_fail("I-6: timeline %u was reserved twice", term->reserved);
+	if (term->intent && old->term.present && server->state == SIM_STANDBY)
+		ha_check_takeover(node, old, &last_heartbeat, &votes[node]);
+	ha_mishap_moment(node, SIM_AT_KEY);
+}
+
+static void
+note_failover(void)
+{
+	ha_sim_sometimes(SIM_FAILOVER);
+	ha_sim_sometimes(view.config.synchronous_mode == HA_SYNC_OFF ?
+					 SIM_FAILOVER_ASYNC :
+					 view.config.synchronous_mode_strict ?
+					 SIM_FAILOVER_STRICT : SIM_FAILOVER_SYNC);
 }
 
 /* The new reign tells its timeline; from now on it may acknowledge. */
@@ -446,7 +526,9 @@ check_confirmed(int node)
 	if (last_leader == node)
 		ha_sim_sometimes(SIM_RESUMED);
 	else if (last_leader >= 0)
-		ha_sim_sometimes(SIM_FAILOVER);
+		note_failover();
+	ha_check_lineage(&view.term);
+	ha_mishap_moment(node, SIM_AT_RECORD);
 	if (acquired_clean && last_leader != node)
 		ha_sim_sometimes(SIM_HANDED_OVER);
 	if (acquired_wish)
@@ -505,13 +587,19 @@ ha_check_revision(void)
 			check_confirmed(node);
 	}
 	if (view.sync.mod_revision != old->sync.mod_revision)
+	{
 		check_listed(&view.sync);
+		ha_mishap_moment(ha_sim_node_named(view.sync.leader), SIM_AT_SYNC);
+	}
 	if (old->leader.present && !view.leader.present)
 	{
 		node = ha_sim_node_named(old->leader.name);
 		if (view.heartbeat.released && node >= 0 &&
 			strcmp(view.heartbeat.name, old->leader.name) == 0)
+		{
 			must_be_closed(node, "its key is released");
+			ha_mishap_moment(node, SIM_AT_RELEASE);
+		}
 	}
 	for (int i = 0; i < ha_world.nnodes; i++)
 		ha_check_names(i);
@@ -612,6 +700,48 @@ static bool
 not_yet(char *why, size_t whylen, const char *name, const char *what)
 {
 	snprintf(why, whylen, "%s%s%s", name, name[0] ? " " : "", what);
+	return false;
+}
+
+/*
+ * L-3: may one of those that are left lead?  Only a sufficient condition: its
+ * WAL is the cluster's, nobody has begun to replace it, and /sync allows it.
+ */
+bool
+ha_check_can_recover(int lost)
+{
+	const HaView *now = ha_store_view();
+	SimPosition truth = {now->term.timeline, UINT64_MAX};
+
+	if (!now->term.present ||
+		(now->leader.present && now->leader.lease == 0 &&
+		 strcmp(now->leader.name, node_of(lost)->name) == 0) ||
+		(!now->sync.present && ha_world.shape.maximum_lag < 1 << 20))
+		return false;
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		const SimNode *n = node_of(i);
+		SimPosition held = n->server.flush;
+
+		if (i != lost && !n->boot.rewind_wanted &&
+			n->boot.state != SIM_BOOT_COPY && may_be_elected(&now->sync, i) &&
+			ha_timeline_limit(truth, held.timeline) >= held.lsn &&
+			n->server.consistent <= held.lsn)
+			return true;
+	}
+	return false;
+}
+
+/* Somebody leads, and has acknowledged more than so many commits. */
+bool
+ha_check_leads(int64_t acks_before)
+{
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (gate_is_open(i) && acked_by == i &&
+			ha_world.acks > acks_before)
+			return true;
+	}
 	return false;
 }
 

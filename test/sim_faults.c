@@ -79,6 +79,7 @@ end_noise(int node, int64_t number, void *pointer)
 {
 	ha_world.nodes[node].network.drop = 0;
 	ha_world.nodes[node].network.slow = 0;
+	ha_world.nodes[node].network.duplicate = 0;
 }
 
 static void
@@ -89,6 +90,8 @@ fault_noise(void)
 	ha_world.nodes[node].network.drop = ha_sim_chance(700) ?
 		(int) ha_sim_between(10, 400) : 0;
 	ha_world.nodes[node].network.slow = (int) ha_sim_between(10, 400);
+	ha_world.nodes[node].network.duplicate = ha_sim_chance(300) ?
+		(int) ha_sim_between(10, 300) : 0;
 	ha_sim_say(node, "FAULT loses %d and delays %d of 1000 messages",
 			   ha_world.nodes[node].network.drop,
 			   ha_world.nodes[node].network.slow);
@@ -331,10 +334,10 @@ fault_slow_promotion(void)
 {
 	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
 
-	/* often about as slow as it may be at most */
+	/* often about as slow as it may be at most, now and then for ever */
 	ha_sim_say(node, "FAULT its next promotion will be slow");
-	ha_world.nodes[node].promote_ms = ha_sim_chance(500) ?
-		ha_sim_about(20000) :
+	ha_world.nodes[node].promote_ms = ha_sim_chance(200) ? 1000000 :
+		ha_sim_chance(500) ? ha_sim_about(20000) :
 		ha_promote_timeout(&ha_store_view()->config) +
 		ha_sim_between(-500, 2000);
 }
@@ -562,6 +565,60 @@ fault_foreign(void)
 	ha_store_delete_leader();
 	ha_sim_say(-1, "FAULT a foreign member leads");
 	ha_store_put_leader("foreign", ttl);
+
+	/* then the key is as it was, but for its revision and its lease */
+	if (ha_sim_chance(500))
+		ha_sim_at(ha_world.now + ttl * SIM_MS + ha_sim_about(SIM_SECOND),
+				  SIM_WORLD, -1, bring_back, 0, NULL);
+}
+
+/* Those whose attempt at the key is held back know nothing of what follows. */
+static void
+cut_held(int old_leader, int64_t number, void *pointer)
+{
+	if (ha_world.healing)
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (i != old_leader && !ha_world.nodes[i].network.hold_acquire)
+			cut(i, 4 * ha_world.shape.ttl * SIM_MS);
+	}
+}
+
+static void
+vacate(int old_leader, int64_t number, void *pointer)
+{
+	if (ha_world.healing ||
+		ha_sim_node_named(ha_store_view()->leader.name) != old_leader)
+		return;
+	ha_sim_say(-1, "FAULT the store drops the leader key again");
+	cut(old_leader, duration());
+	ha_store_delete_leader();
+}
+
+/*
+ * An election that comes to nothing since the key is given back, after which the
+ * same term goes on with other synchronous standbys; then the key goes again, and
+ * what a candidate of that election sent arrives.
+ */
+static void
+fault_old_sync(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	if (leader < 0)
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+		ha_world.nodes[i].network.hold_acquire = i != leader;
+	ha_sim_say(-1, "FAULT the store drops the leader key early");
+	cut(leader, 16 * ttl / 10);
+	ha_store_delete_leader();
+	ha_sim_at(ha_world.now + 15 * ttl / 10, SIM_WORLD, -1, bring_back, 0, NULL);
+	ha_sim_at(ha_world.now + 15 * ttl / 10, SIM_WORLD, leader, cut_held, 0,
+			  NULL);
+	ha_sim_at(ha_world.now + 3 * ttl + ha_sim_about(ttl), SIM_WORLD, leader,
+			  vacate, 0, NULL);
 }
 
 static void
@@ -653,6 +710,47 @@ fault_mode_ends(void)
 			  set_sync_mode, true, NULL);
 }
 
+/*
+ * The leader key goes while the store has no leader either.
+ */
+static void
+fault_store_election(void)
+{
+	if (ha_sim_chance(300))
+		fault_early_revoke();
+	ha_mishap_store_election(duration());
+}
+
+static void
+fault_stall(void)
+{
+	ha_mishap_stall(victim(), duration());
+}
+
+static void
+fault_tags(void)
+{
+	ha_mishap_tags((int) ha_sim_between(0, ha_world.nnodes - 1),
+				   3 * duration());
+}
+
+static void
+fault_ghost(void)
+{
+	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
+
+	if (ha_world.nodes[node].up)
+		ha_mishap_ghost();
+	else
+		ha_mishap_pin(node);
+}
+
+static void
+fault_ambush(void)
+{
+	ha_mishap_ambush();
+}
+
 static const struct
 {
 	void		(*happen) (void);
@@ -687,15 +785,23 @@ static const struct
 	{fault_hand, 100},
 	{fault_foreign, 100},
 	{fault_flapping, 250},
-	{fault_alone, 100},
+	{fault_alone, 200},
 	{fault_malice, 300},
 	{fault_two_elections, 200},
 	{fault_mode_ends, 150},
+	{fault_store_election, 250},
+	{fault_stall, 250},
+	{fault_tags, 250},
+	{fault_ghost, 100},
+	{fault_ambush, 350},
+	{fault_old_sync, 100},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
 
-_Static_assert(NFAULTS <= 32, "a mask of kinds has 32 bits");
+#define KIND(i) (UINT64_C(1) << (i))
+
+_Static_assert(NFAULTS <= 64, "a mask of kinds has 64 bits");
 
 void
 ha_faults_next(int node, int64_t number, void *pointer)
@@ -704,7 +810,7 @@ ha_faults_next(int node, int64_t number, void *pointer)
 
 	if (ha_world.healing)
 		return;
-	if (ha_world.shape.faults & (1U << kind))
+	if (ha_world.shape.faults & KIND(kind))
 	{
 		faults[kind].happen();
 		ha_sim_at(ha_world.now + ha_sim_about(ha_world.shape.fault_gap),
@@ -734,12 +840,29 @@ ha_faults_end(void)
 		n->server.apply_slow = 0;
 		n->server.startup_stuck_until = 0;
 		n->promote_ms = 50;
+		ha_mishaps_end(i);
+		if (i == ha_world.lost_node)
+		{
+			ha_node_crash(i);
+			continue;
+		}
 		ha_server_hurry(i);
 		power_on(i, 0, NULL);
 		restart_boot(i, 0, NULL);
 		n->boot.stop_requested = false;
 		start_again(i, 0, NULL);
 	}
+}
+
+/* The one that was left out comes back, too. */
+void
+ha_faults_end_loss(void)
+{
+	int			node = ha_world.lost_node;
+
+	ha_world.lost_node = -1;
+	if (node >= 0)
+		power_on(node, 0, NULL);
 }
 
 /*
@@ -750,30 +873,32 @@ static bool
 needs_heartbeat(int kind)
 {
 	return faults[kind].happen == fault_stale ||
+		faults[kind].happen == fault_store_election ||
 		faults[kind].happen == fault_early_revoke ||
 		faults[kind].happen == fault_two_elections ||
+		faults[kind].happen == fault_old_sync ||
 		faults[kind].happen == fault_hand ||
 		faults[kind].happen == fault_foreign;
 }
 
 /* Which kinds a history has, as a mask. */
-uint32_t
+uint64_t
 ha_faults_choose(void)
 {
-	uint32_t	chosen = 0;
+	uint64_t	chosen = 0;
 	bool		full = false;
 
 	for (int i = 0; i < NFAULTS; i++)
 	{
 		if (ha_sim_chance(faults[i].per_mille))
-			chosen |= 1U << i;
+			chosen |= KIND(i);
 		if (faults[i].happen == fault_full)
 			full = (chosen >> i) & 1;
 	}
 	for (int i = 0; i < NFAULTS && full; i++)
 	{
 		if (needs_heartbeat(i))
-			chosen &= ~(1U << i);
+			chosen &= ~KIND(i);
 	}
 	return chosen != 0 ? chosen : 1;
 }

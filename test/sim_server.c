@@ -18,6 +18,12 @@
 /* Own clock. */
 #define FENCE_WAIT			5000
 
+/* How often a stalled disk is tried. */
+#define STALL_TICK			(100 * SIM_MS)
+
+/* In quiet times sessions may think longer: there is less to be seen. */
+#define QUIET_THINK			8
+
 static void session_step(int node, int64_t number, void *pointer);
 static void ship(int upstream, int node);
 static void kick_senders(int node);
@@ -211,8 +217,9 @@ fetch_history(SimServer *server, const SimServer *upstream)
 
 /* Streaming starts where replay is; what was received off the way is dropped. */
 static bool
-find_start(SimServer *server, const SimServer *upstream)
+find_start(int node, const SimServer *upstream)
 {
+	SimServer  *server = server_of(node);
 	uint64_t	limit = ha_timeline_limit(upstream->flush,
 										  server->replay.timeline);
 
@@ -221,10 +228,15 @@ find_start(SimServer *server, const SimServer *upstream)
 	limit = ha_timeline_limit(upstream->flush, server->flush.timeline);
 	if (limit < server->flush.lsn)
 	{
+		SimPosition left = server->replay;
+
 		if (server->flush.timeline == server->replay.timeline && limit > 0)
-			server->flush.lsn = limit;
-		else
-			server->flush = server->replay;
+		{
+			left.timeline = server->flush.timeline;
+			left.lsn = limit;
+		}
+		ha_check_discard(node, left);
+		server->flush = left;
 	}
 	return true;
 }
@@ -249,7 +261,7 @@ try_connect(int node, int64_t number, void *pointer)
 		ha_world.link_cut[node][to] || upstream->postmaster_dead ||
 		(upstream->state != SIM_STANDBY && upstream->state != SIM_PRIMARY))
 		return;
-	if (!fetch_history(server, upstream) || !find_start(server, upstream))
+	if (!fetch_history(server, upstream) || !find_start(node, upstream))
 		return;
 	sender = &upstream->senders[node];
 	memset(sender, 0, sizeof(*sender));
@@ -336,6 +348,8 @@ release_waiters(int node, int standby)
 	lsn = confirmed_by(server, settings);
 	if (lsn <= server->released)
 		return;
+	if (server->senders[standby].settings.epoch < server->file.epoch)
+		ha_sim_sometimes(SIM_LATE_WALSENDER);
 	server->released = lsn;
 	ha_server_wake_up(node);
 }
@@ -401,6 +415,12 @@ receive(int node, int64_t connection, void *pointer)
 		return;
 	}
 	receiver->stalled_since = 0;
+	if (ha_world.now < server->disk_stalled_until)
+	{
+		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, receive,
+				  connection, NULL);
+		return;
+	}
 	receiver->in_flight = false;
 
 	/* not always in whole records */
@@ -592,7 +612,8 @@ session_step(int node, int64_t argument, void *pointer)
 				return;
 			session->give_up = 0;
 			next_step(node, number, SIM_GATE,
-					  ha_sim_about(ha_world.shape.think));
+					  ha_sim_about(ha_world.shape.think *
+								   (ha_world.quiet ? QUIET_THINK : 1)));
 			break;
 		case SIM_GATE:
 			session_gate(node, number);
@@ -604,6 +625,12 @@ session_step(int node, int64_t argument, void *pointer)
 			next_step(node, number, SIM_FLUSH, ha_sim_about(SIM_MS));
 			break;
 		case SIM_FLUSH:
+			if (ha_world.now < server->disk_stalled_until)
+			{
+				ha_sim_sometimes(SIM_DISK_STALLED);
+				next_step(node, number, SIM_FLUSH, STALL_TICK);
+				break;
+			}
 			if (server->flush.lsn < server->insert)
 				server->flush.lsn = server->insert;
 			kick_senders(node);
@@ -648,12 +675,30 @@ ha_server_cancel_waits(int node)
 	}
 }
 
+static void
+note_waiters(const SimServer *server)
+{
+	for (int i = 0; i < SIM_SESSIONS; i++)
+	{
+		if (server->sessions[i].waiting &&
+			server->sessions[i].step == SIM_SYNC)
+			ha_sim_sometimes(SIM_FENCED_WAITERS);
+	}
+}
+
 void
 ha_server_set_deadline(int node, int64_t deadline, int64_t term)
 {
 	SimServer  *server = server_of(node);
 	bool		opened = deadline > server->deadline;
 
+	if (opened && server->deadline != 0 && !gate_is_open(node) &&
+		server->term == term)
+		ha_sim_sometimes(SIM_REOPENED);
+	if (deadline == 0 && gate_is_open(node))
+		note_waiters(server);
+	if (opened && server->term != term)
+		ha_mishap_moment(node, SIM_AT_GATE);
 	if (deadline != 0)
 		server->term = term;
 	server->deadline = deadline;
@@ -725,6 +770,7 @@ finish_promotion(int node, int64_t number, void *pointer)
 	server->standby_signal = false;
 	server->released = 0;
 	become_primary(node);
+	ha_mishap_moment(node, SIM_AT_TIMELINE);
 }
 
 static void
@@ -751,7 +797,12 @@ void
 ha_server_promote(int node, uint32_t reserved)
 {
 	SimServer  *server = server_of(node);
+	uint32_t	next = server->flush.timeline + 1;
 
+	while (next < SIM_TIMELINES && server->files[next])
+		next++;
+	if (next < SIM_TIMELINES && ha_world.timelines[next].used)
+		ha_sim_sometimes(SIM_COLLISION);
 	for (uint32_t id = 2; id < reserved; id++)
 	{
 		if (!server->files[id] && id > server->flush.timeline)
@@ -770,6 +821,12 @@ recovered(int node, int64_t number, void *pointer)
 
 	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
+	if (ha_world.now < server->disk_stalled_until)
+	{
+		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, recovered, 0,
+				  NULL);
+		return;
+	}
 	if (server->as_primary)
 		become_primary(node);
 	else
@@ -955,6 +1012,7 @@ ha_server_copy(int node, int source, bool clone)
 	SimServer  *server = server_of(node);
 	const SimServer *from = server_of(source);
 
+	ha_check_discard(node, from->flush);
 	server->flush = from->flush;
 	server->consistent = from->flush.lsn;
 	if (!clone && ha_sim_chance(500))

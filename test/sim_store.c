@@ -44,6 +44,7 @@ typedef struct Lease
 {
 	int64_t		ttl;			/* ms */
 	int64_t		expires;		/* world time */
+	int			node;			/* for whose worker, -1 = somebody else's */
 	bool		alive;
 } Lease;
 
@@ -70,6 +71,7 @@ typedef struct Call
 	uint32_t	life;
 	int64_t		sent_at;		/* by the clock of who asked */
 	bool		settled;		/* an answer was given, if only "unknown" */
+	bool		repeated;		/* was carried out twice */
 	int			references;		/* events that know of it */
 	struct Call *next_held;
 } Call;
@@ -99,6 +101,7 @@ static int	nwatches;
 static int	max_watches;
 static bool is_up;
 static bool is_full;
+static int	actor;				/* whose request is carried out, -1 = nobody's */
 static Call *held;				/* see hold_call() */
 static HaView view;				/* of everything, at revision view.revision */
 
@@ -179,6 +182,9 @@ change_key(int index, const char *value, int64_t lease)
 	change->lease = key->lease;
 	if (value == NULL)
 		key->create_revision = 0;
+	if (strcmp(key->name, "leader") == 0)
+		ha_check_leader_key(actor, old_value, value,
+							lease > 0 ? leases[lease - 1].node : -1);
 	ha_check_put(key->name, old_value, value);
 	free(old_value);
 }
@@ -241,7 +247,7 @@ renew_lease(Lease *lease)
 }
 
 static int64_t
-grant_lease(int64_t ttl)
+grant_lease(int64_t ttl, int node)
 {
 	Lease	   *lease;
 
@@ -249,6 +255,7 @@ grant_lease(int64_t ttl)
 	lease = &leases[nleases++];
 	lease->ttl = (ttl + 999) / 1000 * 1000;
 	lease->alive = true;
+	lease->node = node;
 	renew_lease(lease);
 	ha_sim_at(lease->expires, SIM_WORLD, -1, expire_lease, nleases, NULL);
 	return nleases;
@@ -412,6 +419,7 @@ carry_out(Call *call, HaAnswer *answer)
 	answer->cluster_id = 1;
 	answer->raft_term = raft_term;
 	answer->revision = revision;
+	actor = call->node;
 	switch (request->kind)
 	{
 		case HA_DCS_GRANT:
@@ -421,7 +429,9 @@ carry_out(Call *call, HaAnswer *answer)
 				answer->nospace = true;
 				break;
 			}
-			answer->lease = grant_lease(request->ttl);
+			answer->lease = grant_lease(request->ttl,
+										call->client == SIM_CLIENT_WORKER ?
+										call->node : -1);
 			answer->ttl = leases[answer->lease - 1].ttl;
 			break;
 		case HA_DCS_KEEPALIVE:
@@ -439,6 +449,7 @@ carry_out(Call *call, HaAnswer *answer)
 			read_all(answer);
 			break;
 	}
+	actor = -1;
 }
 
 /* A stale member knows the lease as it was, and can do nothing else. */
@@ -750,6 +761,23 @@ lose_call(Call *call)
 }
 
 /*
+ * Somebody on the way got no answer and asks once more.  The sender hears only
+ * what came of the second time.
+ */
+static bool
+is_repeated(Call *call)
+{
+	const SimNetwork *network = &ha_world.nodes[call->node].network;
+
+	if (call->repeated || call->request.kind == HA_DCS_RANGE ||
+		!ha_sim_chance(network->duplicate))
+		return false;
+	ha_sim_sometimes(SIM_DUPLICATED);
+	call->repeated = true;
+	return true;
+}
+
+/*
  * A request that can't get through now is lost, or waits somewhere on its way
  * and gets through later, whether anybody still waits for it or not.
  */
@@ -765,7 +793,7 @@ arrive(int node, int64_t attempts, void *pointer)
 		release_call(call);
 		return;
 	}
-	if (network->cut_out || !is_up ||
+	if (network->cut_out || (!is_up && !network->stale) ||
 		(network->stale && call->request.kind != HA_DCS_KEEPALIVE))
 	{
 		if (attempts > 200 || (attempts == 0 && ha_sim_chance(500)))
@@ -784,7 +812,16 @@ arrive(int node, int64_t attempts, void *pointer)
 	}
 	start_answer(call, &answer);
 	if (!network->stale)
+	{
 		carry_out(call, &answer);
+		if (is_repeated(call))
+		{
+			ha_dcs_answer_free(&answer);
+			ha_sim_at(ha_world.now + ha_sim_about(50 * SIM_MS), SIM_WORLD,
+					  node, arrive, attempts, call);
+			return;
+		}
+	}
 	else if (!ask_stale_member(call, &answer))
 	{
 		lose_call(call);
@@ -946,6 +983,12 @@ ha_store_is_up(void)
 	return is_up;
 }
 
+bool
+ha_store_is_full(void)
+{
+	return is_full;
+}
+
 /* A new leader of the store may give every lease its whole time again. */
 void
 ha_store_set_up(bool up, bool reset_leases)
@@ -961,6 +1004,9 @@ ha_store_set_up(bool up, bool reset_leases)
 	}
 	if (reset_leases && keys[key_index("leader")].value != NULL)
 		ha_sim_sometimes(SIM_TTL_RESET);
+	if (keys[key_index("leader")].value == NULL &&
+		keys[key_index("pg_ha/term")].value != NULL)
+		ha_sim_sometimes(SIM_STORE_ELECTION);
 }
 
 void
@@ -1004,13 +1050,28 @@ ha_store_put_leader(const char *name, int64_t ttl)
 	if (keys[key_index("leader")].value != NULL || is_full)
 		return;
 	revision++;
-	change_key(key_index("leader"), name, ttl > 0 ? grant_lease(ttl) : 0);
+	change_key(key_index("leader"), name, ttl > 0 ? grant_lease(ttl, -1) : 0);
 	end_revision();
+}
+
+/* A key goes on standing there when its lease is over. */
+void
+ha_store_pin(const char *key)
+{
+	int			index = key_index(key);
+	char	   *value;
+
+	if (keys[index].value == NULL || keys[index].lease == 0)
+		return;
+	value = copy_string(keys[index].value);
+	ha_store_put(key, value);
+	free(value);
 }
 
 void
 ha_store_begin(void)
 {
+	actor = -1;
 	nkeys = nchanges = nleases = nwatches = 0;
 	held = NULL;
 	revision = 1;

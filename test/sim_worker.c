@@ -95,7 +95,8 @@ worker_gather(int node, int64_t now)
 	if (local->time_jumped)
 		ha_sim_sometimes(SIM_TIME_JUMP);
 
-	local->failover_priority = 1;
+	local->failover_priority = n->failover_priority;
+	local->nofailover = n->nofailover;
 	local->has_boot = n->boot.state != SIM_BOOT_DEAD;
 	memset(local->follows, 0, sizeof(local->follows));
 	if (w->managed.follows >= 0)
@@ -188,6 +189,7 @@ act_promote(int node, int64_t now)
 	ha_server_promote(node, w->plan.reserve);
 	w->local.promoting = true;
 	w->local.promoting_since = now;
+	ha_mishap_moment(node, SIM_AT_PROMOTION);
 }
 
 static void
@@ -203,9 +205,11 @@ act_set_names(int node, int64_t now)
 		ha_sim_sometimes(SIM_SYNC_SWAP);
 	if (names == SIM_NOBODY)
 		ha_sim_sometimes(SIM_NOBODY_WAITED);
+	ha_check_names_written(node, w->managed.names, names);
 	w->managed.names = names;
 	w->managed.confirm = w->plan.confirm;
 	write_managed(node, now);
+	ha_mishap_moment(node, SIM_AT_NAMES);
 }
 
 static void
@@ -460,6 +464,7 @@ turn(int node, int64_t number, void *pointer)
 	if (number != w->wake_serial || w->acting)
 		return;
 	check_spinning(node, now);
+	ha_check_turn(node);
 	for (int i = 0; i < w->ninbox; i++)
 	{
 		ha_lease_answer(&w->lease, &w->inbox[i], now);
@@ -499,6 +504,9 @@ ha_worker_answer(int node, HaAnswer *answer)
 	if (answer->kind == HA_DCS_TXN && answer->status == HA_DCS_UNKNOWN &&
 		answer->tag == w->lease.op_tag && w->lease.op_verb == HA_RELEASE)
 		ha_sim_sometimes(SIM_RELEASE_UNKNOWN);
+	if (answer->kind == HA_DCS_TXN && answer->nospace &&
+		answer->tag == w->lease.op_tag && w->lease.op_verb == HA_RELEASE)
+		ha_sim_sometimes(SIM_RELEASE_FULL);
 	if (w->ninbox == w->max_inbox)
 	{
 		w->max_inbox = w->max_inbox == 0 ? 16 : w->max_inbox * 2;
@@ -611,8 +619,12 @@ should_release(int node, uint64_t *safe_lsn)
 
 		if (standby >= 0 && n->server.senders[standby].connection != 0 &&
 			n->server.senders[standby].flush >= *safe_lsn)
+		{
+			ha_sim_sometimes(SIM_HANDOVER_TAKEN);
 			return true;
+		}
 	}
+	ha_sim_sometimes(SIM_HANDOVER_REFUSED);
 	return false;
 }
 
