@@ -712,6 +712,7 @@ ha_check_can_recover(int lost)
 {
 	const HaView *now = ha_store_view();
 	SimPosition truth = {now->term.timeline, UINT64_MAX};
+	int			able = 0;
 
 	if (!now->term.present ||
 		(now->leader.present && now->leader.lease == 0 &&
@@ -723,13 +724,17 @@ ha_check_can_recover(int lost)
 		const SimNode *n = node_of(i);
 		SimPosition held = n->server.flush;
 
-		if (i != lost && !n->boot.rewind_wanted &&
-			n->boot.state != SIM_BOOT_COPY && may_be_elected(&now->sync, i) &&
-			ha_timeline_limit(truth, held.timeline) >= held.lsn &&
-			n->server.consistent <= held.lsn)
+		if (i == lost || n->boot.rewind_wanted || n->boot.state == SIM_BOOT_COPY ||
+			!may_be_elected(&now->sync, i) ||
+			ha_timeline_limit(truth, held.timeline) < held.lsn ||
+			n->server.consistent > held.lsn)
+			continue;
+		if (strcmp(now->sync.leader, n->name) == 0)
 			return true;
+		able++;
 	}
-	return false;
+	/* the best of them needs the consent of so many others */
+	return able > (now->sync.present ? now->sync.quorum : 0);
 }
 
 /* Somebody leads, and has acknowledged more than so many commits. */
