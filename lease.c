@@ -556,6 +556,10 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	ha_txn_compare(txn, HA_CREATE_REVISION, KEY_LEADER, 0);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
+
+	/* how the last reign ended; somebody's hand may have let it go on since */
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_HEARTBEAT,
+				   view->heartbeat.mod_revision);
 	for (int i = 0; i < plan->ncounted && i < HA_MAX_MEMBERS; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];
@@ -717,6 +721,25 @@ build_reassert(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 	put_heartbeat(txn, lease, local, view->term.term);
 }
 
+/*
+ * The key is ours, and so was the last reign: from which revision on may somebody
+ * else have led meanwhile (0 = nobody has)?  A worker that has proven nothing yet
+ * asks the key itself: it is as old as its term unless it was gone (S-5).
+ */
+static int64_t
+doubt_from(const HaLease *lease)
+{
+	const HaView *view = &lease->view;
+
+	if (view->term.unchecked_from != 0)
+		return view->term.unchecked_from;
+	if (lease->proof_revision != 0)
+		return lease->proof_revision + 1;
+	if (view->leader.create_revision > view->term.mod_revision)
+		return view->term.mod_revision + 1;
+	return 0;
+}
+
 static bool
 build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 {
@@ -735,9 +758,7 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 		case HA_REASSERT:
 			build_reassert(txn, lease, local);
 			lease->op_term = view->term.term;
-			lease->check_from =
-				view->term.unchecked_from != 0 ? view->term.unchecked_from :
-				lease->proof_revision == 0 ? 0 : lease->proof_revision + 1;
+			lease->check_from = doubt_from(lease);
 			return true;
 		case HA_CONFIRM:
 			if (view->term.intent)

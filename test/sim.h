@@ -285,6 +285,8 @@ typedef struct SimNetwork
 	int			duplicate;		/* per mille that are carried out twice */
 	bool		hold_acquire;	/* the same for the next acquire */
 	bool		hold_sync;		/* ... and the next write of /sync */
+	bool		hold_vote;		/* ... and the next vote */
+	bool		hold_release;	/* ... and the next release of the leader key */
 	int			drop;			/* per mille, each way */
 	int			slow;			/* per mille that take very long */
 } SimNetwork;
@@ -298,6 +300,7 @@ typedef struct SimNode
 	uint32_t	lives[SIM_SCOPES];
 	int64_t		frozen_until[SIM_SCOPES];
 	int64_t		promote_ms;		/* how long the next promotion takes */
+	int64_t		recover_ms;		/* ... and the next recovery, 0 = as usual */
 	bool		nosync;			/* tags */
 	bool		nofailover;
 	int			failover_priority;
@@ -354,7 +357,8 @@ typedef struct SimNode
 	X(PAUSED, "the cluster was paused") \
 	X(FAILOVER_ASYNC, "another node leads, mode off") \
 	X(FAILOVER_SYNC, "another node leads, mode on") \
-	X(FAILOVER_STRICT, "another node leads, mode on and strict") \
+	X(FAILOVER_QUORUM, "another node leads, mode quorum") \
+	X(FAILOVER_STRICT, "another node leads, strict mode") \
 	X(REOPENED, "a gate closed by time opened again in the same term") \
 	X(FENCED_WAITERS, "a gate was closed over commits that waited for standbys") \
 	X(COLLISION, "a promotion would have used another's timeline id") \

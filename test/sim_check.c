@@ -68,7 +68,6 @@ static bool acquired_sync;		/* /sync said who may */
 static bool acquired_clean;		/* with all of a released reign at hand */
 static bool acquired_wish;		/* the operator's candidate */
 static bool acquired_again;		/* led last, and goes on */
-static uint32_t acquired_life;	/* of the worker that did */
 static int	last_leader;		/* before this term, -1 = nobody */
 
 static SimNode *
@@ -303,9 +302,7 @@ ha_check_gate(int node)
 					node_of(node)->name, (long long) view.term.term,
 					view.term.owner, view.term.intent ? ", an intent" : "");
 
-	/* a worker that dies after taking the key again takes its doubt along */
 	if (server->flush.timeline == ended_timeline &&
-		node_of(node)->lives[SIM_WORKER] == acquired_life &&
 		node_of(node)->worker.lease.proof_base > ended_at[node])
 		ha_sim_fail("S-5: %s leads again on timeline %u after a foreign leader",
 					node_of(node)->name, ended_timeline);
@@ -451,7 +448,6 @@ check_acquired(const HaView *old, int node)
 	acquired_wish = old->failover.present &&
 		strcmp(old->failover.candidate, node_of(node)->name) == 0;
 	acquired_again = !term->intent;
-	acquired_life = node_of(node)->lives[SIM_WORKER];
 	if (old->term.present && !old->term.intent)
 		last_leader = ha_sim_node_named(old->term.owner);
 	acquired_clean = last_heartbeat.released &&
@@ -491,11 +487,14 @@ check_acquired(const HaView *old, int node)
 static void
 note_failover(void)
 {
+	const HaConfig *config = &view.config;
+
 	ha_sim_sometimes(SIM_FAILOVER);
-	ha_sim_sometimes(view.config.synchronous_mode == HA_SYNC_OFF ?
-					 SIM_FAILOVER_ASYNC :
-					 view.config.synchronous_mode_strict ?
-					 SIM_FAILOVER_STRICT : SIM_FAILOVER_SYNC);
+	ha_sim_sometimes(config->synchronous_mode == HA_SYNC_OFF ? SIM_FAILOVER_ASYNC :
+					 config->synchronous_mode == HA_SYNC_QUORUM ? SIM_FAILOVER_QUORUM :
+					 SIM_FAILOVER_SYNC);
+	if (config->synchronous_mode != HA_SYNC_OFF && config->synchronous_mode_strict)
+		ha_sim_sometimes(SIM_FAILOVER_STRICT);
 }
 
 /* The new reign tells its timeline; from now on it may acknowledge. */

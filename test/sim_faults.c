@@ -173,11 +173,24 @@ fault_freeze_boot(void)
 	freeze(SIM_BOOT, "pg_ha_boot");
 }
 
+/* The next recovery ends when the worker has given up, and does not know that. */
+static void
+recover_late(int node)
+{
+	SimNode    *n = &ha_world.nodes[node];
+
+	n->recover_ms = ha_store_view()->config.primary_start_timeout +
+		ha_sim_between(0, ha_world.shape.ttl / 2);
+	n->network.hold_release = true;
+}
+
 static void
 fault_kill_postmaster(void)
 {
 	int			node = victim();
 
+	if (ha_sim_chance(300))
+		recover_late(node);
 	ha_sim_say(node, "FAULT kill -9 of the postmaster");
 	ha_server_kill_postmaster(node);
 }
@@ -330,19 +343,6 @@ fault_slow_reload(void)
 }
 
 static void
-fault_slow_promotion(void)
-{
-	int			node = (int) ha_sim_between(0, ha_world.nnodes - 1);
-
-	/* often about as slow as it may be at most, now and then for ever */
-	ha_sim_say(node, "FAULT its next promotion will be slow");
-	ha_world.nodes[node].promote_ms = ha_sim_chance(200) ? 1000000 :
-		ha_sim_chance(500) ? ha_sim_about(20000) :
-		ha_promote_timeout(&ha_store_view()->config) +
-		ha_sim_between(-500, 2000);
-}
-
-static void
 fault_cancel(void)
 {
 	int			node = victim();
@@ -477,6 +477,23 @@ fault_early_revoke(void)
 		ha_store_delete_leader();
 }
 
+/* Often about as slow as it may be at most, now and then for ever. */
+static void
+slow_promotion(int node)
+{
+	ha_sim_say(node, "FAULT its next promotion will be slow");
+	ha_world.nodes[node].promote_ms = ha_sim_chance(200) ? 1000000 :
+		ha_sim_chance(500) ? ha_sim_about(20000) :
+		ha_promote_timeout(&ha_store_view()->config) +
+		ha_sim_between(-500, 2000);
+}
+
+static void
+fault_slow_promotion(void)
+{
+	slow_promotion((int) ha_sim_between(0, ha_world.nnodes - 1));
+}
+
 static void
 second_vacancy(int old_leader, int64_t attempts, void *pointer)
 {
@@ -528,9 +545,21 @@ bring_back(int node, int64_t number, void *pointer)
 	ha_store_put_leader(view->term.owner, 0);
 }
 
+static void
+vacate(int old_leader, int64_t number, void *pointer)
+{
+	if (ha_world.healing ||
+		ha_sim_node_named(ha_store_view()->leader.name) != old_leader)
+		return;
+	ha_sim_say(-1, "FAULT the store drops the leader key again");
+	cut(old_leader, duration());
+	ha_store_delete_leader();
+}
+
 /*
  * The operator brings the key back for whoever led last, mostly when the others
- * have voted already.
+ * have voted already, or believe so.  A vote that is held back finds the key gone
+ * once more.
  */
 static void
 fault_hand(void)
@@ -545,7 +574,21 @@ fault_hand(void)
 		ha_sim_say(-1, "FAULT the operator deletes the leader key");
 		ha_store_delete_leader();
 	}
+	for (int i = 0; i < ha_world.nnodes; i++)
+		ha_world.nodes[i].network.hold_vote = i != leader && ha_sim_chance(500);
 	ha_sim_at(ha_world.now + later, SIM_WORLD, -1, bring_back, 0, NULL);
+	if (leader >= 0)
+		ha_sim_at(ha_world.now + later + ha_sim_about(2 * ttl), SIM_WORLD,
+				  leader, vacate, 0, NULL);
+}
+
+static void
+end_worker(int node, int64_t number, void *pointer)
+{
+	if (ha_world.healing || ha_world.nodes[node].server.postmaster_dead)
+		return;
+	ha_sim_say(node, "FAULT the worker ends with an error");
+	ha_worker_kill(node);
 }
 
 /*
@@ -566,6 +609,11 @@ fault_foreign(void)
 	ha_sim_say(-1, "FAULT a foreign member leads");
 	ha_store_put_leader("foreign", ttl);
 
+	/* a worker that was not there then has seen nothing of it */
+	if (ha_sim_chance(500))
+		ha_sim_at(ha_world.now + ha_sim_between(0, ttl) * SIM_MS, SIM_WORLD,
+				  leader, end_worker, 0, NULL);
+
 	/* then the key is as it was, but for its revision and its lease */
 	if (ha_sim_chance(500))
 		ha_sim_at(ha_world.now + ttl * SIM_MS + ha_sim_about(SIM_SECOND),
@@ -583,17 +631,6 @@ cut_held(int old_leader, int64_t number, void *pointer)
 		if (i != old_leader && !ha_world.nodes[i].network.hold_acquire)
 			cut(i, 4 * ha_world.shape.ttl * SIM_MS);
 	}
-}
-
-static void
-vacate(int old_leader, int64_t number, void *pointer)
-{
-	if (ha_world.healing ||
-		ha_sim_node_named(ha_store_view()->leader.name) != old_leader)
-		return;
-	ha_sim_say(-1, "FAULT the store drops the leader key again");
-	cut(old_leader, duration());
-	ha_store_delete_leader();
 }
 
 /*
@@ -619,6 +656,26 @@ fault_old_sync(void)
 			  NULL);
 	ha_sim_at(ha_world.now + 3 * ttl + ha_sim_about(ttl), SIM_WORLD, leader,
 			  vacate, 0, NULL);
+}
+
+/*
+ * A switchover whose target's attempt is held back: the key is given back, goes
+ * again, and what the target sent in view of the first end arrives.
+ */
+static void
+fault_old_end(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int64_t		ttl = ha_world.shape.ttl * SIM_MS;
+
+	if (leader < 0)
+		return;
+	fault_switchover();
+	for (int i = 0; i < ha_world.nnodes; i++)
+		ha_world.nodes[i].network.hold_acquire = i != leader;
+	for (int i = 1; i <= 4; i++)
+		ha_sim_at(ha_world.now + i * ttl / 2, SIM_WORLD, -1, bring_back, 0,
+				  NULL);
 }
 
 static void
@@ -795,6 +852,7 @@ static const struct
 	{fault_ghost, 100},
 	{fault_ambush, 350},
 	{fault_old_sync, 100},
+	{fault_old_end, 150},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))

@@ -835,6 +835,17 @@ recovered(int node, int64_t number, void *pointer)
 		ha_worker_start(node);
 }
 
+static int64_t
+recovery_time(int node)
+{
+	int64_t		planned = ha_world.nodes[node].recover_ms * SIM_MS;
+
+	ha_world.nodes[node].recover_ms = 0;
+	if (planned > 0 && !ha_world.healing)
+		return planned;
+	return ha_sim_about(ha_sim_chance(100) ? 3 * SIM_SECOND : 150 * SIM_MS);
+}
+
 /* What recovery finds on disk; memory is as new. */
 static void
 begin_recovery(int node)
@@ -855,8 +866,7 @@ begin_recovery(int node)
 	server->sync_required = false;
 	server->shows = false;
 	server->proven = false;
-	server->recovered_at = ha_world.now +
-		ha_sim_about(ha_sim_chance(100) ? 3 * SIM_SECOND : 150 * SIM_MS);
+	server->recovered_at = ha_world.now + recovery_time(node);
 	ha_sim_at(server->recovered_at, SIM_SERVER, node, recovered, 0, NULL);
 	ha_sim_at(ha_world.now + 20 * SIM_MS, SIM_SERVER, node, try_connect, 0,
 			  NULL);

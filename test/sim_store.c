@@ -71,6 +71,7 @@ typedef struct Call
 	uint32_t	life;
 	int64_t		sent_at;		/* by the clock of who asked */
 	bool		settled;		/* an answer was given, if only "unknown" */
+	bool		(*harmful) (int node);	/* when to let go of what is held */
 	bool		repeated;		/* was carried out twice */
 	int			references;		/* events that know of it */
 	struct Call *next_held;
@@ -832,6 +833,29 @@ arrive(int node, int64_t attempts, void *pointer)
 	answer_call(call, &answer);
 }
 
+static bool
+receives(int node)
+{
+	return ha_world.nodes[node].server.receiver.connection != 0;
+}
+
+static bool
+acknowledges(int node)
+{
+	return ha_sim_clock(node) < ha_world.nodes[node].server.deadline;
+}
+
+/* Whether this is the one that is to be held. */
+static bool
+take_order(bool *order, bool is_it)
+{
+	bool		taken = *order && is_it;
+
+	if (taken)
+		*order = false;
+	return taken;
+}
+
 /*
  * The worst that a network can do to a transaction: let its sender wait in
  * vain, and deliver it at a moment when it still succeeds.  Mere delays seldom
@@ -845,6 +869,8 @@ hold_call(Call *call)
 	bool		writes_leader = false;
 	bool		writes_sync = false;
 	bool		lists = false;
+	bool		votes = false;
+	bool		releases = false;
 	bool		acquires = false;
 
 	if (call->request.kind != HA_DCS_TXN)
@@ -856,16 +882,23 @@ hold_call(Call *call)
 		lists |= strcmp(txn->success[i].key, "sync") == 0 &&
 			txn->success[i].value != NULL &&
 			strstr(txn->success[i].value, "\"sync_standby\":\"") != NULL;
+		votes |= strncmp(txn->success[i].key, "pg_ha/votes/", 12) == 0 &&
+			txn->success[i].value != NULL &&
+			strstr(txn->success[i].value, "\"withdrawn\":true") == NULL;
+		releases |= txn->success[i].kind == HA_OP_DELETE &&
+			strcmp(txn->success[i].key, "leader") == 0;
 	}
 	for (int i = 0; i < txn->ncompares; i++)
 		acquires = acquires || (txn->compares[i].target == HA_CREATE_REVISION &&
 								strcmp(txn->compares[i].key, "leader") == 0);
-	if (network->hold_acquire && acquires)
-		network->hold_acquire = false;
-	else if (network->hold_sync && lists)
-		network->hold_sync = false;
-	else if (!network->malicious ||
-			 !ha_sim_chance(writes_leader || writes_sync ? 500 : 10))
+	if (take_order(&network->hold_vote, votes))
+		call->harmful = receives;
+	else if (take_order(&network->hold_release, releases))
+		call->harmful = acknowledges;
+	else if (!take_order(&network->hold_acquire, acquires && writes_leader) &&
+			 !take_order(&network->hold_sync, lists) &&
+			 !(network->malicious &&
+			   ha_sim_chance(writes_leader || writes_sync ? 500 : 10)))
 		return false;
 	ha_sim_say(call->node, "... a transaction is held back");
 	call->next_held = held;
@@ -903,7 +936,8 @@ let_go(void)
 		Call	   *call = *link;
 
 		if (!ha_world.healing &&
-			!(call->settled && would_succeed(call) && ha_sim_chance(500)))
+			!(call->settled && would_succeed(call) && ha_sim_chance(500) &&
+			  (call->harmful == NULL || call->harmful(call->node))))
 		{
 			link = &call->next_held;
 			continue;
