@@ -216,6 +216,7 @@ typedef struct SimControl
 	uint64_t	flush_lsn;
 	uint64_t	replay_lsn;
 	bool		streaming;
+	bool		sick;
 	HaWant		want;
 	bool		lost;			/* the machine was started anew */
 } SimControl;
@@ -272,6 +273,14 @@ typedef struct SimBoot
 	char		member_told[1024];
 } SimBoot;
 
+/* A node's disk, which outlives its server. */
+typedef struct SimDisk
+{
+	int64_t		bad_since;		/* world; the probe fails or hangs */
+	int64_t		bad_until;		/* 0 = it is well */
+	bool		stalls;			/* and so does whatever is flushed */
+} SimDisk;
+
 /* The way from a node to the store. */
 typedef struct SimNetwork
 {
@@ -295,6 +304,7 @@ typedef struct SimNode
 	int64_t		frozen_until[SIM_SCOPES];
 	int64_t		promote_ms;		/* how long the next promotion takes */
 	SimNetwork	network;
+	SimDisk		disk;
 	SimServer	server;
 	SimWorker	worker;
 	SimBoot		boot;
@@ -344,7 +354,9 @@ typedef struct SimNode
 	X(TIME_JUMP, "a worker noticed that time had jumped") \
 	X(NOSPACE, "the store was full") \
 	X(WATCH_LOST, "a watch broke") \
-	X(PAUSED, "the cluster was paused")
+	X(PAUSED, "the cluster was paused") \
+	X(GAVE_UP, "a sick leader gave up for another") \
+	X(SICK_LEADER, "a sick leader went on, since no other could lead")
 
 #define SIM_ENUM(name, text) SIM_##name,
 typedef enum SimSometimes
@@ -371,7 +383,7 @@ typedef struct SimShape
 	int			link_latency;	/* between nodes */
 	int			think;			/* between transactions */
 	int64_t		store_rate;		/* its clock, parts per million too fast */
-	uint32_t	faults;			/* bit mask of the kinds that are on */
+	uint64_t	faults;			/* bit mask of the kinds that are on */
 	int64_t		fault_gap;		/* mean time between two */
 } SimShape;
 
@@ -423,11 +435,12 @@ __attribute__((format(printf, 1, 2)))
 extern void ha_sim_fail(const char *format,...);
 
 /* sim_faults.c */
-extern uint32_t ha_faults_choose(void);
+extern uint64_t ha_faults_choose(void);
 extern void ha_faults_choose_timing(SimShape *shape);
 extern void ha_faults_put_config(void);
 extern void ha_faults_next(int node, int64_t number, void *pointer);
 extern void ha_faults_end(void);
+extern void ha_faults_last(void);
 
 /* sim_store.c */
 extern void ha_store_begin(void);
@@ -446,6 +459,8 @@ extern void ha_store_put_leader(const char *name, int64_t ttl);
 extern void ha_store_break_watches(int node);
 
 /* sim_server.c */
+extern bool ha_disk_is_bad(int node);
+extern bool ha_disk_stalls(int node);
 extern void ha_server_begin(int node, bool as_primary);
 extern void ha_server_start(int node, bool as_primary);
 extern void ha_server_stop(int node);

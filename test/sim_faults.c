@@ -444,6 +444,26 @@ fault_full(void)
 }
 
 static void
+break_disk(int node, bool stalls, int64_t until)
+{
+	SimDisk    *disk = &ha_world.nodes[node].disk;
+
+	if (!ha_disk_is_bad(node))
+		disk->bad_since = ha_world.now;
+	disk->bad_until = until;
+	disk->stalls = stalls;
+	ha_sim_say(node, "FAULT its disk %s for %.1f s",
+			   stalls ? "stalls" : "takes no new files",
+			   (double) (until - ha_world.now) / SIM_SECOND);
+}
+
+static void
+fault_disk(void)
+{
+	break_disk(victim(), ha_sim_chance(700), ha_world.now + duration());
+}
+
+static void
 cut(int node, int64_t how_long)
 {
 	ha_world.nodes[node].network.cut_out = true;
@@ -691,11 +711,14 @@ static const struct
 	{fault_malice, 300},
 	{fault_two_elections, 200},
 	{fault_mode_ends, 150},
+	{fault_disk, 300},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
 
-_Static_assert(NFAULTS <= 32, "a mask of kinds has 32 bits");
+#define KIND(i) (UINT64_C(1) << (i))
+
+_Static_assert(NFAULTS <= 64, "a mask of kinds has 64 bits");
 
 void
 ha_faults_next(int node, int64_t number, void *pointer)
@@ -704,7 +727,7 @@ ha_faults_next(int node, int64_t number, void *pointer)
 
 	if (ha_world.healing)
 		return;
-	if (ha_world.shape.faults & (1U << kind))
+	if (ha_world.shape.faults & KIND(kind))
 	{
 		faults[kind].happen();
 		ha_sim_at(ha_world.now + ha_sim_about(ha_world.shape.fault_gap),
@@ -731,6 +754,7 @@ ha_faults_end(void)
 		SimNode    *n = &ha_world.nodes[i];
 
 		memset(&n->network, 0, sizeof(n->network));
+		memset(&n->disk, 0, sizeof(n->disk));
 		n->server.apply_slow = 0;
 		n->server.startup_stuck_until = 0;
 		n->promote_ms = 50;
@@ -739,6 +763,48 @@ ha_faults_end(void)
 		restart_boot(i, 0, NULL);
 		n->boot.stop_requested = false;
 		start_again(i, 0, NULL);
+	}
+}
+
+static void
+break_leaders_disk(int leader, int64_t number, void *pointer)
+{
+	break_disk(leader, false, INT64_MAX);
+}
+
+/*
+ * The cluster is whole.  In some histories a disk breaks now and stays so: one that
+ * the leader can't do without, and somebody else is to lead; every one, or the
+ * leader's while the store takes no writes, and then nobody else could.
+ */
+void
+ha_faults_last(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int			kind = (int) ha_sim_between(0, 9);
+
+	if (leader < 0)
+		return;
+
+	/* a worker that still stands where a fault has stopped it tells nothing */
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (ha_world.nodes[i].worker.acting)
+			return;
+	}
+	if (kind == 0 && ha_world.nnodes > 2)
+		break_disk(leader, true, INT64_MAX);
+	else if (kind == 1)
+	{
+		for (int i = 0; i < ha_world.nnodes; i++)
+			break_disk(i, false, INT64_MAX);
+	}
+	else if (kind == 2)
+	{
+		ha_sim_say(-1, "FAULT the store is full");
+		ha_store_set_full(true);
+		ha_sim_at(ha_world.now + 2 * ha_world.shape.ttl * SIM_MS, SIM_WORLD,
+				  leader, break_leaders_disk, 0, NULL);
 	}
 }
 
@@ -757,23 +823,23 @@ needs_heartbeat(int kind)
 }
 
 /* Which kinds a history has, as a mask. */
-uint32_t
+uint64_t
 ha_faults_choose(void)
 {
-	uint32_t	chosen = 0;
+	uint64_t	chosen = 0;
 	bool		full = false;
 
 	for (int i = 0; i < NFAULTS; i++)
 	{
 		if (ha_sim_chance(faults[i].per_mille))
-			chosen |= 1U << i;
+			chosen |= KIND(i);
 		if (faults[i].happen == fault_full)
 			full = (chosen >> i) & 1;
 	}
 	for (int i = 0; i < NFAULTS && full; i++)
 	{
 		if (needs_heartbeat(i))
-			chosen &= ~(1U << i);
+			chosen &= ~KIND(i);
 	}
 	return chosen != 0 ? chosen : 1;
 }

@@ -62,6 +62,37 @@ ha_server_holds(int node, SimPosition position)
 }
 
 /*-------------------------------------------------------------------------
+ * The disk
+ *-------------------------------------------------------------------------
+ */
+
+/* How often what hangs on it looks whether it is well again. */
+#define DISK_TICK	(100 * SIM_MS)
+
+bool
+ha_disk_is_bad(int node)
+{
+	return ha_world.now < ha_world.nodes[node].disk.bad_until;
+}
+
+bool
+ha_disk_stalls(int node)
+{
+	return ha_disk_is_bad(node) && ha_world.nodes[node].disk.stalls;
+}
+
+/* Does it?  Then the same is tried again later. */
+static bool
+waits_for_disk(int node, SimAction action, int64_t number)
+{
+	if (!ha_disk_stalls(node))
+		return false;
+	ha_sim_at(ha_world.now + DISK_TICK, SIM_SERVER, node, action, number,
+			  NULL);
+	return true;
+}
+
+/*-------------------------------------------------------------------------
  * Settings: a reload reaches each process in its own time
  *-------------------------------------------------------------------------
  */
@@ -387,7 +418,8 @@ receive(int node, int64_t connection, void *pointer)
 	SimReceiver *receiver = &server->receiver;
 	int			from = receiver->upstream;
 
-	if (receiver->connection == 0 || receiver->connection != connection)
+	if (receiver->connection == 0 || receiver->connection != connection ||
+		waits_for_disk(node, receive, connection))
 		return;
 	if (ha_world.link_cut[node][from])
 	{
@@ -604,6 +636,8 @@ session_step(int node, int64_t argument, void *pointer)
 			next_step(node, number, SIM_FLUSH, ha_sim_about(SIM_MS));
 			break;
 		case SIM_FLUSH:
+			if (waits_for_disk(node, session_step, argument))
+				break;
 			if (server->flush.lsn < server->insert)
 				server->flush.lsn = server->insert;
 			kick_senders(node);
@@ -705,7 +739,7 @@ finish_promotion(int node, int64_t number, void *pointer)
 	uint32_t	id = server->flush.timeline + 1;
 
 	if (!server->promoting || server->state != SIM_STANDBY ||
-		server->postmaster_dead)
+		server->postmaster_dead || waits_for_disk(node, finish_promotion, 0))
 		return;
 	server->promoting = false;
 	if (from.lsn != whole_records(from.lsn))
@@ -770,6 +804,11 @@ recovered(int node, int64_t number, void *pointer)
 
 	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
+	if (waits_for_disk(node, recovered, 0))
+	{
+		server->recovered_at = ha_world.now + DISK_TICK;
+		return;
+	}
 	if (server->as_primary)
 		become_primary(node);
 	else
@@ -894,7 +933,7 @@ finish_stop(int node, int64_t number, void *pointer)
 {
 	SimServer  *server = server_of(node);
 
-	if (server->state != SIM_STOPPING)
+	if (server->state != SIM_STOPPING || waits_for_disk(node, finish_stop, 0))
 		return;
 	for (int i = 0; i < ha_world.nnodes && server->was_primary; i++)
 	{
