@@ -16,7 +16,7 @@ PGFILEDESC = "pg_ha - high availability from inside the server"
 # Plain C without PostgreSQL headers: the same objects go into the module,
 # pg_ha_boot, the simulator, the unit tests and the fuzzers.
 SHARED_OBJS = decide.o quorum.o lease.o cluster_json.o dcs.o etcd_json.o dcs_etcd.o control.o
-SERVER_OBJS = pg_ha.o worker.o server.o slots.o settings.o fence.o functions.o
+SERVER_OBJS = pg_ha.o worker.o server.o slots.o settings.o health.o fence.o functions.o
 BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 
 MODULE_big = pg_ha
@@ -41,7 +41,7 @@ PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
-EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer \
+EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer test/faultlib.so \
 	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
 
 # No bitcode: it would need clang and nothing of ours is worth inlining.
@@ -67,7 +67,11 @@ pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
 test/writer: test/writer.c
 	$(CC) $(UNIT_CFLAGS) -O2 -I$(includedir) $< -lpq -o $@
 
-installcheck: test/writer
+# Under servers whose disks shall break, by LD_PRELOAD.
+test/faultlib.so: test/faultlib.c
+	$(CC) $(UNIT_CFLAGS) -O2 -fPIC -shared $< -ldl -o $@
+
+installcheck: test/writer test/faultlib.so
 
 
 # ---------------------------------------------------------------------------

@@ -181,6 +181,8 @@ typedef struct HaMember
 	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
 	int32_t		sync_priority;	/* default 1, <= 0 is nosync */
 	bool		pause;			/* has seen the pause */
+	bool		sick;			/* a health check fails: it does not stand for
+								 * election */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
 	uint32_t	discarded_timeline; /* ... and the timeline it was on */
@@ -286,6 +288,13 @@ typedef struct HaLocal
 	int64_t		starting_since; /* when this server was first seen */
 	int64_t		replay_moved_at;	/* when replay_lsn was last seen to change */
 
+	/* health, of the checks that gate the lease */
+	int64_t		sick_since;		/* since when one fails; 0 = all are well */
+	char		sick_check[HA_NAME_SIZE];	/* which, and what is wrong */
+	char		sick_detail[HA_WHY_SIZE];
+	int64_t		health_grace;	/* for so long a leader bears with that */
+	bool		giving_up;		/* the last plan was to give up for it */
+
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force
 										 * names */
@@ -323,6 +332,8 @@ typedef struct HaLocal
 	bool		reassert;		/* a txn on it is out with unknown outcome:
 								 * the key must be re-put before it counts
 								 * (S-6) */
+	int64_t		put_at;			/* when the store was last asked for a write
+								 * that it carried out; 0 = never (S-14) */
 	bool		reign_checked;	/* nobody led between our last proof and our
 								 * acquiring the key again (S-5) */
 	bool		reign_lost;		/* somebody did, or may have: never lead again
@@ -357,6 +368,8 @@ typedef enum HaVerb
 	HA_SUSPEND,					/* leader unproven: fenced, but nothing is
 								 * lost */
 	HA_RELEASE,					/* give the key up; gate closed before */
+	HA_GIVE_UP,					/* sick: renew the lease no more, let
+								 * pg_ha_boot stop the server and release */
 	HA_DETACH,					/* stop the walreceiver, for a vote or because
 								 * no proven leader is there to follow */
 	HA_VOTE,					/* publish the final position */

@@ -59,7 +59,7 @@ static const char *const sync_mode_words[] = {"off", "on", "quorum", NULL};
 
 static const char *const verb_words[] = {
 	"wait", "acquire", "reassert", "confirm", "renew", "suspend", "release",
-	"detach", "vote", "withdraw", "promote", "follow", "demote", "switchover",
+	"give_up", "detach", "vote", "withdraw", "promote", "follow", "demote", "switchover",
 	"rewind", "clear_failover", "set_sync", "set_names", "stop", NULL
 };
 
@@ -951,6 +951,7 @@ fill_member(const HaKv *kv, HaMember *member)
 	member->streaming = strcmp(replication, "streaming") == 0;
 
 	member->pause = take_bool(json, "pause", &ok);
+	member->sick = take_bool(json, "pg_ha_sick", &ok);
 	take_text(json, "pg_ha_version", member->version, sizeof(member->version),
 			  &ok);
 	take_text(json, "pg_ha_identity", member->identity,
@@ -1326,6 +1327,8 @@ ha_member_json(const HaMember *member)
 		add(&json, "timeline", json_integer(member->timeline));
 	if (member->pause)
 		add(&json, "pause", json_true());
+	if (member->sick)
+		add(&json, "pg_ha_sick", json_true());
 	add(&json, "pg_ha_version", text_json(member->version));
 	add(&json, "pg_ha_identity", text_json(member->identity));
 	if (member->discarded_bytes != 0)
@@ -1549,6 +1552,7 @@ static const Field member_fields[] = {
 	PRIORITY(HaMember, failover_priority),
 	PRIORITY(HaMember, sync_priority),
 	BOOL(HaMember, pause),
+	BOOL(HaMember, sick),
 	TEXT(HaMember, identity),
 	UINT64(HaMember, discarded_bytes),
 	UINT32(HaMember, discarded_timeline),
@@ -1628,6 +1632,11 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, stopping),
 	INT64(HaLocal, starting_since),
 	INT64(HaLocal, replay_moved_at),
+	INT64(HaLocal, sick_since),
+	TEXT(HaLocal, sick_check),
+	TEXT(HaLocal, sick_detail),
+	INT64(HaLocal, health_grace),
+	BOOL(HaLocal, giving_up),
 	TEXT(HaLocal, follows),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, promoting),
@@ -1645,6 +1654,7 @@ static const Field local_fields[] = {
 	INT64(HaLocal, lease_id),
 	BOOL(HaLocal, holding),
 	BOOL(HaLocal, reassert),
+	INT64(HaLocal, put_at),
 	BOOL(HaLocal, reign_checked),
 	BOOL(HaLocal, reign_lost),
 	INT64(HaLocal, deadline),

@@ -68,6 +68,7 @@ struct HaControl
 	uint32_t	size;			/* of this struct */
 	char		boot_id[40];	/* of the boot whose times these are */
 	int64_t		deadline;
+	uint64_t	starts;			/* a postmaster's pid << 32, and how many */
 
 	uint64_t	worker_seq;
 	uint64_t	worker[WORDS(HaControlWorker)];
@@ -193,6 +194,25 @@ int64_t
 ha_control_get_deadline(const HaControl *control)
 {
 	return __atomic_load_n(&control->deadline, __ATOMIC_SEQ_CST);
+}
+
+/* One writer, one word: nobody sees the number of another postmaster. */
+void
+ha_control_note_start(HaControl *control, int postmaster_pid)
+{
+	uint64_t	starts = ha_control_starts(control, postmaster_pid) + 1;
+
+	__atomic_store_n(&control->starts,
+					 (uint64_t) postmaster_pid << 32 | starts,
+					 __ATOMIC_RELAXED);
+}
+
+uint32_t
+ha_control_starts(const HaControl *control, int postmaster_pid)
+{
+	uint64_t	starts = __atomic_load_n(&control->starts, __ATOMIC_RELAXED);
+
+	return starts >> 32 == (uint64_t) postmaster_pid ? (uint32_t) starts : 0;
 }
 
 /*

@@ -61,6 +61,7 @@ typedef struct HaControlWorker
 	char		leader[HA_NAME_SIZE];	/* '' = the key is gone */
 	int64_t		term;
 	bool		pause;
+	bool		sick;			/* a health check fails that gates the lease */
 	bool		sync_standby;	/* this member is listed in /sync */
 	bool		others_may_lead;	/* somebody else could take over now */
 	HaSyncMode	synchronous_mode;
@@ -135,6 +136,13 @@ extern bool ha_control_get_boot(const HaControl *control, HaControlBoot *b);
  */
 extern void ha_control_set_deadline(HaControl *control, int64_t deadline);
 extern int64_t ha_control_get_deadline(const HaControl *control);
+
+/*
+ * The postmaster notes each time that it sets its processes up: at its start, and
+ * after the crash of any of them.  How often that one has; 0 = not known.
+ */
+extern void ha_control_note_start(HaControl *control, int postmaster_pid);
+extern uint32_t ha_control_starts(const HaControl *control, int postmaster_pid);
 
 /* CLOCK_BOOTTIME in milliseconds: the only clock that decides anything. */
 extern int64_t ha_now(void);

@@ -55,6 +55,16 @@ because_name(HaPlan *plan, const char *name)
 	append(plan, name, strnlen(name, HA_NAME_SIZE));
 }
 
+/* What is wrong with our own server, as it was found. */
+static void
+because_sick(HaPlan *plan, const HaLocal *local)
+{
+	because(plan, "check \"");
+	append(plan, local->sick_check, strnlen(local->sick_check, HA_NAME_SIZE));
+	because(plan, "\" fails: ");
+	append(plan, local->sick_detail, strnlen(local->sick_detail, HA_WHY_SIZE));
+}
+
 static void
 set_plan(HaPlan *plan, HaVerb verb, const char *why)
 {
@@ -318,7 +328,7 @@ owes_vote(const HaView *view, const HaMember *member, const HaLocal *local)
 	const HaVote *vote;
 
 	if (is_name(member->name, local->name) || member->nofailover ||
-		member->failover_priority <= 0)
+		member->failover_priority <= 0 || member->sick)
 		return false;
 	if (member->state != HA_STATE_RUNNING || member->role != HA_ROLE_STANDBY)
 		return false;
@@ -342,7 +352,19 @@ all_have_voted(const HaView *view, const HaLocal *local)
 	return true;
 }
 
-/* How many counted votes are better than ours; all counted ones go to plan. */
+/* Has that member said that it is sick?  Then it will not take the key. */
+static bool
+is_said_sick(const HaView *view, const char *name)
+{
+	const HaMember *member = find_member(view, name);
+
+	return member != NULL && member->sick;
+}
+
+/*
+ * How many counted votes of members that stand are better than ours; all counted
+ * ones go to plan.
+ */
 static int
 rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 {
@@ -351,10 +373,13 @@ rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!vote_counts(view, &view->votes[i]))
+		const HaVote *vote = &view->votes[i];
+
+		if (!vote_counts(view, vote))
 			continue;
 		plan->counted[plan->ncounted++] = i;
-		if (&view->votes[i] != mine && vote_is_better(&view->votes[i], mine))
+		if (vote != mine && vote_is_better(vote, mine) &&
+			!is_said_sick(view, vote->name))
 			rank++;
 	}
 	return rank;
@@ -386,14 +411,21 @@ next_timeline(const HaView *view, const HaLocal *local)
 	return newest + 1;
 }
 
+/* A key without a lease was put by somebody's hand, and says nothing of a life. */
+static bool
+is_kept_alive(const HaMember *member)
+{
+	return member->lease != 0;
+}
+
 /* No position means that its worker is not there to stand for election. */
 static bool
 may_stand(const HaView *view, const HaMember *member)
 {
-	return member->state == HA_STATE_RUNNING &&
+	return is_kept_alive(member) && member->state == HA_STATE_RUNNING &&
 		member->role == HA_ROLE_STANDBY && member->lsn != 0 &&
 		!member->nofailover && member->failover_priority > 0 &&
-		sync_allows(view, member->name);
+		!member->sick && sync_allows(view, member->name);
 }
 
 bool
@@ -521,6 +553,29 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 			"best candidate of the election");
 }
 
+static const char *const is_sick_here = "a health check fails here";
+
+/* What struck this server has struck all that might lead: then it matters no more. */
+static bool
+all_are_sick(const HaView *view, const HaLocal *local)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+	int			others = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (is_name(member->name, local->name) || member->nofailover ||
+			!is_kept_alive(member))
+			continue;
+		if (!member->sick)
+			return false;
+		others++;
+	}
+	return others > 0;
+}
+
 /*
  * A standby without a leader: detach, vote, elect.  Those that can't stand
  * detach too, since whoever goes on streaming from a former leader may
@@ -532,14 +587,16 @@ decide_election(const HaConfig *config, const HaView *view,
 {
 	const char *hindrance;
 	const HaVote *mine = find_vote(view, local->name);
+	bool		sick = local->sick_since != 0 && !all_are_sick(view, local);
 
 	(void) find_position(view, local, &plan->timeline, &plan->lsn);
 
 	/* who holds all of a closed reign loses nothing by leading at once */
 	hindrance = not_eligible(config, view, local, now);
-	if (hindrance == NULL && leave_to_candidate(config, view, local, now, plan))
+	if (hindrance == NULL && !sick &&
+		leave_to_candidate(config, view, local, now, plan))
 		return;
-	if (hindrance == NULL && released_cleanly(view) &&
+	if (hindrance == NULL && !sick && released_cleanly(view) &&
 		view->heartbeat.released_lsn > 0 &&
 		plan->lsn >= view->heartbeat.released_lsn &&
 		plan->timeline == view->term.timeline)
@@ -552,6 +609,10 @@ decide_election(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_DETACH, "there is no leader to follow");
 		return;
 	}
+
+	/* who can't lead still has a vote, if others need it to be elected */
+	if (hindrance == NULL && sick && view->sync.quorum <= 0)
+		hindrance = is_sick_here;
 	if (hindrance != NULL)
 	{
 		wait_until(plan, local->stay_out_until > now ? local->stay_out_until : 0,
@@ -565,6 +626,12 @@ decide_election(const HaConfig *config, const HaView *view,
 		mine->timeline != plan->timeline || mine->lsn != plan->lsn)
 	{
 		set_plan(plan, HA_VOTE, "the leader key is gone");
+		return;
+	}
+	if (sick)
+	{
+		set_plan(plan, HA_WAIT, "has voted, but does not stand for election: ");
+		because(plan, is_sick_here);
 		return;
 	}
 	elect(config, view, local, mine, now, plan);
@@ -739,6 +806,8 @@ decide_switchover(const HaConfig *config, const HaView *view,
 		hindrance = "the candidate is not running";
 	else if (member->nofailover || member->failover_priority <= 0)
 		hindrance = "the candidate is tagged nofailover";
+	else if (member->sick)
+		hindrance = "a health check fails at the candidate";
 	else if (!sync_allows(view, target))
 		hindrance = "the candidate is no synchronous standby";
 	else if (!local->has_boot)
@@ -765,11 +834,105 @@ decide_switchover(const HaConfig *config, const HaView *view,
 	return true;
 }
 
+/*
+ * How far a member has come, by its key, which is old, or by our walsender, which
+ * is not there if it does not stream from us.
+ */
+static uint64_t
+reached_by(const HaLocal *local, const HaMember *member)
+{
+	int			n = bounded(local->nstandbys, HA_MAX_MEMBERS);
+	uint64_t	lsn = member->lsn;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(local->standbys[i].name, member->name) &&
+			local->standbys[i].flush_lsn > lsn)
+			lsn = local->standbys[i].flush_lsn;
+	}
+	return lsn;
+}
+
+/*
+ * Would somebody lead if we did not?  Only who will not think itself too far
+ * behind counts; without synchronous replication nothing else tells that.
+ */
+static bool
+has_successor(const HaConfig *config, const HaView *view, const HaLocal *local)
+{
+	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
+
+	/* while the mode has just been turned on, nobody is listed yet */
+	if (config->synchronous_mode != HA_SYNC_OFF && !view->sync.present)
+		return false;
+	if (view->sync.present || config->maximum_lag_on_failover < 0)
+		return ha_others_may_lead(view, local->name);
+	for (int i = 0; i < n; i++)
+	{
+		const HaMember *member = &view->members[i];
+		uint64_t	lsn = reached_by(local, member);
+
+		if (!is_name(member->name, local->name) && may_stand(view, member) &&
+			(lsn >= local->flush_lsn ||
+			 local->flush_lsn - lsn <=
+			 (uint64_t) config->maximum_lag_on_failover))
+			return true;
+	}
+	return false;
+}
+
+/* Has a check failed for longer than a leader bears with? */
+static bool
+is_sick(const HaLocal *local, int64_t now)
+{
+	return local->sick_since != 0 &&
+		now - local->sick_since >= local->health_grace;
+}
+
+/*
+ * A server that can't write is no use as a leader, but one that goes with nobody to
+ * take over makes it worse; and who gives a key up that the store will give to
+ * nobody, since it takes no writes, has not helped anybody (S-14).  NULL if the
+ * leader key is to be given up, else why not.
+ */
+static const char *
+reason_to_stay(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now)
+{
+	if (config->pause)
+		return "the cluster is paused";
+
+	/* what struck us may have struck all: the others had as long to tell */
+	if (view->sent_at < local->sick_since + local->health_grace)
+		return "the others have not been looked at since";
+	if (!has_successor(config, view, local))
+		return "no other member can";
+
+	/* who is giving up has stopped to write, which says nothing of the store */
+	if (!local->giving_up &&
+		(local->put_at == 0 || now - local->put_at > config->ttl))
+		return "the store has taken no write lately";
+	return NULL;
+}
+
 /* The key is proven ours and the record tells our timeline: lead. */
 static void
 decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 			int64_t now, HaPlan *plan)
 {
+	const char *stay = NULL;
+
+	if (is_sick(local, now))
+	{
+		stay = reason_to_stay(config, view, local, now);
+		if (stay == NULL)
+		{
+			set_plan(plan, HA_GIVE_UP, "");
+			because_sick(plan, local);
+			return;
+		}
+	}
+
 	/*
 	 * After a start the names of synchronous standbys are whatever the file
 	 * said; the gate stays shut until they are what /sync promises (S-17).
@@ -788,6 +951,13 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 		set_plan(plan, HA_SUSPEND, "the store does not confirm the leadership");
 	else
 		set_plan(plan, HA_RENEW, "leads");
+	if (stay != NULL)
+	{
+		because(plan, ", although sick, since ");
+		because(plan, stay);
+		because(plan, "; ");
+		because_sick(plan, local);
+	}
 }
 
 /*
@@ -831,6 +1001,13 @@ decide_primary(const HaConfig *config, const HaView *view,
 	if (view->sysid == 0 && !local->holding)
 	{
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+		return;
+	}
+	if (!view->leader.present && is_sick(local, now) &&
+		!config->pause && has_successor(config, view, local))
+	{
+		set_plan(plan, HA_WAIT, "leaves the leader key to others: ");
+		because_sick(plan, local);
 		return;
 	}
 	if (!view->leader.present && view->term.present && view->term.intent)
@@ -907,6 +1084,17 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 }
 
 /*
+ * A postmaster may survive the crashes of its processes for ever, and keep the
+ * leader key with it.
+ */
+bool
+ha_crashes_too_often(const HaConfig *config, int32_t crashes,
+					 bool others_may_lead)
+{
+	return crashes >= HA_CRASHES_BORNE && others_may_lead && !config->pause;
+}
+
+/*
  * How to come back after the server ended.  Restarting in place loses nothing,
  * but is slower than a standby that holds everything; a server that keeps
  * crashing gives way.
@@ -949,7 +1137,7 @@ ha_decide_start(const HaStartFacts *facts, char *why, size_t whylen)
 		start = HA_START_RELEASE;
 		text = "primary_start_timeout is 0";
 	}
-	else if (facts->others_may_lead && facts->crashes >= 3)
+	else if (facts->others_may_lead && facts->crashes >= HA_CRASHES_BORNE)
 	{
 		start = HA_START_RELEASE;
 		text = "the server keeps crashing";

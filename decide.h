@@ -78,6 +78,16 @@ typedef struct HaStartFacts
 								 * minute */
 } HaStartFacts;
 
+/* So many crashes within a minute are taken for more to come. */
+#define HA_CRASHES_BORNE	3
+
+/*
+ * Should a primary that has crashed so often within the last minute give way,
+ * although it may be recovering from the latest?
+ */
+extern bool ha_crashes_too_often(const HaConfig *config, int32_t crashes,
+								 bool others_may_lead);
+
 extern HaStart ha_decide_start(const HaStartFacts *facts, char *why,
 							   size_t whylen);
 

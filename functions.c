@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
@@ -32,6 +33,7 @@
 #include "control.h"
 #include "decide.h"
 #include "fence.h"
+#include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
 
@@ -281,16 +283,43 @@ pg_ha_members(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* "since": ha_now() of the last change; 0 = not known. */
 static void
-health_row(FunctionCallInfo fcinfo, const char *check, bool ok,
-		   const char *detail)
+health_row_since(FunctionCallInfo fcinfo, const char *check, bool ok,
+				 const char *detail, int64 since, bool gates_lease)
 {
 	Row			row = {0};
 
 	add_text(&row, check);
 	add(&row, BoolGetDatum(ok));
 	add_text(&row, detail);
+	if (since == 0)
+		add_null(&row);
+	else
+		add(&row, TimestampTzGetDatum(GetCurrentTimestamp() -
+									  (ha_now() - since) * 1000));
+	add(&row, BoolGetDatum(gates_lease));
 	put_row(fcinfo, &row);
+}
+
+static void
+health_row(FunctionCallInfo fcinfo, const char *check, bool ok,
+		   const char *detail)
+{
+	health_row_since(fcinfo, check, ok, detail, 0, false);
+}
+
+static void
+startup_row(FunctionCallInfo fcinfo, const HaPublished *p)
+{
+	bool		starting = p->local.role == HA_ROLE_STARTING;
+	int64		now = ha_now();
+
+	health_row_since(fcinfo, "startup",
+					 !starting || now - p->local.starting_since <=
+					 p->config.primary_start_timeout,
+					 starting ? "not yet consistent" : role_word(p->local.role),
+					 starting ? p->local.starting_since : 0, false);
 }
 
 Datum
@@ -306,6 +335,11 @@ pg_ha_health(PG_FUNCTION_ARGS)
 	health_row(fcinfo, "worker", p->at != 0 && now - p->at < 2000,
 			   psprintf("last turn %lld ms ago",
 						(long long) (p->at == 0 ? -1 : now - p->at)));
+	startup_row(fcinfo, p);
+	for (int i = 0; i < HA_NCHECKS; i++)
+		health_row_since(fcinfo, ha_health_name(i),
+						 p->at != 0 && p->checks[i].ok, p->checks[i].detail,
+						 p->checks[i].since, true);
 	health_row(fcinfo, "store", fresh,
 			   p->trouble[0] ? p->trouble : "answers");
 	health_row(fcinfo, "leader", view->leader.present,

@@ -293,6 +293,8 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 	lease->proof_base = later(lease->proof_base, answer->sent_at);
 	lease->proof_revision = later(lease->proof_revision, answer->revision);
+	if (lease->proof_puts)
+		lease->put_at = later(lease->put_at, answer->sent_at);
 }
 
 /*
@@ -389,7 +391,10 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 			lease->sync_unknown = false;
 	}
 	if (answer->status == HA_DCS_OK && answer->succeeded)
+	{
+		lease->put_at = later(lease->put_at, answer->sent_at);
 		op_succeeded(lease, answer);
+	}
 	else if (answer->status == HA_DCS_OK && lease->op_verb == HA_RELEASE)
 		lose_key(lease);
 	else if (answer->status == HA_DCS_REFUSED && lease->op_verb != HA_RELEASE &&
@@ -448,6 +453,7 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->lease_id = lease->lease_id;
 	local->holding = lease->holding;
 	local->reassert = lease->reassert;
+	local->put_at = lease->put_at;
 	local->reign_checked = lease->reign_checked && !lease->reign_lost;
 	local->reign_lost = lease->reign_lost;
 	local->deadline = ha_lease_deadline(lease);
@@ -854,6 +860,8 @@ next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
 static bool
 lease_is_used(const HaLease *lease, const HaPlan *plan)
 {
+	if (plan->verb == HA_GIVE_UP)
+		return false;
 	if (lease->holding || lease->reassert)
 		return true;
 	if (lease->view.leader.present)
@@ -881,13 +889,16 @@ next_keepalive(HaLease *lease, const HaPlan *plan, int64_t now,
 }
 
 static bool
-next_proof(HaLease *lease, const HaLocal *local, int64_t now,
-		   HaRequest *request)
+next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
+		   int64_t now, HaRequest *request)
 {
 	if (!lease->holding || lease->reassert || lease->proof_tag != 0 ||
 		now < lease->proof_due)
 		return false;
 	lease->proof_due = now + lease->lease_ttl / 5;
+	if (plan->verb == HA_GIVE_UP)
+		return false;			/* a heartbeat would keep others waiting */
+	lease->proof_puts = !lease->proof_putless;
 	lease->proof_generation = lease->generation;
 	lease->proof_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_TXN;
@@ -951,7 +962,7 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 {
 	memset(request, 0, sizeof(*request));
 	return next_keepalive(lease, plan, now, request) ||
-		next_proof(lease, local, now, request) ||
+		next_proof(lease, plan, local, now, request) ||
 		next_op(lease, plan, local, now, request) ||
 		next_read(lease, now, request) ||
 		next_watch(lease, now, request);

@@ -62,6 +62,8 @@ typedef struct HaLease
 	int64_t		proof_base;		/* sent_at of the last proof; 0 as lease_base */
 	int64_t		proof_revision; /* of the store, at the last proof */
 	bool		proof_putless;	/* the store is full: prove without the put */
+	bool		proof_puts;		/* the one that is out has it */
+	int64_t		put_at;			/* sent_at of the last write carried out */
 	int64_t		status_due;
 
 	/* the gate */

@@ -53,7 +53,9 @@ COMMENT ON FUNCTION pg_ha_members() IS
 CREATE FUNCTION pg_ha_health(
 	OUT check_name pg_catalog.text,
 	OUT ok pg_catalog.bool,
-	OUT detail pg_catalog.text)
+	OUT detail pg_catalog.text,
+	OUT since pg_catalog.timestamptz,
+	OUT gates_lease pg_catalog.bool)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;

@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "control.h"
 #include "fence.h"
 #include "pg_ha.h"
 
@@ -46,6 +47,9 @@ char	   *ha_replication_sslrootcert = NULL;
 int			ha_fence_level = HA_FENCE_WRITES;
 int			ha_fence_wait = 5000;
 int			ha_conf_epoch = 0;
+
+/* Health. */
+int			ha_health_grace = -1;
 
 HaShared   *ha_shared = NULL;
 
@@ -191,6 +195,11 @@ define_settings(void)
 							"How long a commit waits for the leadership to be proven again.",
 							NULL, &ha_fence_wait, 5000, 0, 3600 * 1000,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_ha.health_grace",
+							"How long a leader that can't write goes on leading if another member can.",
+							"-1 means the cluster's retry_timeout.",
+							&ha_health_grace, -1, -1, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_ha.conf_epoch",
 							"Version of the managed settings; set by pg_ha itself.",
 							NULL, &ha_conf_epoch, 0, 0, INT_MAX,
@@ -222,6 +231,34 @@ request_shared_memory(void)
 	RequestNamedLWLockTranche("pg_ha", 1);
 }
 
+void
+ha_state_path(char *path, size_t size)
+{
+	if (ha_state_dir[0] != '\0')
+		strlcpy(path, ha_state_dir, size);
+	else
+		snprintf(path, size, "%s.pg_ha", DataDir);
+}
+
+/*
+ * Recovery from a crash of a process may crash again, and again, and no worker
+ * runs meanwhile that could tell: so the postmaster leaves a note for pg_ha_boot.
+ */
+static void
+note_start(void)
+{
+	char		path[MAXPGPATH];
+	char		err[256];
+	HaControl  *control;
+
+	ha_state_path(path, sizeof(path));
+	control = ha_control_open(path, false, err, sizeof(err));
+	if (control == NULL)
+		return;					/* then no pg_ha_boot would read it */
+	ha_control_note_start(control, MyProcPid);
+	ha_control_close(control);
+}
+
 static void
 attach_shared_memory(void)
 {
@@ -247,10 +284,12 @@ attach_shared_memory(void)
 		ha_shared->nprocs = count_procs();
 	}
 	LWLockRelease(AddinShmemInitLock);
+	if (!found && IsPostmasterEnvironment && ha_scope[0] != '\0')
+		note_start();
 }
 
 static void
-register_worker(void)
+register_process(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
@@ -258,10 +297,10 @@ register_worker(void)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
 	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
 	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_name, "pg_ha worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_ha worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, name, BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "pg_ha", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "ha_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -281,7 +320,10 @@ _PG_init(void)
 
 	/* Without a cluster to belong to the server stays fenced, and alone. */
 	if (ha_scope[0] != '\0')
-		register_worker();
+	{
+		register_process("pg_ha worker", "ha_worker_main");
+		register_process("pg_ha probe", "ha_probe_main");
+	}
 	else
 		ereport(LOG,
 				(errmsg("pg_ha is loaded but pg_ha.scope is not set"),

@@ -41,6 +41,7 @@ extern char *ha_replication_sslkey;
 extern char *ha_replication_sslrootcert;
 extern int	ha_fence_level;
 extern int	ha_fence_wait;		/* ms */
+extern int	ha_health_grace;	/* ms, -1 = retry_timeout */
 extern int	ha_conf_epoch;
 
 /*
@@ -73,6 +74,43 @@ typedef struct HaAsk
 	char		message[256];
 } HaAsk;
 
+/*
+ * What may keep this server from doing its work, each judged in health.c.
+ */
+typedef enum HaCheckId
+{
+	HA_CHECK_DATADIR,			/* the data directory is there and takes
+								 * writes */
+	HA_CHECK_WAL_DISK,			/* so does pg_wal, often a disk of its own */
+	HA_CHECK_WAL_WRITE,			/* WAL is flushed while sessions wait for it */
+	HA_NCHECKS,
+} HaCheckId;
+
+#define HA_DETAIL_SIZE		128
+
+typedef struct HaCheck
+{
+	bool		ok;
+	int64		since;			/* it is as it is; 0 = never looked */
+	char		detail[HA_DETAIL_SIZE];
+} HaCheck;
+
+/*
+ * How writing to one of two places goes, as the probe notes it: a process that
+ * may hang on a disk, which is what it is for.
+ */
+typedef struct HaProbe
+{
+	int64		began_at;		/* of the attempt in progress; 0 = none is */
+	int64		good_at;		/* end of the last one that succeeded; 0 =
+								 * none */
+	int64		bad_since;		/* begin of the first attempt that failed
+								 * since one succeeded; 0 = the last one did */
+	char		trouble[HA_DETAIL_SIZE];	/* how the last one failed */
+} HaProbe;
+
+#define HA_NPROBES			(HA_CHECK_WAL_DISK + 1)
+
 /* The worker's knowledge, for SQL. */
 typedef struct HaPublished
 {
@@ -84,6 +122,7 @@ typedef struct HaPublished
 	HaLocal		local;
 	HaPlan		plan;
 	uint64		lost_bytes;
+	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */
 } HaPublished;
 
@@ -112,6 +151,8 @@ typedef struct HaShared
 	HaAsk		ask;
 	int			worker_pid;
 	struct Latch *worker_latch;
+	int			probe_pid;		/* 0 = it does not run */
+	HaProbe		probes[HA_NPROBES];
 
 	ConditionVariable gate_cv;	/* woken when the gate opens */
 	ConditionVariable ask_cv;	/* woken when an ask was answered */
@@ -130,6 +171,10 @@ typedef struct HaShared
 /* NULL unless the library was preloaded and shared memory is attached. */
 extern HaShared *ha_shared;
 
+/* Where the control block is. */
+extern void ha_state_path(char *path, size_t size);
+
 extern PGDLLEXPORT void ha_worker_main(Datum arg);
+extern PGDLLEXPORT void ha_probe_main(Datum arg);
 
 #endif							/* PG_HA_H */

@@ -39,6 +39,7 @@
 #include "dcs.h"
 #include "decide.h"
 #include "fence.h"
+#include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
 #include "quorum.h"
@@ -185,6 +186,14 @@ gather_progress(int64 now)
 }
 
 static void
+gather_health(int64 now)
+{
+	local.health_grace = ha_health_grace >= 0 ? ha_health_grace :
+		lease.view.config.retry_timeout;
+	ha_health_look(&local, now);
+}
+
+static void
 gather(int64 now)
 {
 	static int64 last_turn = 0;
@@ -209,6 +218,7 @@ gather(int64 now)
 	ha_server_facts(&local);
 	gather_progress(now);
 	gather_recovered();
+	gather_health(now);
 	if (local.role == HA_ROLE_PRIMARY)
 	{
 		if (role != HA_ROLE_PRIMARY && local.promoting)
@@ -376,6 +386,7 @@ want_of(HaVerb verb)
 	switch (verb)
 	{
 		case HA_DEMOTE:
+		case HA_GIVE_UP:
 			return HA_WANT_DEMOTE;
 		case HA_SWITCHOVER:
 			return HA_WANT_SWITCHOVER;
@@ -453,7 +464,9 @@ act(int64 now)
 			}
 			break;
 		case HA_RENEW:
-			ha_slots_create(&lease.view);
+			/* the one thing of a leader that waits for its disk */
+			if (local.sick_since == 0)
+				ha_slots_create(&lease.view);
 			if (promoted_here && local.deadline > now)
 			{
 				promoted_here = false;
@@ -557,6 +570,7 @@ publish_report(int64 now)
 	report.pause = view->config.pause;
 	report.sync_standby = is_sync_standby();
 	report.others_may_lead = ha_others_may_lead(view, local.name);
+	report.sick = local.sick_since != 0;
 	report.synchronous_mode = view->config.synchronous_mode;
 	report.ttl = view->config.ttl;
 	report.loop_wait = view->config.loop_wait;
@@ -631,6 +645,7 @@ publish(int64 now)
 	p->local = local;
 	p->plan = plan;
 	p->lost_bytes = lost_bytes();
+	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
 	LWLockRelease(ha_shared->lock);
 }
@@ -652,6 +667,12 @@ log_plan(const HaPlan *old)
 		log_lead = false;
 		ereport(LOG, (errmsg("does not lead any more: %s", plan.why)));
 	}
+	if (plan.verb == HA_GIVE_UP && old->verb != HA_GIVE_UP)
+		ereport(LOG,
+				(errmsg("giving up the leader lock: check \"%s\" failing for %lld s (%s)",
+						local.sick_check,
+						(long long) (ha_now() - local.sick_since) / 1000,
+						local.sick_detail)));
 	if (plan.verb != old->verb || strcmp(plan.why, old->why) != 0)
 		ereport(plan.verb == HA_RENEW && old->verb == HA_SET_SYNC ? DEBUG1 : LOG,
 				(errmsg("plan: %s (%s)", ha_verb_name(plan.verb), plan.why)));
@@ -836,6 +857,7 @@ turn(void)
 	ha_lease_plan(&lease, &plan, now);
 	publish_deadline(ha_lease_deadline(&lease));
 	local.deadline = ha_lease_deadline(&lease);
+	local.giving_up = plan.verb == HA_GIVE_UP;
 	log_plan(&old);
 	act(now);
 	send_requests(now);
@@ -999,10 +1021,7 @@ open_control(void)
 	char		err[256];
 	HaControlWorker old;
 
-	if (ha_state_dir[0] != '\0')
-		strlcpy(path, ha_state_dir, sizeof(path));
-	else
-		snprintf(path, sizeof(path), "%s.pg_ha", DataDir);
+	ha_state_path(path, sizeof(path));
 	control = ha_control_open(path, true, err, sizeof(err));
 	if (control == NULL)
 		ereport(ERROR,

@@ -486,7 +486,8 @@ says_the_same(const HaMember *a, const HaMember *b)
 {
 	return a->state == b->state && a->role == b->role &&
 		a->timeline == b->timeline && a->streaming == b->streaming &&
-		a->pause == b->pause && a->nofailover == b->nofailover &&
+		a->pause == b->pause && a->sick == b->sick &&
+		a->nofailover == b->nofailover &&
 		a->nosync == b->nosync &&
 		a->failover_priority == b->failover_priority &&
 		a->sync_priority == b->sync_priority &&
@@ -758,6 +759,7 @@ ha_member_describe(const HaNode *node, const char *identity,
 		return;
 	self->role = w->role;
 	self->pause = w->pause;
+	self->sick = w->sick;
 	if (!w_is_fresh)
 		return;					/* old positions are worse than none (S-12) */
 	self->timeline = w->timeline;

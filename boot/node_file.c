@@ -74,6 +74,7 @@ static const Key keys[] = {
 	{"state_dir", KEY_PATH, false, FIELD(state_dir)},
 	{"fence", KEY_SERVER, false, 0, 0},
 	{"fence_wait", KEY_SERVER, false, 0, 0},
+	{"health_grace", KEY_SERVER, false, 0, 0},
 	{"local_hba_file", KEY_SERVER, false, 0, 0},
 	{"local_ident_file", KEY_SERVER, false, 0, 0},
 	{"site", KEY_SERVER, false, 0, 0},

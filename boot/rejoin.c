@@ -52,9 +52,6 @@
 
 #define CLONE_BACK_OFF_MAX	15000
 
-/* Older crashes say nothing about the next one. */
-#define CRASH_MEMORY		60000
-
 #define RETRY_AFTER			1000
 #define SOON				300
 
@@ -596,17 +593,6 @@ step_rewind(HaBoot *b)
  * Starting what is there.
  */
 
-static int
-recent_crashes(const HaBoot *b)
-{
-	int			n = 0;
-
-	for (int i = 0; i < HA_CRASHES_KEPT; i++)
-		if (b->crashes[i] != 0 && b->now - b->crashes[i] < CRASH_MEMORY)
-			n++;
-	return n;
-}
-
 /*
  * On which timeline has a primary written this data?  pg_control tells that of
  * the last checkpoint, which after a promotion may not have come yet; then the
@@ -633,9 +619,7 @@ note_end(HaBoot *b, const HaDataFacts *facts)
 	b->crash_counted = true;
 	if (!b->crashed || !facts->was_primary)
 		return;
-	memmove(b->crashes + 1, b->crashes,
-			sizeof(b->crashes) - sizeof(b->crashes[0]));
-	b->crashes[0] = b->died_at;
+	ha_boot_note_crash(b, b->died_at);
 }
 
 /* What the control block says of the key is of a reign that is over. */
@@ -664,7 +648,7 @@ decide_start(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 		.others_may_lead = ha_others_may_lead(view, b->node.name),
 		.synchronous = ha_leader_is_synchronous(view, b->node.name),
 		.primary_start_timeout = view->config.primary_start_timeout,
-		.crashes = recent_crashes(b),
+		.crashes = ha_boot_recent_crashes(b),
 	};
 
 	/* One that is out may land: only more of the same settles it. */

@@ -62,6 +62,9 @@
 /* A server that ends later than this has started, reported or not. */
 #define START_WITHIN		60000
 
+/* Older crashes say nothing about the next one. */
+#define CRASH_MEMORY		60000
+
 /* Taken for the TTL when neither the control block nor the store tells it. */
 #define UNHEARD_TTL			30000
 
@@ -180,6 +183,7 @@ ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 	if (!as_primary)
 		b->signal_missing = false;	/* prepare() has put it */
 	b->started_at = b->now;
+	b->starts_seen = 0;
 	b->empty = false;
 	b->up = false;
 	b->purpose = HA_WANT_NOTHING;
@@ -241,11 +245,10 @@ stop_keeping(HaBoot *b, const char *why)
  * Nothing was acknowledged since the crash, so nothing is lost by being quick.
  */
 static void
-give_up_starting(HaBoot *b)
+give_up_starting(HaBoot *b, const char *why)
 {
-	stop_keeping(b, "primary_start_timeout has passed");
-	begin_stop(b, HA_WANT_DEMOTE,
-			   "it takes too long to start, and another member can lead");
+	b->keeping = false;
+	begin_stop(b, HA_WANT_DEMOTE, why);
 	ha_postmaster_signal(&b->server, SIGQUIT);
 	b->stop_stage = 1;
 	b->stop_next_at = b->now + KILL_AGAIN;
@@ -315,7 +318,74 @@ keep_key(HaBoot *b)
 
 	if (b->keeping && ha_others_may_lead(view, b->node.name) &&
 		b->now - b->keep_since > view->config.primary_start_timeout)
-		give_up_starting(b);
+		give_up_starting(b, "it takes longer than primary_start_timeout to start, and another member can lead");
+}
+
+/*
+ * Crashes.
+ */
+
+void
+ha_boot_note_crash(HaBoot *b, int64_t when)
+{
+	memmove(b->crashes + 1, b->crashes,
+			sizeof(b->crashes) - sizeof(b->crashes[0]));
+	b->crashes[0] = when;
+}
+
+int
+ha_boot_recent_crashes(const HaBoot *b)
+{
+	int			n = 0;
+
+	for (int i = 0; i < HA_CRASHES_KEPT; i++)
+		if (b->crashes[i] != 0 && b->now - b->crashes[i] < CRASH_MEMORY)
+			n++;
+	return n;
+}
+
+/*
+ * Has a process of this primary crashed since the last look, so that all of them
+ * begin anew under the same postmaster?
+ */
+static bool
+has_crashed_again(HaBoot *b)
+{
+	uint32_t	starts = ha_control_starts(b->control, b->server.pid);
+	bool		again = b->starts_seen != 0 && starts > b->starts_seen;
+
+	b->starts_seen = starts;
+	if (!again || !b->signal_missing)
+		return false;
+	ha_boot_note_crash(b, b->now);
+	return true;
+}
+
+static bool
+crashes_too_often(const HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	return ha_crashes_too_often(&view->config, ha_boot_recent_crashes(b),
+								ha_others_may_lead(view, b->node.name));
+}
+
+/*
+ * Whoever has recovered by now may have acknowledged more, which is to be streamed:
+ * then it is an orderly stop.
+ */
+static void
+give_way(HaBoot *b, bool recovered)
+{
+	const char *why = "its processes keep crashing, and another member can lead";
+
+	if (!recovered)
+		give_up_starting(b, why);
+	else
+	{
+		b->keeping = false;
+		begin_stop(b, HA_WANT_DEMOTE, why);
+	}
 }
 
 /*
@@ -381,6 +451,9 @@ step_serving(HaBoot *b)
 		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
 		obey(b, &w);
+	else if (has_crashed_again(b) && crashes_too_often(b))
+		give_way(b, reported && w.pid > 0 &&
+				 ha_process_is_alive(w.pid, w.pid_start));
 	else if (b->keeping)
 		keep_key(b);
 	else if (reported)

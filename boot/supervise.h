@@ -91,6 +91,7 @@ typedef struct HaBoot
 	bool		deadline_is_lost;	/* with the control block */
 	int			start_failures; /* in a row */
 	int64_t		not_before;		/* back-off of the next start or clone */
+	uint32_t	starts_seen;	/* of its processes, by this postmaster */
 	int64_t		crashes[HA_CRASHES_KEPT];	/* as primary; 0 = none */
 	bool		crash_counted;
 
@@ -134,6 +135,10 @@ extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
 								 const char *why);
+
+/* A primary crashed at that time; how often has one lately, by now? */
+extern void ha_boot_note_crash(HaBoot *b, int64_t when);
+extern int	ha_boot_recent_crashes(const HaBoot *b);
 
 /*
  * Has the child ended, with everything it started?  *ok says how.  It is made

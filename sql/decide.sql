@@ -10,7 +10,7 @@ LANGUAGE sql AS $$
 	FROM pg_ha_decide(jsonb_build_object(
 		'now', 100000,
 		'config', config,
-		'view', '{"valid": true, "sysid": 7, "revision": 50,
+		'view', '{"valid": true, "sent_at": 99900, "sysid": 7, "revision": 50,
 			"term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2",
 				"timeline": 2, "begin_lsn": 1000, "timeline_owner": "n2", "reserved": 2,
 				"lineage": [{"timeline": 1, "end_lsn": 1000, "owner": "n1"}]},
@@ -126,6 +126,67 @@ SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader":
 	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
+
+-- a server that can't write: it bears with that for a while, then gives way to
+-- somebody who can take over
+\set sick '{"sick_since": 95000, "sick_check": "wal_write", "sick_detail": "too slow", "health_grace": 4000, "put_at": 99000}'
+\set n2n3 '{"members": [{"name": "n2", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}, {"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
+\set n3 '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"health_grace": 6000}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"pause": true}');
+-- ... of whose health nothing is known yet
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sent_at": 98000}', :'primary'::jsonb || :'sick');
+-- ... and to nobody else
+SELECT * FROM decide(:'led1', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "sick": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "nofailover": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby"}]}', :'primary'::jsonb || :'sick');
+-- ... who lags, if only by its key, which is old
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"maximum_lag_on_failover": 99}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"standbys": [{"name": "n3", "streaming": true, "flush_lsn": 2000}]}', '{"maximum_lag_on_failover": 99}');
+-- ... with synchronous replication: who is listed, however far its key says it has come
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on"}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n2"]}}', :'primary'::jsonb || :'sick' || '{"sync_names": ["n2"], "names_written": true, "names_in_force": true}', '{"synchronous_mode": "on"}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n3"]}}', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on", "maximum_lag_on_failover": 99}');
+-- ... of whom in quorum mode so many must be able to vote
+\set quorum '{"sync": {"present": true, "leader": "n1", "standbys": ["n2", "n3"], "quorum": 1}}'
+\set names '{"sync_names": ["n2", "n3"], "sync_confirm": 1, "names_written": true, "names_in_force": true}'
+SELECT * FROM decide(:'led1'::jsonb || :'quorum' || :'n3', :'primary'::jsonb || :'sick' || :'names', '{"synchronous_mode": "quorum"}');
+SELECT * FROM decide(:'led1'::jsonb || :'quorum' || :'n2n3', :'primary'::jsonb || :'sick' || :'names', '{"synchronous_mode": "quorum"}');
+SELECT * FROM decide(:'led1'::jsonb || :'quorum' || jsonb_set(:'n2n3', '{members,0,sick}', 'true'), :'primary'::jsonb || :'sick' || :'names', '{"synchronous_mode": "quorum"}');
+-- ... and in strict mode nobody, while nobody is listed
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": []}}', :'primary'::jsonb || :'sick' || '{"sync_names": ["pg_ha_nobody"], "sync_confirm": 1, "names_written": true, "names_in_force": true}', '{"synchronous_mode": "on", "synchronous_mode_strict": true}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n3"]}}', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on", "synchronous_mode_strict": true}');
+-- ... when the store takes no writes, so that nobody could
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 0}');
+SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000, "giving_up": true}');
+-- it does not take the key back from them, nor stand for election
+SELECT * FROM decide((:'led1'::jsonb - 'leader') || :'n3', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary'::jsonb || :'sick');
+SELECT * FROM decide('{}', '{"detached": true, "sick_since": 99999}');
+SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2000}}', '{"sick_since": 99999}');
+-- ... unless all are sick
+SELECT * FROM decide('{"members": [{"name": "n2", "state": "running", "role": "standby", "sick": true}, {"name": "n3", "state": "running", "role": "standby", "nofailover": true}]}', '{"detached": true, "sick_since": 99999}');
+
+-- ... where it has a vote, if others may need it, and no more
+\set ofthree '{"sync": {"present": true, "leader": "n2", "standbys": ["n1", "n3"], "quorum": 1}}'
+SELECT * FROM decide(:'ofthree', '{"detached": true, "sick_since": 99999}');
+SELECT * FROM decide(:'ofthree', '{"detached": true, "sick_since": 99999, "nofailover": true}');
+SELECT * FROM decide(:'ofthree'::jsonb || '{"votes": [
+	{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000},
+	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}]}',
+	'{"detached": true, "sick_since": 99999}');
+-- ... nor is a switchover to it any use
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby", "sick": true}]}',
+	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
+-- ... and others wait neither for its vote, nor for it to go first
+SELECT * FROM decide(:'voted'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "sick": true}]}', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide('{"members": [{"name": "n3", "state": "running", "role": "standby", "sick": true}], "votes": [
+	{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000},
+	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2001}]}',
+	'{"detached": true, "key_gone_since": 99900}');
 
 -- what is no problem to decide
 SELECT pg_ha_decide('{"vieuw": {}}');

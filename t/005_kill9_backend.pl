@@ -1,6 +1,7 @@
 #
 # kill -9 of one backend: the server recovers as PostgreSQL does, the leader stays
-# the leader, and nothing acknowledged is lost.
+# the leader, and nothing acknowledged is lost; but the third time within a minute
+# another node leads.
 #
 use strict;
 use warnings FATAL => 'all';
@@ -24,4 +25,5 @@ fault_test(
 		return $worker && $worker != $round->{worker};
 	},
 	same_timeline => [ 'async', 'sync' ],
-	nothing_lost => ['async']);
+	nothing_lost => ['async'],
+	crashes => 1);

@@ -258,10 +258,11 @@ sub capture
 =over
 
 =item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
-bin_dir => ...)
+bin_dir => ..., faults => 0)
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
+With "faults" the disks of nodes can break (see break_disk).
 "settings" are lines for every node file, "bin_dir" is where pg_ha_boot finds the
 server's programs, if not where it was built for.
 
@@ -282,6 +283,7 @@ sub new
 		  . "_$n",
 		settings => $args{settings} // '',
 		bin_dir => $args{bin_dir},
+		faults => $args{faults} // 0,
 		owner => $$,
 		etcds => [],
 		nodes => [],
@@ -681,6 +683,22 @@ sub etcd_get
 	return MIME::Base64::decode_base64($kvs->[0]{value} // '');
 }
 
+=item etcd_version(name)
+
+How often that key has been written since it was created; 0 if it is not there.
+
+=cut
+
+sub etcd_version
+{
+	my ($self, $name) = @_;
+	my ($rc, $out, $err) = $self->_etcdctl('get', $self->key($name), '-w',
+		'json');
+	croak "could not get $name: $err" if $rc != 0;
+	my $kvs = JSON::PP::decode_json($out)->{kvs} or return 0;
+	return $kvs->[0]{version};
+}
+
 =item etcd_events(name)
 
 Everything that ever happened to a key, oldest first, as [PUT or DELETE, value].
@@ -988,6 +1006,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Carp;
+use Cwd ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -1124,6 +1143,10 @@ sub start
 
 	push @command, '-b', $self->{cluster}->{bin_dir}
 	  if $self->{cluster}->{bin_dir};
+
+	local $ENV{HA_FAULTS} = "$self->{cluster}{base}/$self->{name}.faults";
+	local $ENV{LD_PRELOAD} = Cwd::realpath("$here/../test/faultlib.so")
+	  if $self->{cluster}{faults};
 	$self->{boot_pid} = HaCluster::spawn($self->{log}, @command);
 	$self->{boot_start} = HaCluster::start_time($self->{boot_pid});
 	return;
@@ -1149,6 +1172,39 @@ sub is_running
 	return 1 unless HaCluster::has_ended($self->{boot_pid});
 	$self->{boot_pid} = 0;
 	return 0;
+}
+
+=item break_disk(fault, path, fault, path, ...), mend_disk()
+
+Let what is under some paths of the data directory be broken from now on, and
+nothing else: "stall", "eio", "enospc" or "erofs", as test/faultlib.c has them.  In
+place at once, also for processes that run.
+
+=cut
+
+sub break_disk
+{
+	my ($self, @faults) = @_;
+	my $file = "$self->{cluster}{base}/$self->{name}.faults";
+	my $dir = Cwd::realpath($self->{dir});
+
+	croak 'this cluster was made without "faults"'
+	  unless $self->{cluster}{faults};
+	open my $fh, '>', "$file.new" or croak "could not write $file: $!";
+	while (my ($fault, $path) = splice @faults, 0, 2)
+	{
+		print $fh "$fault $dir/$path\n";
+	}
+	close $fh;
+	rename "$file.new", $file or croak "could not rename $file.new: $!";
+	return;
+}
+
+sub mend_disk
+{
+	my ($self) = @_;
+	unlink "$self->{cluster}{base}/$self->{name}.faults";
+	return;
 }
 
 =item boot_pid(), postmaster_pid(), worker_pid(), walreceiver_pid(),

@@ -26,6 +26,9 @@ there.  First with asynchronous, then with synchronous replication.
   same_timeline  modes in which nobody may be promoted
   nothing_lost   modes in which no acknowledged row may be lost; sync always is
   in_place       so many rounds of a mode those two hold for; default: all
+  crashes        the fault makes the server crash and recover under its postmaster:
+                 all of this holds until it has done so too often within a minute, when
+                 another node leads
   frozen         modes in which each writer's backend was frozen and may send
                  the acknowledgement that it had begun to send, once
   roam           after how many ms every other client tries the next node; default
@@ -51,6 +54,16 @@ use Test::More;
 our @EXPORT = qw(fault_test seed_random);
 
 use constant CLIENTS => 4;
+
+# The third crash of a server within a minute makes it give way.  Our clock may say
+# something else than that of pg_ha_boot about crashes that are nearly that old.
+use constant {
+	CRASHES_BORNE => 3,
+	CRASH_MEMORY => 60,
+	CRASH_DOUBT => 10,
+};
+
+my %crashes;	# of each node, when
 
 # What an asynchronous failover may lose at most, unless configured otherwise.
 use constant MAXIMUM_LAG => 1024 * 1024;
@@ -93,6 +106,28 @@ sub fault_test
 	return;
 }
 
+# How many crashes will this server have had within so many seconds, if it crashes now?
+sub crashes_within
+{
+	my ($node, $seconds) = @_;
+	my $since = HaCluster::now() - $seconds;
+
+	return 1 + grep { $_ > $since } @{ $crashes{ $node->name } // [] };
+}
+
+sub foresee_crash
+{
+	my ($round) = @_;
+	my $node = $round->{leader};
+
+	$round->{in_place} =
+	  crashes_within($node, CRASH_MEMORY + CRASH_DOUBT) < CRASHES_BORNE;
+	$round->{gives_way} =
+	  crashes_within($node, CRASH_MEMORY - CRASH_DOUBT) >= CRASHES_BORNE;
+	push @{ $crashes{ $node->name } }, HaCluster::now();
+	return;
+}
+
 sub run_round
 {
 	my ($cluster, $mode, $spec, $n) = @_;
@@ -117,9 +152,10 @@ sub run_round
 	$round->{writer}->wait_for_acks(100 + int(rand(300)));
 	note 'the fault strikes ' . $leader->name;
 	$round->{struck_at} = HaCluster::now();
+	foresee_crash($round) if $spec->{crashes};
 	$spec->{fault}->($round);
 
-	if ($spec->{over})
+	if ($spec->{over} && !$round->{gives_way})
 	{
 		HaCluster::wait_until('the fault is over',
 			sub { $spec->{over}->($round) });

@@ -110,6 +110,15 @@ test_open(void)
 	   "a deadline reaches who opens the file later");
 	ha_control_set_deadline(other, 7);
 	OK(ha_control_get_deadline(control) == 7, "and the other way round");
+
+	OK(ha_control_starts(control, 4711) == 0, "no start is noted at first");
+	ha_control_note_start(control, 4711);
+	ha_control_note_start(control, 4711);
+	OK(ha_control_starts(other, 4711) == 2, "starts are counted");
+	OK(ha_control_starts(other, 4712) == 0, "those of another are not known");
+	ha_control_note_start(control, 4712);
+	OK(ha_control_starts(other, 4712) == 1 &&
+	   ha_control_starts(other, 4711) == 0, "each postmaster begins anew");
 	ha_control_close(other);
 	ha_control_close(control);
 	ha_control_close(NULL);

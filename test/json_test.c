@@ -612,7 +612,7 @@ test_round_trips(void)
 		.api_url = "https://[::1]:8008/patroni",.version = "1.0",
 		.timeline = UINT32_MAX,.lsn = 5,.replay_lsn = 4,.streaming = true,
 		.nofailover = true,.nosync = true,.failover_priority = 0,
-		.pause = true,.identity = "0123456789abcdef",
+		.pause = true,.sick = true,.identity = "0123456789abcdef",
 	.discarded_bytes = 9,.discarded_timeline = 2};
 
 	start();

@@ -337,6 +337,7 @@ begin_node(int node)
 	SimNode    *n = &ha_world.nodes[node];
 
 	memset(&n->network, 0, sizeof(n->network));
+	memset(&n->disk, 0, sizeof(n->disk));
 	memset(n->frozen_until, 0, sizeof(n->frozen_until));
 	snprintf(n->name, sizeof(n->name), "n%d", node + 1);
 	n->clock_offset = ha_sim_between(1000, 1000000000);
@@ -473,6 +474,13 @@ run_history(uint64_t seed)
 	if (!ha_world.failed)
 		heal();
 	become_whole();
+	if (!ha_world.failed)
+	{
+		/* time enough for a wrong decision, too */
+		ha_faults_last();
+		run_until(ha_world.now + 4 * ha_world.shape.ttl * SIM_MS);
+		become_whole();
+	}
 	if (!ha_world.failed)
 		ha_sim_say(-1, "the cluster is whole; nothing may change now");
 	ha_world.quiet = true;

@@ -172,7 +172,6 @@ typedef struct SimServer
 	SimSettings checkpointer;
 	int64_t		startup_stuck_until;
 	int64_t		apply_slow;		/* microseconds that a reload may take */
-	int64_t		disk_stalled_until; /* world: nothing gets flushed before */
 	SimReceiver receiver;
 	SimWalSender senders[SIM_NODES];
 	uint64_t	released;		/* commits up to here need not wait longer */
@@ -219,6 +218,7 @@ typedef struct SimControl
 	uint64_t	flush_lsn;
 	uint64_t	replay_lsn;
 	bool		streaming;
+	bool		sick;
 	HaWant		want;
 	bool		lost;			/* the machine was started anew */
 } SimControl;
@@ -275,6 +275,14 @@ typedef struct SimBoot
 	char		member_told[1024];
 } SimBoot;
 
+/* A node's disk, which outlives its server. */
+typedef struct SimDisk
+{
+	int64_t		bad_since;		/* world; the probe fails or hangs */
+	int64_t		bad_until;		/* 0 = it is well */
+	bool		stalls;			/* and so does whatever is flushed */
+} SimDisk;
+
 /* The way from a node to the store. */
 typedef struct SimNetwork
 {
@@ -305,6 +313,7 @@ typedef struct SimNode
 	bool		nofailover;
 	int			failover_priority;
 	SimNetwork	network;
+	SimDisk		disk;
 	SimServer	server;
 	SimWorker	worker;
 	SimBoot		boot;
@@ -381,7 +390,9 @@ typedef struct SimNode
 	X(DUPLICATED, "a request was carried out twice") \
 	X(TAGGED, "a member was not to lead or not to confirm") \
 	X(GHOST, "a member key outlived its node") \
-	X(MINORITY, "one node never came back, and the others found a leader")
+	X(MINORITY, "one node never came back, and the others found a leader") \
+	X(GAVE_UP, "a sick leader gave up for another") \
+	X(SICK_LEADER, "a sick leader went on, since no other could lead")
 
 #define SIM_ENUM(name, text) SIM_##name,
 typedef enum SimSometimes
@@ -467,6 +478,7 @@ extern void ha_faults_put_config(void);
 extern void ha_faults_next(int node, int64_t number, void *pointer);
 extern void ha_faults_end(void);
 extern void ha_faults_end_loss(void);
+extern void ha_faults_last(void);
 
 /* sim_mishaps.c */
 typedef enum SimMoment
@@ -486,7 +498,6 @@ typedef enum SimMoment
 extern void ha_mishaps_begin(void);
 extern void ha_mishap_moment(int node, SimMoment moment);
 extern void ha_mishap_ambush(void);
-extern void ha_mishap_stall(int node, int64_t how_long);
 extern void ha_mishap_tags(int node, int64_t how_long);
 extern void ha_mishap_ghost(void);
 extern void ha_mishap_pin(int node);
@@ -512,6 +523,8 @@ extern void ha_store_pin(const char *key);
 extern void ha_store_break_watches(int node);
 
 /* sim_server.c */
+extern bool ha_disk_is_bad(int node);
+extern bool ha_disk_stalls(int node);
 extern void ha_server_begin(int node, bool as_primary);
 extern void ha_server_start(int node, bool as_primary);
 extern void ha_server_stop(int node);

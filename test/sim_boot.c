@@ -80,8 +80,23 @@ member_text(int node)
 		m.lsn = n->control.flush_lsn;
 		m.replay_lsn = n->control.replay_lsn;
 		m.streaming = n->control.streaming;
+		m.sick = n->control.sick;
 	}
 	return ha_member_json(&m);
+}
+
+/* As a look would have told it, which the product takes before it puts. */
+static int64_t
+member_revision(const char *name)
+{
+	const HaView *view = ha_store_view();
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (strcmp(view->members[i].name, name) == 0)
+			return view->members[i].mod_revision;
+	}
+	return 0;
 }
 
 static void
@@ -107,6 +122,8 @@ member_step(int node)
 	{
 		snprintf(key, sizeof(key), "members/%s", n->name);
 		request.kind = HA_DCS_TXN;
+		ha_txn_compare(&request.txn, HA_MOD_REVISION, key,
+					   member_revision(n->name));
 		ha_txn_put(&request.txn, key, member_text(node), b->member_lease);
 		snprintf(told, sizeof(told), "%s", request.txn.success[0].value);
 		memcpy(b->member_told, told, sizeof(told));
@@ -142,7 +159,8 @@ member_answer(int node, const HaAnswer *answer)
 		b->member_lease = 0;
 		b->member_due = ha_sim_clock(node) + SOON;
 	}
-	else if (answer->status == HA_DCS_UNKNOWN)
+	else if (answer->status == HA_DCS_UNKNOWN ||
+			 (answer->kind == HA_DCS_TXN && !answer->succeeded))
 		b->member_told_at = 0;
 }
 
@@ -178,7 +196,7 @@ static bool
 others_may_lead(int node)
 {
 	return ha_others_may_lead(&node_of(node)->boot.view,
-									 node_of(node)->name);
+							  node_of(node)->name);
 }
 
 static int

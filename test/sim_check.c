@@ -762,12 +762,15 @@ ha_check_healthy(char *why, size_t whylen)
 	}
 	if (leader < 0)
 		return not_yet(why, whylen, "", "nobody leads");
+	if (ha_disk_stalls(leader))
+		return not_yet(why, whylen, node_of(leader)->name,
+					   "leads, and its disk does not work");
 	server = &node_of(leader)->server;
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
 		const SimServer *standby = &node_of(i)->server;
 
-		if (i == leader)
+		if (i == leader || ha_disk_stalls(i))
 			continue;
 		if (standby->state != SIM_STANDBY)
 			return not_yet(why, whylen, node_of(i)->name, "is no standby");

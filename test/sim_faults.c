@@ -447,6 +447,26 @@ fault_full(void)
 }
 
 static void
+break_disk(int node, bool stalls, int64_t until)
+{
+	SimDisk    *disk = &ha_world.nodes[node].disk;
+
+	if (!ha_disk_is_bad(node))
+		disk->bad_since = ha_world.now;
+	disk->bad_until = until;
+	disk->stalls = stalls;
+	ha_sim_say(node, "FAULT its disk %s for %.1f s",
+			   stalls ? "stalls" : "takes no new files",
+			   (double) (until - ha_world.now) / SIM_SECOND);
+}
+
+static void
+fault_disk(void)
+{
+	break_disk(victim(), ha_sim_chance(700), ha_world.now + duration());
+}
+
+static void
 cut(int node, int64_t how_long)
 {
 	ha_world.nodes[node].network.cut_out = true;
@@ -779,12 +799,6 @@ fault_store_election(void)
 }
 
 static void
-fault_stall(void)
-{
-	ha_mishap_stall(victim(), duration());
-}
-
-static void
 fault_tags(void)
 {
 	ha_mishap_tags((int) ha_sim_between(0, ha_world.nnodes - 1),
@@ -847,12 +861,12 @@ static const struct
 	{fault_two_elections, 200},
 	{fault_mode_ends, 150},
 	{fault_store_election, 250},
-	{fault_stall, 250},
 	{fault_tags, 250},
 	{fault_ghost, 100},
 	{fault_ambush, 350},
 	{fault_old_sync, 100},
 	{fault_old_end, 150},
+	{fault_disk, 300},
 };
 
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
@@ -895,6 +909,7 @@ ha_faults_end(void)
 		SimNode    *n = &ha_world.nodes[i];
 
 		memset(&n->network, 0, sizeof(n->network));
+		memset(&n->disk, 0, sizeof(n->disk));
 		n->server.apply_slow = 0;
 		n->server.startup_stuck_until = 0;
 		n->promote_ms = 50;
@@ -921,6 +936,48 @@ ha_faults_end_loss(void)
 	ha_world.lost_node = -1;
 	if (node >= 0)
 		power_on(node, 0, NULL);
+}
+
+static void
+break_leaders_disk(int leader, int64_t number, void *pointer)
+{
+	break_disk(leader, false, INT64_MAX);
+}
+
+/*
+ * The cluster is whole.  In some histories a disk breaks now and stays so: one that
+ * the leader can't do without, and somebody else is to lead; every one, or the
+ * leader's while the store takes no writes, and then nobody else could.
+ */
+void
+ha_faults_last(void)
+{
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+	int			kind = (int) ha_sim_between(0, 9);
+
+	if (leader < 0)
+		return;
+
+	/* a worker that still stands where a fault has stopped it tells nothing */
+	for (int i = 0; i < ha_world.nnodes; i++)
+	{
+		if (ha_world.nodes[i].worker.acting)
+			return;
+	}
+	if (kind == 0 && ha_world.nnodes > 2)
+		break_disk(leader, true, INT64_MAX);
+	else if (kind == 1)
+	{
+		for (int i = 0; i < ha_world.nnodes; i++)
+			break_disk(i, false, INT64_MAX);
+	}
+	else if (kind == 2)
+	{
+		ha_sim_say(-1, "FAULT the store is full");
+		ha_store_set_full(true);
+		ha_sim_at(ha_world.now + 2 * ha_world.shape.ttl * SIM_MS, SIM_WORLD,
+				  leader, break_leaders_disk, 0, NULL);
+	}
 }
 
 /*

@@ -137,18 +137,9 @@ ha_mishap_moment(int node, SimMoment moment)
 }
 
 /*-------------------------------------------------------------------------
- * Disks, tags, members
+ * Tags, members
  *-------------------------------------------------------------------------
  */
-
-/* fsync does not return; everything else goes on. */
-void
-ha_mishap_stall(int node, int64_t how_long)
-{
-	ha_sim_say(node, "FAULT its disk stalls for %.1f s",
-			   (double) how_long / SIM_SECOND);
-	node_of(node)->server.disk_stalled_until = ha_world.now + how_long;
-}
 
 static void
 untag(int node, int64_t number, void *pointer)
@@ -264,6 +255,5 @@ void
 ha_mishaps_end(int node)
 {
 	ambushed = 0;
-	node_of(node)->server.disk_stalled_until = 0;
 	untag(node, 0, NULL);
 }

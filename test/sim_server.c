@@ -18,9 +18,6 @@
 /* Own clock. */
 #define FENCE_WAIT			5000
 
-/* How often a stalled disk is tried. */
-#define STALL_TICK			(100 * SIM_MS)
-
 /* In quiet times sessions may think longer: there is less to be seen. */
 #define QUIET_THINK			8
 
@@ -65,6 +62,37 @@ ha_server_holds(int node, SimPosition position)
 {
 	return ha_timeline_limit(server_of(node)->flush, position.timeline) >=
 		position.lsn;
+}
+
+/*-------------------------------------------------------------------------
+ * The disk
+ *-------------------------------------------------------------------------
+ */
+
+/* How often what hangs on it looks whether it is well again. */
+#define DISK_TICK	(100 * SIM_MS)
+
+bool
+ha_disk_is_bad(int node)
+{
+	return ha_world.now < ha_world.nodes[node].disk.bad_until;
+}
+
+bool
+ha_disk_stalls(int node)
+{
+	return ha_disk_is_bad(node) && ha_world.nodes[node].disk.stalls;
+}
+
+/* Does it?  Then the same is tried again later. */
+static bool
+waits_for_disk(int node, SimAction action, int64_t number)
+{
+	if (!ha_disk_stalls(node))
+		return false;
+	ha_sim_at(ha_world.now + DISK_TICK, SIM_SERVER, node, action, number,
+			  NULL);
+	return true;
 }
 
 /*-------------------------------------------------------------------------
@@ -401,7 +429,8 @@ receive(int node, int64_t connection, void *pointer)
 	SimReceiver *receiver = &server->receiver;
 	int			from = receiver->upstream;
 
-	if (receiver->connection == 0 || receiver->connection != connection)
+	if (receiver->connection == 0 || receiver->connection != connection ||
+		waits_for_disk(node, receive, connection))
 		return;
 	if (ha_world.link_cut[node][from])
 	{
@@ -415,12 +444,6 @@ receive(int node, int64_t connection, void *pointer)
 		return;
 	}
 	receiver->stalled_since = 0;
-	if (ha_world.now < server->disk_stalled_until)
-	{
-		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, receive,
-				  connection, NULL);
-		return;
-	}
 	receiver->in_flight = false;
 
 	/* not always in whole records */
@@ -625,10 +648,9 @@ session_step(int node, int64_t argument, void *pointer)
 			next_step(node, number, SIM_FLUSH, ha_sim_about(SIM_MS));
 			break;
 		case SIM_FLUSH:
-			if (ha_world.now < server->disk_stalled_until)
+			if (waits_for_disk(node, session_step, argument))
 			{
 				ha_sim_sometimes(SIM_DISK_STALLED);
-				next_step(node, number, SIM_FLUSH, STALL_TICK);
 				break;
 			}
 			if (server->flush.lsn < server->insert)
@@ -750,7 +772,7 @@ finish_promotion(int node, int64_t number, void *pointer)
 	uint32_t	id = server->flush.timeline + 1;
 
 	if (!server->promoting || server->state != SIM_STANDBY ||
-		server->postmaster_dead)
+		server->postmaster_dead || waits_for_disk(node, finish_promotion, 0))
 		return;
 	server->promoting = false;
 	if (from.lsn != whole_records(from.lsn))
@@ -821,10 +843,9 @@ recovered(int node, int64_t number, void *pointer)
 
 	if (server->state != SIM_STARTING || server->postmaster_dead)
 		return;
-	if (ha_world.now < server->disk_stalled_until)
+	if (waits_for_disk(node, recovered, 0))
 	{
-		ha_sim_at(ha_world.now + STALL_TICK, SIM_SERVER, node, recovered, 0,
-				  NULL);
+		server->recovered_at = ha_world.now + DISK_TICK;
 		return;
 	}
 	if (server->as_primary)
@@ -961,7 +982,7 @@ finish_stop(int node, int64_t number, void *pointer)
 {
 	SimServer  *server = server_of(node);
 
-	if (server->state != SIM_STOPPING)
+	if (server->state != SIM_STOPPING || waits_for_disk(node, finish_stop, 0))
 		return;
 	for (int i = 0; i < ha_world.nnodes && server->was_primary; i++)
 	{

@@ -106,6 +106,9 @@ worker_gather(int node, int64_t now)
 		local->detached = w->managed_written && w->managed.follows < 0 &&
 			ha_server_is_detached(node, w->managed.epoch);
 	ha_server_gather(node, local);
+	local->health_grace = w->lease.view.config.retry_timeout;
+	local->sick_since = !ha_disk_is_bad(node) ? 0 :
+		now - (ha_world.now - n->disk.bad_since) / SIM_MS;
 	if (local->replay_lsn != w->replayed || local->replay_moved_at == 0)
 	{
 		w->replayed = local->replay_lsn;
@@ -217,7 +220,7 @@ act_want(int node)
 {
 	SimNode    *n = node_of(node);
 	HaVerb		verb = n->worker.plan.verb;
-	HaWant		want = verb == HA_DEMOTE ? HA_WANT_DEMOTE :
+	HaWant		want = verb == HA_DEMOTE || verb == HA_GIVE_UP ? HA_WANT_DEMOTE :
 	verb == HA_SWITCHOVER ? HA_WANT_SWITCHOVER :
 	verb == HA_REWIND ? HA_WANT_REWIND :
 	verb == HA_STOP ? HA_WANT_STOP : HA_WANT_NOTHING;
@@ -357,6 +360,12 @@ publish(int node)
 	n->control.flush_lsn = local->flush_lsn;
 	n->control.replay_lsn = local->replay_lsn;
 	n->control.streaming = local->streaming;
+	if (n->control.sick != (local->sick_since != 0))
+	{
+		n->control.sick = local->sick_since != 0;
+		n->boot.member_due = n->boot.member_told_at = 0;
+		ha_boot_wake(node, SIM_MS);
+	}
 }
 
 /* Say what changed, and count what a whole run should have met. */
@@ -373,6 +382,10 @@ tell_plan(int node, const HaPlan *old)
 		ha_sim_sometimes(SIM_REIGN_LOST);
 	if (w->plan.verb == HA_SUSPEND && old->verb != HA_SUSPEND)
 		ha_sim_sometimes(SIM_SUSPENDED);
+	if (w->plan.verb == HA_GIVE_UP && old->verb != HA_GIVE_UP)
+		ha_sim_sometimes(SIM_GAVE_UP);
+	if (w->plan.verb == HA_RENEW && strstr(w->plan.why, "although sick"))
+		ha_sim_sometimes(SIM_SICK_LEADER);
 	if (leads != w->leads)
 		ha_sim_say(node, leads ? "LEADS in term %lld" :
 				   "closes its gate, term %lld", (long long) w->lease.term);
@@ -476,6 +489,7 @@ turn(int node, int64_t number, void *pointer)
 	ha_lease_plan(&w->lease, &w->plan, now);
 	publish_deadline(node, ha_lease_deadline(&w->lease));
 	w->local.deadline = ha_lease_deadline(&w->lease);
+	w->local.giving_up = w->plan.verb == HA_GIVE_UP;
 	tell_plan(node, &old);
 	w->turn_now = now;
 	w->acting = true;
