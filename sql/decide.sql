@@ -54,7 +54,7 @@ SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900, "hea
 -- a vote of another contest is no vote
 SELECT * FROM decide('{"votes": [{"name": "n1", "mod_revision": 46, "term": 4, "term_revision": 30, "timeline": 2, "lsn": 2000}]}', '{"detached": true, "key_gone_since": 99900}');
 -- others that live still owe their votes, or have a better one
-\set three '{"members": [{"name": "n3", "state": "running", "role": "standby"}]}'
+\set three '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby"}]}'
 SELECT * FROM decide(:'voted'::jsonb || :'three', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide(:'voted'::jsonb || :'three', '{"detached": true, "key_gone_since": 90000}');
 SELECT * FROM decide(:'three'::jsonb || '{"votes": [
@@ -122,16 +122,16 @@ SELECT * FROM decide(:'led1', :'recovers', '{"primary_start_timeout": 5}');
 SELECT * FROM decide(:'mine', :'recovers');
 
 -- a switchover
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}',
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby"}]}',
 	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby"}]}', :'primary');
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby"}]}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
 
 -- a server that can't write: it bears with that for a while, then gives way to
 -- somebody who can take over
 \set sick '{"sick_since": 95000, "sick_check": "wal_write", "sick_detail": "too slow", "health_grace": 4000, "put_at": 99000}'
-\set n2n3 '{"members": [{"name": "n2", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}, {"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
-\set n3 '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
+\set n2n3 '{"members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}, {"name": "n3", "lease": 8, "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
+\set n3 '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "timeline": 2, "lsn": 1900}]}'
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"health_grace": 6000}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"pause": true}');
@@ -139,9 +139,9 @@ SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"p
 SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sent_at": 98000}', :'primary'::jsonb || :'sick');
 -- ... and to nobody else
 SELECT * FROM decide(:'led1', :'primary'::jsonb || :'sick');
-SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "sick": true}]}', :'primary'::jsonb || :'sick');
-SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "nofailover": true}]}', :'primary'::jsonb || :'sick');
-SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby"}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "sick": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "timeline": 2, "lsn": 1900, "nofailover": true}]}', :'primary'::jsonb || :'sick');
+SELECT * FROM decide(:'led1'::jsonb || '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby"}]}', :'primary'::jsonb || :'sick');
 -- ... who lags, if only by its key, which is old
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick', '{"maximum_lag_on_failover": 99}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"standbys": [{"name": "n3", "streaming": true, "flush_lsn": 2000}]}', '{"maximum_lag_on_failover": 99}');
@@ -158,6 +158,9 @@ SELECT * FROM decide(:'led1'::jsonb || :'quorum' || jsonb_set(:'n2n3', '{members
 -- ... and in strict mode nobody, while nobody is listed
 SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": []}}', :'primary'::jsonb || :'sick' || '{"sync_names": ["pg_ha_nobody"], "sync_confirm": 1, "names_written": true, "names_in_force": true}', '{"synchronous_mode": "on", "synchronous_mode_strict": true}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3' || '{"sync": {"present": true, "leader": "n1", "standbys": ["n3"]}}', :'primary'::jsonb || :'sick', '{"synchronous_mode": "on", "synchronous_mode_strict": true}');
+-- ... for a key that nobody keeps alive
+SELECT * FROM decide(:'led1'::jsonb || jsonb_set(:'n3', '{members,0,lease}', '0'), :'primary'::jsonb || :'sick');
+
 -- ... when the store takes no writes, so that nobody could
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 80000}');
 SELECT * FROM decide(:'led1'::jsonb || :'n3', :'primary'::jsonb || :'sick' || '{"put_at": 0}');
@@ -168,7 +171,7 @@ SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary'::jsonb || :'sick');
 SELECT * FROM decide('{}', '{"detached": true, "sick_since": 99999}');
 SELECT * FROM decide('{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2000}}', '{"sick_since": 99999}');
 -- ... unless all are sick
-SELECT * FROM decide('{"members": [{"name": "n2", "state": "running", "role": "standby", "sick": true}, {"name": "n3", "state": "running", "role": "standby", "nofailover": true}]}', '{"detached": true, "sick_since": 99999}');
+SELECT * FROM decide('{"members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "sick": true}, {"name": "n3", "lease": 8, "state": "running", "role": "standby", "nofailover": true}]}', '{"detached": true, "sick_since": 99999}');
 
 -- ... where it has a vote, if others may need it, and no more
 \set ofthree '{"sync": {"present": true, "leader": "n2", "standbys": ["n1", "n3"], "quorum": 1}}'
@@ -179,11 +182,11 @@ SELECT * FROM decide(:'ofthree'::jsonb || '{"votes": [
 	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}]}',
 	'{"detached": true, "sick_since": 99999}');
 -- ... nor is a switchover to it any use
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "state": "running", "role": "standby", "sick": true}]}',
+SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "sick": true}]}',
 	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
 -- ... and others wait neither for its vote, nor for it to go first
-SELECT * FROM decide(:'voted'::jsonb || '{"members": [{"name": "n3", "state": "running", "role": "standby", "sick": true}]}', '{"detached": true, "key_gone_since": 99900}');
-SELECT * FROM decide('{"members": [{"name": "n3", "state": "running", "role": "standby", "sick": true}], "votes": [
+SELECT * FROM decide(:'voted'::jsonb || '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "sick": true}]}', '{"detached": true, "key_gone_since": 99900}');
+SELECT * FROM decide('{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "sick": true}], "votes": [
 	{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000},
 	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2001}]}',
 	'{"detached": true, "key_gone_since": 99900}');
