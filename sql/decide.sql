@@ -114,6 +114,32 @@ SELECT * FROM decide('{}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary');
 SELECT * FROM decide('{"term": {}, "heartbeat": {}}', :'primary'::jsonb || '{"timeline": 1}');
 
+-- failsafe mode: neither a vote nor the key for one who promised, is not asked, or may
+-- have forgotten; the leader's own word counts too
+\set listed '{"failsafe": {"present": true, "mod_revision": 41, "members": ["n1", "n2"]}}'
+\set best '{"detached": true, "key_gone_since": 99000, "starting_since": 1000}'
+SELECT * FROM decide(:'voted', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100000, "promised_to": "n2"}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100001, "promised_to": "n2"}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100001, "promised_to": "n2"}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"starting_since": 90001}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]}}', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]}}', :'best');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]},
+	"heartbeat": {"present": true, "name": "n2", "term": 5, "ttl": 10000, "lsn": 2000, "failsafe": true}}', :'best');
+SELECT * FROM decide('{"failsafe": {"present": true, "members": ["n2"]}}', '{"detached": true, "key_gone_since": 99900}', '{"failsafe_mode": true}');
+-- ... and the one who promised still streams
+SELECT * FROM decide('{"members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "primary"}]}',
+	'{"promised_until": 100001, "promised_to": "n2"}', '{"failsafe_mode": true}');
+-- ... and counts what that one has told, in its term
+\set told '{"detached": true, "key_gone_since": 99900, "starting_since": 1000, "promised_until": 99000, "promised_term": 5, "promised_lsn": 2000000}'
+SELECT * FROM decide(:'listed', :'told', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'listed', :'told'::jsonb || '{"promised_lsn": 1050576}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'listed', :'told'::jsonb || '{"promised_term": 4}', '{"failsafe_mode": true}');
+-- ... while the leader says why it leads
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"failsafe_active": true}', '{"failsafe_mode": true}');
+
 -- a primary that crashed recovers in place under its key
 \set recovers '{"role": "starting", "timeline": 0, "starting_since": 90000}'
 SELECT * FROM decide(:'led1', :'recovers');
