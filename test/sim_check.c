@@ -302,6 +302,8 @@ check_vote(const char *name, const char *value)
 	free(one);
 	position.timeline = votes[node].timeline;
 	position.lsn = votes[node].lsn;
+	if (!votes[node].withdrawn)
+		ha_failsafe_check(node, "votes");
 	if (!votes[node].withdrawn && !ha_server_holds(node, position))
 		ha_sim_fail("S-2: %s votes with WAL that it does not have", name);
 }
@@ -377,6 +379,7 @@ check_acquired(const HaView *old, int node)
 		held.lsn = ha_world.timelines[held.timeline].begin;
 		held.timeline = ha_world.timelines[held.timeline].parent;
 	}
+	ha_failsafe_check(node, "takes the leader key");
 	acquired_sync = old->sync.present;
 	if (term->intent && old->sync.present && old->sync.quorum > 0 &&
 		strcmp(old->sync.leader, node_of(node)->name) != 0)
