@@ -561,6 +561,19 @@ decide_election(const HaConfig *config, const HaView *view,
 		because(plan, hindrance);
 		return;
 	}
+	/*
+	 * The end of recovery may cut a record that is here in part only, so what
+	 * we have is not final before it (S-2); and once it is over, the key can
+	 * be had without votes.
+	 */
+	if (local->promoting && view->term.intent &&
+		is_name(view->term.owner, local->name) &&
+		now - local->promoting_since <= ha_promote_timeout(config))
+	{
+		wait_until(plan, local->promoting_since + ha_promote_timeout(config),
+				   "its own promotion is under way");
+		return;
+	}
 	if (mine == NULL || mine->withdrawn ||
 		mine->term != view->term.term ||
 		mine->term_revision != view->term.mod_revision ||

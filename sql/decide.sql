@@ -97,6 +97,10 @@ SELECT * FROM decide(:'mine', '{"lease_id": 5}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 6}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "promoting": true, "promoting_since": 1}');
 
+-- ... which, lost while it promotes, is not voted for before that has ended or hangs
+SELECT * FROM decide(:'mine'::jsonb - 'leader', '{"detached": true, "promoting": true, "promoting_since": 80000}');
+SELECT * FROM decide(:'mine'::jsonb - 'leader', '{"detached": true, "promoting": true, "promoting_since": 79999}');
+
 -- a primary
 \set led1 '{"leader": {"present": true, "name": "n1", "mod_revision": 40, "lease": 5}, "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n1", "timeline": 2, "reserved": 2}}'
 \set primary '{"role": "primary", "lease_id": 5, "holding": true, "reign_checked": true, "deadline": 100500}'
