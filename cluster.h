@@ -94,6 +94,8 @@ typedef struct HaHeartbeat
 	uint64_t	lsn;			/* the leader's flush LSN at that time */
 	bool		released;
 	uint64_t	released_lsn;
+	bool		failsafe;		/* may go on by the promises of all in
+								 * /failsafe, whatever /config says since */
 } HaHeartbeat;
 
 /* A timeline that has ended: WAL on it counts only up to end_lsn. */
@@ -220,6 +222,29 @@ typedef struct HaSync
 	char		standbys[HA_MAX_MEMBERS][HA_NAME_SIZE];
 } HaSync;
 
+/*
+ * /failsafe: who must all agree before a leader goes on without the store, and
+ * besides whom nobody may lead.  It stays when the mode is turned off.
+ */
+typedef struct HaFailsafe
+{
+	bool		present;		/* and not "{}" */
+	int64_t		mod_revision;	/* 0 = no such key */
+	int32_t		nmembers;
+	char		members[HA_MAX_MEMBERS][HA_NAME_SIZE];
+	char		api_urls[HA_MAX_MEMBERS][HA_URL_SIZE];	/* '' = has none */
+} HaFailsafe;
+
+/* What a leader without the store asks of each member in /failsafe. */
+typedef struct HaQuestion
+{
+	char		name[HA_NAME_SIZE]; /* the leader's */
+	int64_t		term;			/* -1 = not told */
+	int64_t		ttl;			/* how long nobody else shall lead; 0 = not
+								 * told */
+	uint64_t	lsn;			/* how far it is; 0 = not told */
+} HaQuestion;
+
 /* /failover: an operator's wish for a switchover or a failover. */
 typedef struct HaFailover
 {
@@ -247,6 +272,7 @@ typedef struct HaView
 	HaTerm		term;
 	HaSync		sync;
 	HaFailover	failover;
+	HaFailsafe	failsafe;
 	int64_t		initialize_revision;	/* 0 = no such key */
 	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
@@ -353,6 +379,17 @@ typedef struct HaLocal
 	bool		sync_pending;	/* our last write of /sync is not in the view */
 	bool		sync_unknown;	/* ... and may land at any time: /sync must be
 								 * re-put before the names change */
+	bool		bid;			/* a vote or an acquiring txn of ours stands,
+								 * or may yet land, in the present term */
+	bool		failsafe_active;	/* the deadline rests on promises, not on
+									 * the store */
+
+	/* from the control block (S-9) */
+	bool		promises_known; /* it remembered them when the worker began */
+	char		promised_to[HA_NAME_SIZE];
+	int64_t		promised_until; /* 0 = never promised */
+	int64_t		promised_term;	/* in which the leader that asked ... */
+	uint64_t	promised_lsn;	/* ... told us to be so far */
 } HaLocal;
 
 typedef enum HaVerb

@@ -555,6 +555,7 @@ ha_heartbeat_parse(const HaKv *kv, HaHeartbeat *heartbeat)
 	heartbeat->lsn = take_lsn(json, "lsn", &ok);
 	heartbeat->released = take_bool(json, "released", &ok);
 	heartbeat->released_lsn = take_lsn(json, "released_lsn", &ok);
+	heartbeat->failsafe = take_bool(json, "failsafe", &ok);
 	heartbeat->mod_revision = kv->mod_revision;
 	heartbeat->present = true;
 	json_decref(json);
@@ -726,6 +727,52 @@ parse_failover(const HaKv *kv, HaView *view)
 	return ok;
 }
 
+static bool
+is_http_url(const char *url)
+{
+	return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+}
+
+/*
+ * {"name":"api_url",...}.  What can't be read lists nobody, so that nobody is
+ * elected who was not asked; "{}" is Patroni's way to say that there is no list.
+ */
+static bool
+parse_failsafe(const HaKv *kv, HaView *view)
+{
+	HaFailsafe *failsafe = &view->failsafe;
+	json_t	   *json = load_object(kv);
+	bool		ok = json != NULL && json_object_size(json) <= HA_MAX_MEMBERS;
+	const char *name;
+	json_t	   *unused;
+
+	memset(failsafe, 0, sizeof(*failsafe));
+	failsafe->present = !ok || json_object_size(json) > 0;
+	failsafe->mod_revision = kv->mod_revision;
+	if (ok)
+	{
+		json_object_foreach(json, name, unused)
+		{
+			char	   *url = failsafe->api_urls[failsafe->nmembers];
+
+			ok = ok && ha_name_is_valid(name);
+			take_text(json, name, url, HA_URL_SIZE, &ok);
+			if (!ok || (url[0] != '\0' && !is_http_url(url)))
+			{
+				ok = false;
+				break;
+			}
+			memcpy(failsafe->members[failsafe->nmembers++], name,
+				   strlen(name) + 1);
+		}
+	}
+	json_decref(json);
+
+	if (!ok)
+		failsafe->nmembers = 0;
+	return ok;
+}
+
 /* "" while a bootstrap runs, then the system identifier. */
 static bool
 parse_initialize(const HaKv *kv, HaView *view)
@@ -836,9 +883,7 @@ take_urls(json_t *json, HaMember *member, bool *ok)
 		*ok = false;
 	}
 	take_text(json, "api_url", member->api_url, sizeof(member->api_url), ok);
-	if (member->api_url[0] != '\0' &&
-		strncmp(member->api_url, "http://", 7) != 0 &&
-		strncmp(member->api_url, "https://", 8) != 0)
+	if (member->api_url[0] != '\0' && !is_http_url(member->api_url))
 	{
 		member->api_url[0] = '\0';
 		*ok = false;
@@ -1059,6 +1104,7 @@ static const struct
 	{"pg_ha/term", parse_term},
 	{"sync", parse_sync},
 	{"failover", parse_failover},
+	{"failsafe", parse_failsafe},
 	{"initialize", parse_initialize},
 	{"status", parse_status},
 	{"history", parse_history},
@@ -1177,6 +1223,8 @@ ha_heartbeat_json(const HaHeartbeat *heartbeat)
 		add(&json, "released", json_true());
 	if (heartbeat->released_lsn != 0)
 		add(&json, "released_lsn", lsn_json(heartbeat->released_lsn));
+	if (heartbeat->failsafe)
+		add(&json, "failsafe", json_true());
 	return dump(json);
 }
 
@@ -1282,6 +1330,54 @@ ha_failover_json(const char *leader, const char *candidate)
 	if (candidate != NULL && candidate[0] != '\0')
 		add(&json, "member", text_json(candidate));
 	return dump(json);
+}
+
+char *
+ha_failsafe_json(const HaFailsafe *failsafe)
+{
+	json_t	   *json = ha_json_object();
+
+	for (int i = 0; i < failsafe->nmembers && i < HA_MAX_MEMBERS; i++)
+		add(&json, failsafe->members[i], text_json(failsafe->api_urls[i]));
+	return dump(json);
+}
+
+/*-------------------------------------------------------------------------
+ * POST /failsafe
+ *-------------------------------------------------------------------------
+ */
+
+char *
+ha_question_json(const HaQuestion *question, const char *conn_url,
+				 const char *api_url)
+{
+	json_t	   *json = ha_json_object();
+
+	add(&json, "name", text_json(question->name));
+	add(&json, "conn_url", text_json(conn_url));
+	add(&json, "api_url", text_json(api_url));
+	add(&json, "term", json_integer(question->term));
+	add(&json, "ttl", json_integer(question->ttl));
+	add(&json, "lsn", lsn_json(question->lsn));
+	return dump(json);
+}
+
+bool
+ha_question_parse(const char *text, size_t length, HaQuestion *question)
+{
+	json_t	   *json = ha_json_load(text, length);
+	bool		ok = json_is_object(json);
+
+	memset(question, 0, sizeof(*question));
+	if (ok)
+	{
+		take_name(json, "name", question->name, &ok);
+		question->term = take_int(json, "term", 0, INT64_MAX, -1, &ok);
+		question->ttl = take_int(json, "ttl", 1, DAY_MS, 0, &ok);
+		question->lsn = take_lsn(json, "lsn", &ok);
+	}
+	json_decref(json);
+	return ok && question->name[0] != '\0';
 }
 
 static json_t *
@@ -1505,6 +1601,7 @@ static const Field heartbeat_fields[] = {
 	UINT64(HaHeartbeat, lsn),
 	BOOL(HaHeartbeat, released),
 	UINT64(HaHeartbeat, released_lsn),
+	BOOL(HaHeartbeat, failsafe),
 	{.name = NULL}
 };
 
@@ -1589,6 +1686,13 @@ static const Field failover_fields[] = {
 	{.name = NULL}
 };
 
+static const Field failsafe_fields[] = {
+	BOOL(HaFailsafe, present),
+	INT64(HaFailsafe, mod_revision),
+	NAMES(HaFailsafe, members),
+	{.name = NULL}
+};
+
 /* Without "config", which stands beside the view. */
 static const Field view_fields[] = {
 	BOOL(HaView, valid),
@@ -1601,6 +1705,7 @@ static const Field view_fields[] = {
 	STRUCT(HaView, term, term_fields),
 	STRUCT(HaView, sync, sync_fields),
 	STRUCT(HaView, failover, failover_fields),
+	STRUCT(HaView, failsafe, failsafe_fields),
 	INT64(HaView, initialize_revision),
 	UINT64(HaView, sysid),
 	UINT64(HaView, optime),
@@ -1668,6 +1773,13 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, vote_unknown),
 	BOOL(HaLocal, sync_pending),
 	BOOL(HaLocal, sync_unknown),
+	BOOL(HaLocal, bid),
+	BOOL(HaLocal, failsafe_active),
+	BOOL(HaLocal, promises_known),
+	TEXT(HaLocal, promised_to),
+	INT64(HaLocal, promised_until),
+	INT64(HaLocal, promised_term),
+	UINT64(HaLocal, promised_lsn),
 	{.name = NULL}
 };
 

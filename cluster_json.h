@@ -9,7 +9,8 @@
  * and is counted in view->nmalformed.
  *
  *	pg_ha/heartbeat	{"name":"n1","term":5,"ttl":10000,"lsn":123,
- *					 "released":true,"released_lsn":123}	(last two optional)
+ *					 "released":true,"released_lsn":123,"failsafe":true}	(last three
+ *					 optional)
  *	pg_ha/term		{"term":5,"owner":"n1","intent":true,"timeline":3,
  *					 "begin_lsn":123,"timeline_owner":"n1","reserved":4,
  *					 "reached":130,"lost_bytes":7,"lineage":[[1,100,"n2"],[2,123,"n3"]]}
@@ -74,6 +75,18 @@ extern char *ha_sync_json(const char *leader, int quorum, int nstandbys,
 						  const char standbys[][HA_NAME_SIZE]);
 extern char *ha_status_json(uint64_t optime);
 extern char *ha_failover_json(const char *leader, const char *candidate);
+
+extern char *ha_failsafe_json(const HaFailsafe *failsafe);
+
+/*
+ * The body of POST /failsafe.  Ours says three things more than Patroni's does,
+ * "term", "ttl" and "lsn".  Parsing returns false for anything but an object whose
+ * "name" is a member name and whose other members that we know are sane.
+ */
+extern char *ha_question_json(const HaQuestion *question, const char *conn_url,
+							  const char *api_url);
+extern bool ha_question_parse(const char *json, size_t length,
+							  HaQuestion *question);
 
 /*
  * A member key.  Fields in Patroni's order; lsn fields that are 0 are left out.

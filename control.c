@@ -37,7 +37,7 @@
 #define CONTROL_FILE		"control"
 #define CONTROL_NEW_FILE	"control.new"
 #define CONTROL_MAGIC		UINT64_C(0x6c7274635f616870)	/* "pha_ctrl" */
-#define CONTROL_VERSION		1
+#define CONTROL_VERSION		2
 
 /*
  * A write takes well below a microsecond, so a reader that still finds one
@@ -54,6 +54,10 @@
 _Static_assert(sizeof(HaControlWorker) % sizeof(uint64_t) == 0, "whole words");
 _Static_assert(sizeof(HaControlLease) % sizeof(uint64_t) == 0, "whole words");
 _Static_assert(sizeof(HaControlBoot) % sizeof(uint64_t) == 0, "whole words");
+_Static_assert(sizeof(HaControlQuestion) % sizeof(uint64_t) == 0,
+			   "whole words");
+_Static_assert(sizeof(HaControlPromise) % sizeof(uint64_t) == 0,
+			   "whole words");
 
 #define WORDS(type)			(sizeof(type) / sizeof(uint64_t))
 
@@ -76,6 +80,10 @@ struct HaControl
 	uint64_t	lease[WORDS(HaControlLease)];
 	uint64_t	boot_seq;
 	uint64_t	boot[WORDS(HaControlBoot)];
+	uint64_t	question_seq;
+	uint64_t	question[WORDS(HaControlQuestion)];
+	uint64_t	promise_seq;
+	uint64_t	promise[WORDS(HaControlPromise)];
 };
 
 /*
@@ -179,6 +187,41 @@ ha_control_get_boot(const HaControl *control, HaControlBoot *b)
 {
 	return read_section(&control->boot_seq, control->boot, b,
 						WORDS(HaControlBoot));
+}
+
+void
+ha_control_set_question(HaControl *control, const HaControlQuestion *q)
+{
+	write_section(&control->question_seq, control->question, q,
+				  WORDS(HaControlQuestion));
+}
+
+bool
+ha_control_get_question(const HaControl *control, HaControlQuestion *q)
+{
+	if (!read_section(&control->question_seq, control->question, q,
+					  WORDS(HaControlQuestion)))
+		return false;
+	q->question.name[sizeof(q->question.name) - 1] = '\0';
+	return true;
+}
+
+void
+ha_control_set_promise(HaControl *control, const HaControlPromise *p)
+{
+	write_section(&control->promise_seq, control->promise, p,
+				  WORDS(HaControlPromise));
+}
+
+bool
+ha_control_get_promise(const HaControl *control, HaControlPromise *p)
+{
+	if (!read_section(&control->promise_seq, control->promise, p,
+					  WORDS(HaControlPromise)))
+		return false;
+	p->why[sizeof(p->why) - 1] = '\0';
+	p->leader[sizeof(p->leader) - 1] = '\0';
+	return true;
 }
 
 /*

@@ -70,6 +70,7 @@ typedef struct HaControlWorker
 	int64_t		primary_start_timeout;
 	uint64_t	discarded_bytes;
 	uint32_t	discarded_timeline;
+	bool		failsafe_active;	/* leads by promises (S-9) */
 } HaControlWorker;
 
 /*
@@ -111,6 +112,49 @@ typedef struct HaControlBoot
 	uint32_t	discarded_timeline;
 } HaControlBoot;
 
+/* Written by pg_ha_boot: what another member asks of this one (S-9). */
+typedef struct HaControlQuestion
+{
+	uint32_t	seq;			/* differs for each question */
+	int64_t		asked_at;
+	HaQuestion	question;
+} HaControlQuestion;
+
+typedef enum HaVerdict
+{
+	HA_VERDICT_NONE,
+	HA_VERDICT_ACCEPTED,
+	HA_VERDICT_OFF,				/* failsafe mode is off */
+	HA_VERDICT_LEADER,			/* this server runs as a primary itself */
+	HA_VERDICT_REFUSED,
+} HaVerdict;
+
+/*
+ * Written by the worker: the answer, and what must outlive it.  The promise is
+ * here before the answer can be given.
+ */
+typedef struct HaControlPromise
+{
+	uint32_t	answered;		/* seq of the last question that was answered */
+	HaVerdict	verdict;
+	char		why[HA_WHY_SIZE];	/* REFUSED */
+	uint64_t	lsn;			/* replayed */
+	char		leader[HA_NAME_SIZE];	/* to whom this member promised not to
+										 * lead; '' = to nobody yet */
+	int64_t		until;
+	int64_t		leader_term;	/* the leader's term, and how far it told us
+								 * to be */
+	uint64_t	leader_lsn;
+
+	/* what a worker that begins anew can't know while the store is away */
+	bool		mode_on;
+	bool		bid;			/* a vote or an acquiring txn was sent that
+								 * may stand, or land, while the term record
+								 * has */
+	int64_t		bid_revision;	/* ... this revision */
+	int64_t		term;			/* the newest that was seen */
+} HaControlPromise;
+
 typedef struct HaControl HaControl;
 
 /*
@@ -129,6 +173,14 @@ extern void ha_control_set_lease(HaControl *control, const HaControlLease *l);
 extern bool ha_control_get_lease(const HaControl *control, HaControlLease *l);
 extern void ha_control_set_boot(HaControl *control, const HaControlBoot *b);
 extern bool ha_control_get_boot(const HaControl *control, HaControlBoot *b);
+extern void ha_control_set_question(HaControl *control,
+									const HaControlQuestion *q);
+extern bool ha_control_get_question(const HaControl *control,
+									HaControlQuestion *q);
+extern void ha_control_set_promise(HaControl *control,
+								   const HaControlPromise *p);
+extern bool ha_control_get_promise(const HaControl *control,
+								   HaControlPromise *p);
 
 /*
  * The latest deadline that any backend may still see: the worker raises it here

@@ -23,32 +23,19 @@
  * what had been seen when it was sent, and its answer must not be older than
  * that.
  *
- * curl starts a thread for each name it resolves, which inherits the signal
- * mask: it must never run the server's signal handlers.  And OpenSSL writes to
- * sockets without MSG_NOSIGNAL.  Both are why every entry point that calls
- * into curl blocks all signals first (see enter_curl).
- *
  *-------------------------------------------------------------------------
  */
-#include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "curl_guard.h"
 #include "dcs_etcd.h"
+#include "secret.h"
 
 #if LIBCURL_VERSION_NUM < 0x075700
 #error "libcurl 7.87 or later is needed, for CURLOPT_QUICK_EXIT"
@@ -57,18 +44,13 @@
 #define HA_MAX_ENDPOINTS	16
 #define HA_MAX_IN_FLIGHT	64
 #define HA_PREFIX_SIZE		HA_KEY_SIZE
-#define HA_SECRET_SIZE		1024
 
 /* Longest body of an answer that may hold values, and of any other. */
 #define HA_MAX_BODY			(1024 * 1024)
 #define HA_MAX_SMALL_BODY	(64 * 1024)
 
-/*
- * A watch has no time limit, but must connect within one; and a connection
- * whose other end acknowledges nothing for that long is given up.
- */
+/* A watch has no time limit, but must connect within one. */
 #define HA_WATCH_CONNECT_MS 3000
-#define HA_DEAD_PEER_MS		10000
 
 /* No request may take longer than that, whatever its sender says. */
 #define HA_MAX_TIMEOUT_MS	3600000
@@ -159,58 +141,6 @@ struct HaDcs
 };
 
 /*-------------------------------------------------------------------------
- * Signals around curl
- *-------------------------------------------------------------------------
- */
-
-/* Local to each entry point: a saved mask in a static would not nest. */
-typedef struct SignalState
-{
-	sigset_t	mask;
-	bool		sigpipe_was_pending;
-} SignalState;
-
-static bool
-sigpipe_is_pending(void)
-{
-	sigset_t	pending;
-
-	return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-}
-
-static void
-enter_curl(SignalState *saved)
-{
-	sigset_t	block;
-
-	sigfillset(&block);
-	/* Blocking what a crash raises would only hide where it happened. */
-	sigdelset(&block, SIGSEGV);
-	sigdelset(&block, SIGBUS);
-	sigdelset(&block, SIGFPE);
-	sigdelset(&block, SIGILL);
-	sigdelset(&block, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &block, &saved->mask);
-	saved->sigpipe_was_pending = sigpipe_is_pending();
-}
-
-static void
-leave_curl(const SignalState *saved)
-{
-	/* A SIGPIPE that OpenSSL raised must not reach anybody's handler. */
-	if (!saved->sigpipe_was_pending && sigpipe_is_pending())
-	{
-		const struct timespec no_wait = {0, 0};
-		sigset_t	sigpipe;
-
-		sigemptyset(&sigpipe);
-		sigaddset(&sigpipe, SIGPIPE);
-		sigtimedwait(&sigpipe, NULL, &no_wait);
-	}
-	pthread_sigmask(SIG_SETMASK, &saved->mask, NULL);
-}
-
-/*-------------------------------------------------------------------------
  * Answers
  *-------------------------------------------------------------------------
  */
@@ -297,22 +227,8 @@ static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
 	HaDcs	   *dcs = arg;
-	struct epoll_event event = {0};
 
-	event.data.fd = fd;
-	if (what == CURL_POLL_REMOVE)
-	{
-		/* It may be gone already, with the socket. */
-		epoll_ctl(dcs->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (epoll_ctl(dcs->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
-		return 0;
-	return epoll_ctl(dcs->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	return watch_curl_socket(dcs->epoll_fd, fd, what);
 }
 
 static int
@@ -322,26 +238,6 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 
 	dcs->timer_at = timeout_ms < 0 ? 0 : dcs->now() + timeout_ms;
 	return 0;
-}
-
-/*
- * Sockets must not leak into programs that the process starts, and must not
- * hang for the kernel's quarter of an hour on a peer that has vanished.
- */
-static curl_socket_t
-on_open_socket(void *unused, curlsocktype purpose,
-			   struct curl_sockaddr *address)
-{
-	int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
-							address->protocol);
-	int			dead_peer_ms = HA_DEAD_PEER_MS;
-
-	if (fd < 0)
-		return CURL_SOCKET_BAD;
-	/* Without it the connection still works; it is only noticed later. */
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_peer_ms,
-			   sizeof(dead_peer_ms));
-	return fd;
 }
 
 static size_t
@@ -627,7 +523,7 @@ set_network(CURL *easy, long timeout_ms, long connect_ms)
 	SET(CURLOPT_QUICK_EXIT, 1L);	/* never join a resolver that hangs */
 	SET(CURLOPT_TIMEOUT_MS, timeout_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETFUNCTION, open_curl_socket);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, 5L);
 	SET(CURLOPT_TCP_KEEPINTVL, 2L);
@@ -1148,45 +1044,6 @@ set_tls(HaDcs *dcs, const HaDcsOptions *options, char *err, size_t errlen)
 		copy_file_name(&dcs->key, options->key, err, errlen);
 }
 
-/* The first line of a file that nobody else can read. */
-static bool
-read_secret(const char *name, char *secret, size_t size, char *err,
-			size_t errlen)
-{
-	/* O_NONBLOCK, so that a named pipe is refused instead of waited for. */
-	int			fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-	ssize_t		length;
-	bool		ok = false;
-
-	if (fd < 0)
-		return fail(err, errlen, "could not open file \"%s\": %s", name,
-					strerror(errno));
-	if (fstat(fd, &st) != 0)
-		fail(err, errlen, "could not stat file \"%s\": %s", name,
-			 strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		fail(err, errlen, "\"%s\" is not a regular file", name);
-	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		fail(err, errlen, "file \"%s\" is accessible to group or others, "
-			 "its mode must be 0600 or stricter", name);
-	else if ((length = read(fd, secret, size - 1)) < 0)
-		fail(err, errlen, "could not read file \"%s\": %s", name,
-			 strerror(errno));
-	else
-	{
-		secret[length] = '\0';
-		ok = memchr(secret, '\0', length) == NULL &&
-			(length < (ssize_t) size - 1 || strpbrk(secret, "\r\n") != NULL);
-		secret[strcspn(secret, "\r\n")] = '\0';
-		ok = ok && secret[0] != '\0';
-		if (!ok)
-			fail(err, errlen, "file \"%s\" does not hold a password", name);
-	}
-	close(fd);
-	return ok;
-}
-
 static bool
 set_user(HaDcs *dcs, const HaDcsOptions *options, char *err, size_t errlen)
 {
@@ -1199,8 +1056,8 @@ set_user(HaDcs *dcs, const HaDcsOptions *options, char *err, size_t errlen)
 	dcs->user = strdup(options->user);
 	if (dcs->user == NULL)
 		return fail(err, errlen, "out of memory");
-	return read_secret(options->password_file, dcs->password,
-					   sizeof(dcs->password), err, errlen);
+	return ha_secret_read(options->password_file, dcs->password,
+						  sizeof(dcs->password), err, errlen);
 }
 
 static bool
@@ -1348,27 +1205,11 @@ void
 ha_dcs_poll(HaDcs *dcs)
 {
 	SignalState saved;
-	struct epoll_event events[HA_MAX_IN_FLIGHT];
 	CURLMsg    *message;
-	int			nevents;
 	int			running;
 
 	enter_curl(&saved);
-
-	nevents = epoll_wait(dcs->epoll_fd, events, HA_MAX_IN_FLIGHT, 0);
-	for (int i = 0; i < nevents; i++)
-	{
-		int			what = 0;
-
-		if (events[i].events & EPOLLIN)
-			what |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (events[i].events & (EPOLLERR | EPOLLHUP))
-			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(dcs->multi, events[i].data.fd, what,
-								 &running);
-	}
+	serve_curl_sockets(dcs->multi, dcs->epoll_fd);
 	if (dcs->timer_at != 0 && dcs->now() >= dcs->timer_at)
 	{
 		dcs->timer_at = 0;		/* curl sets it anew if it wants more */

@@ -281,14 +281,16 @@ former_deadline_is_over_at(const HaView *view, const HaLocal *local)
 		later(local->heartbeat_ttl, view->heartbeat.ttl);
 }
 
-/* The largest LSN that the last leader is known to have reached. */
-static uint64_t
-leader_lsn(const HaView *view)
+uint64_t
+ha_leader_lsn(const HaView *view, const HaLocal *local)
 {
 	uint64_t	lsn = view->optime;
 
 	if (view->heartbeat.present && view->heartbeat.lsn > lsn)
 		lsn = view->heartbeat.lsn;
+	if (view->term.present && local->promised_term == view->term.term &&
+		local->promised_lsn > lsn)
+		lsn = local->promised_lsn;
 	return lsn;
 }
 
@@ -299,7 +301,7 @@ static const char *
 not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 			 int64_t now)
 {
-	uint64_t	reached = leader_lsn(view);
+	uint64_t	reached = ha_leader_lsn(view, local);
 	uint32_t	timeline;
 	uint64_t	lsn;
 
@@ -620,6 +622,19 @@ decide_election(const HaConfig *config, const HaView *view,
 		because(plan, hindrance);
 		return;
 	}
+	/*
+	 * The end of recovery may cut a record that is here in part only, so what
+	 * we have is not final before it (S-2); and once it is over, the key can
+	 * be had without votes.
+	 */
+	if (local->promoting && view->term.intent &&
+		is_name(view->term.owner, local->name) &&
+		now - local->promoting_since <= ha_promote_timeout(config))
+	{
+		wait_until(plan, local->promoting_since + ha_promote_timeout(config),
+				   "its own promotion is under way");
+		return;
+	}
 	if (mine == NULL || mine->withdrawn ||
 		mine->term != view->term.term ||
 		mine->term_revision != view->term.mod_revision ||
@@ -667,18 +682,19 @@ decide_promotion(const HaConfig *config, const HaView *view,
 
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
-decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
+decide_follow(const HaView *view, const HaLocal *local, const char *name,
+			  HaPlan *plan)
 {
-	const HaMember *leader = find_member(view, view->leader.name);
+	const HaMember *leader = find_member(view, name);
 	const HaVote *mine = find_vote(view, local->name);
 
-	copy_name(plan->follow, view->leader.name);
+	copy_name(plan->follow, name);
 	if (!view->term.present || view->term.intent ||
 		view->term.unchecked_from != 0 ||
-		!is_name(view->term.owner, view->leader.name))
+		!is_name(view->term.owner, name))
 	{
 		set_plan(plan, local->follows[0] != '\0' &&
-				 !is_name(local->follows, view->leader.name) ?
+				 !is_name(local->follows, name) ?
 				 HA_DETACH : HA_WAIT,
 				 "the leader has not confirmed its reign yet");
 		return;
@@ -686,7 +702,7 @@ decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
 	if (!is_on_history(view, local, local->replay_lsn))
 	{
 		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
-		because_name(plan, view->leader.name);
+		because_name(plan, name);
 		return;
 	}
 	if (local->vote_pending)
@@ -707,7 +723,96 @@ decide_follow(const HaView *view, const HaLocal *local, HaPlan *plan)
 		return;
 	}
 	set_plan(plan, HA_FOLLOW, "leader is ");
-	because_name(plan, view->leader.name);
+	because_name(plan, name);
+}
+
+/*-------------------------------------------------------------------------
+ * S-9: failsafe mode
+ *
+ * A leader that lost the store goes on as long as everybody in /failsafe has
+ * promised it not to lead.  That holds only if nobody leads who was not asked,
+ * and nobody who was asked forgets.
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+has_promised(const HaLocal *local, int64_t now)
+{
+	return now < local->promised_until;
+}
+
+/*
+ * The leader's own word counts besides the configuration, which somebody may
+ * have changed while the leader could not read it.
+ */
+static bool
+failsafe_is_on(const HaConfig *config, const HaView *view)
+{
+	return config->failsafe_mode ||
+		(view->heartbeat.present && view->heartbeat.failsafe);
+}
+
+static bool
+failsafe_lists(const HaView *view, const char *name)
+{
+	int			n = bounded(view->failsafe.nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(view->failsafe.members[i], name))
+			return true;
+	}
+	return false;
+}
+
+/* Neither a vote nor the key for one who promised, or may have, or is not asked. */
+static void
+heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
+			  int64_t now, HaPlan *plan)
+{
+	int64_t		forgotten_until = local->starting_since +
+	later(later(config->ttl, local->heartbeat_ttl), view->heartbeat.ttl);
+	const char *why = NULL;
+	int64_t		until = 0;
+
+	if (plan->verb != HA_ACQUIRE && plan->verb != HA_VOTE)
+		return;
+	if (has_promised(local, now))
+	{
+		until = local->promised_until;
+		why = "promised not to lead to leader ";
+	}
+	else if (!failsafe_is_on(config, view) || !view->failsafe.present)
+		return;					/* without a list nobody was ever asked */
+	else if (now < forgotten_until)
+	{
+		until = forgotten_until;
+		why = "may have promised not to lead before it started";
+	}
+	else if (!failsafe_lists(view, local->name))
+		why = "is not listed in /failsafe";
+	if (why == NULL)
+		return;
+	memset(plan, 0, sizeof(*plan));
+	wait_until(plan, until, why);
+	if (has_promised(local, now))
+		because_name(plan, local->promised_to);
+}
+
+/*
+ * The key is gone, but its holder has our promise: it leads, so its WAL is still
+ * to be streamed.
+ */
+static void
+decide_promised(const HaView *view, const HaLocal *local, HaPlan *plan)
+{
+	decide_follow(view, local, local->promised_to, plan);
+	if (plan->verb == HA_FOLLOW || plan->verb == HA_WITHDRAW)
+		set_plan(plan, plan->verb, "promised not to lead to leader ");
+	else
+		set_plan(plan, HA_WAIT, "promised not to lead to leader ");
+	because_name(plan, local->promised_to);
+	plan->wake_at = local->promised_until;
 }
 
 static void
@@ -717,9 +822,11 @@ decide_standby(const HaConfig *config, const HaView *view,
 	if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
-		decide_follow(view, local, plan);
+		decide_follow(view, local, view->leader.name, plan);
 	else if (view->sysid == 0)
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+	else if (has_promised(local, now))
+		decide_promised(view, local, plan);
 	else if (config->pause)
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
@@ -767,12 +874,13 @@ decide_starting(const HaConfig *config, const HaView *view,
 	if (local->timeline != 0 && view->leader.present &&
 		now - local->replay_moved_at >= STALLED_AFTER)
 	{
-		decide_follow(view, local, plan);
+		decide_follow(view, local, view->leader.name, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
 			plan->verb == HA_REWIND)
 			return;
 	}
-	else if (!view->leader.present && local->follows[0] != '\0')
+	else if (!view->leader.present && local->follows[0] != '\0' &&
+			 !has_promised(local, now))
 	{
 		set_plan(plan, HA_DETACH, "there is no leader to follow");
 		return;
@@ -950,7 +1058,8 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 	if (local->deadline != 0 && now >= local->deadline)
 		set_plan(plan, HA_SUSPEND, "the store does not confirm the leadership");
 	else
-		set_plan(plan, HA_RENEW, "leads");
+		set_plan(plan, HA_RENEW, local->failsafe_active ?
+				 "leads by the promises of all members" : "leads");
 	if (stay != NULL)
 	{
 		because(plan, ", although sick, since ");
@@ -1081,6 +1190,7 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 		decide_standby(config, view, local, now, plan);
 	else
 		decide_starting(config, view, local, now, plan);
+	heed_failsafe(config, view, local, now, plan);
 }
 
 /*

@@ -37,6 +37,12 @@ extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
  */
 extern bool ha_others_may_lead(const HaView *view, const char *name);
 
+/*
+ * The largest LSN that the last leader is known to have reached: told through the
+ * store, or in failsafe mode to us.
+ */
+extern uint64_t ha_leader_lsn(const HaView *view, const HaLocal *local);
+
 /* How long votes are awaited from members that seem alive. */
 extern int64_t ha_election_wait(const HaConfig *config);
 

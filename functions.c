@@ -160,6 +160,14 @@ sync_word(HaSyncMode mode)
 	return mode == HA_SYNC_OFF ? "off" : mode == HA_SYNC_ON ? "on" : "quorum";
 }
 
+static const char *
+failsafe_word(HaFailsafeState state)
+{
+	static const char *const words[] = {"off", "on", "active", "promised"};
+
+	return words[state];
+}
+
 static Datum
 sync_array(const HaSync *sync)
 {
@@ -203,6 +211,7 @@ pg_ha_status(PG_FUNCTION_ARGS)
 		add(&row, Int64GetDatum(now - p->seen_at));
 	add_text(&row, sync_word(p->config.synchronous_mode));
 	add(&row, sync_array(&view->sync));
+	add_text(&row, failsafe_word(p->failsafe));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 
@@ -404,6 +413,23 @@ require_operator(void)
 }
 
 /*
+ * While somebody leads without the store, the leader would not see what is
+ * written there: better now than half done later.
+ */
+static void
+refuse_in_failsafe(const HaPublished *p)
+{
+	if (p->failsafe == HA_FAILSAFE_ACTIVE ||
+		(p->failsafe == HA_FAILSAFE_PROMISED &&
+		 (!p->view.leader.present ||
+		  ha_now() - p->seen_at > p->config.ttl / 2)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("etcd is not reachable; failsafe mode is active"),
+				 errhint("Try again when pg_ha_status() does not show failsafe mode as active any more.")));
+}
+
+/*
  * Hand a request to the worker and wait for its answer; raises its error.
  */
 static void
@@ -479,9 +505,12 @@ set_pause(bool pause, bool wait)
 	HaPublished *p;
 
 	require_operator();
+	p = look();
+	refuse_in_failsafe(p);
 	ask_worker(pause ? HA_ASK_PAUSE : HA_ASK_RESUME, "");
 	if (!wait)
 		return;
+	pfree(p);
 	p = look();
 	give_up = ha_now() + 3 * p->config.ttl + 3 * p->config.loop_wait;
 	while (!all_see_pause(p, pause))
@@ -521,6 +550,7 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 
 	require_operator();
 	p = look();
+	refuse_in_failsafe(p);
 	for (int i = 0; i < p->view.nmembers; i++)
 	{
 		if (strcmp(p->view.members[i].name, target) == 0)

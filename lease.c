@@ -21,7 +21,11 @@
  * deadline (E1 in decide.c).  Only when the store is so full that it refuses the
  * put does safety rest on its timer alone.
  *
- * Closing the gate is final for whatever was asked before: it zeroes both bases
+ * While the store does not answer, the promises of all other members can stand in
+ * for it, if failsafe mode is on: failsafe.c says why.  They only ever prolong a
+ * deadline that the store has given before.
+ *
+ * Closing the gate is final for whatever was asked before: it zeroes all bases
  * and bumps the generation, and answers to requests of an older generation don't
  * count.
  *
@@ -49,6 +53,7 @@
 #define KEY_FAILOVER	"failover"
 #define KEY_STATUS		"status"
 #define KEY_HISTORY		"history"
+#define KEY_FAILSAFE	"failsafe"
 
 static int64_t
 earlier(int64_t a, int64_t b)
@@ -109,16 +114,34 @@ ha_lease_close(HaLease *lease)
 	lease->generation++;
 	lease->lease_base = 0;
 	lease->proof_base = 0;
+	ha_asking_void(&lease->asking);
 }
 
-int64_t
-ha_lease_deadline(const HaLease *lease)
+/* Until when the store itself has given us the gate; 0 = it has not. */
+static int64_t
+proven_deadline(const HaLease *lease)
 {
 	if (!lease->open || !lease->holding || lease->reassert ||
 		lease->lease_base == 0 || lease->proof_base == 0)
 		return 0;
 	return earlier(lease->lease_base, lease->proof_base) +
 		lease->lease_ttl - ha_lease_margin(lease->lease_ttl);
+}
+
+int64_t
+ha_lease_deadline(const HaLease *lease)
+{
+	int64_t		deadline = proven_deadline(lease);
+
+	if (deadline == 0)
+		return 0;
+	return later(deadline, ha_asking_deadline(&lease->asking));
+}
+
+static bool
+leads_by_promises(const HaLease *lease)
+{
+	return ha_lease_deadline(lease) > proven_deadline(lease);
 }
 
 void
@@ -154,6 +177,7 @@ gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
 	lease->proof_revision = key_revision;
 	lease->proof_due = sent_at;
 	lease->keepalive_due = sent_at;
+	ha_asking_forget(&lease->asking);
 }
 
 /* E1: date each heartbeat by our own clock when it is first seen. */
@@ -198,6 +222,8 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		lease->blind = contact == 0 || now - contact > view->config.ttl / 2;
 	}
 	lease->leader_seen = view->leader.present;
+	if (view->term.mod_revision > lease->bid_revision)
+		lease->bid = false;
 
 	mine = view->leader.present &&
 		strcmp(view->leader.name, lease->name) == 0 &&
@@ -291,6 +317,7 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 		lose_key(lease);
 		return;
 	}
+	lease->asking.announced = lease->proof_announces;
 	lease->proof_base = later(lease->proof_base, answer->sent_at);
 	lease->proof_revision = later(lease->proof_revision, answer->revision);
 	if (lease->proof_puts)
@@ -412,6 +439,23 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 }
 
+/* Who must agree when the store is away (S-9). */
+static void
+take_failsafe(HaLease *lease, const HaAnswer *answer, int64_t now)
+{
+	ha_asking_put_answered(&lease->asking, answer);
+	lease->asking.put_done_tag = lease->last_tag;
+	lease->read_wanted = true;
+	if (answer->status != HA_DCS_OK || !answer->succeeded)
+		lease->asking.put_due = now + OP_BACK_OFF;
+}
+
+void
+ha_lease_peer_answer(HaLease *lease, const HaPeerAnswer *answer, int64_t now)
+{
+	ha_asking_answered(&lease->asking, answer, ha_lease_deadline(lease), now);
+}
+
 void
 ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
@@ -440,6 +484,8 @@ ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 		take_op(lease, answer, now);
 	else if (answer->tag == lease->check_tag)
 		take_check(lease, answer, now);
+	else if (answer->tag == lease->asking.put_tag)
+		take_failsafe(lease, answer, now);
 }
 
 /*-------------------------------------------------------------------------
@@ -471,12 +517,21 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->sync_pending =
 		(lease->op_tag != 0 && lease->op_verb == HA_SET_SYNC) ||
 		!is_later(lease->view_tag, lease->sync_done_tag);
+	local->bid = lease->bid;
+	local->failsafe_active = leads_by_promises(lease);
+}
+
+/* Has the key been let go of, as far as we know?  It may land at any time (S-6). */
+static bool
+is_releasing(const HaLease *lease)
+{
+	return lease->op_tag != 0 && lease->op_verb == HA_RELEASE;
 }
 
 void
 ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
 {
-	if (plan->lead && lease->holding && !lease->reassert)
+	if (plan->lead && lease->holding && !lease->reassert && !is_releasing(lease))
 		lease->open = true;
 	else if (lease->open)
 		ha_lease_close(lease);
@@ -517,6 +572,7 @@ put_heartbeat(HaTxn *txn, const HaLease *lease, const HaLocal *local,
 	heartbeat.term = term;
 	heartbeat.ttl = lease->lease_ttl;
 	heartbeat.lsn = local->flush_lsn;
+	heartbeat.failsafe = lease->view.config.failsafe_mode;
 	ha_txn_put(txn, KEY_HEARTBEAT, ha_heartbeat_json(&heartbeat), 0);
 }
 
@@ -562,6 +618,8 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	ha_txn_compare(txn, HA_CREATE_REVISION, KEY_LEADER, 0);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILSAFE,
+				   view->failsafe.mod_revision);
 
 	/* how the last reign ended; somebody's hand may have let it go on since */
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_HEARTBEAT,
@@ -580,7 +638,7 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	copy_name(term.owner, lease->name);
 	term.intent = !plan->resume;
 	term.reserved = plan->reserve;
-	term.reached = later(view->optime, view->heartbeat.lsn);
+	term.reached = ha_leader_lsn(view, local);
 	term.unchecked_from = lease->check_from;
 	if (plan->resume)
 	{
@@ -849,6 +907,11 @@ next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
 		return false;
 	if (plan->verb == HA_RELEASE)
 		ha_lease_close(lease);
+	if (plan->verb == HA_ACQUIRE || plan->verb == HA_VOTE)
+	{
+		lease->bid = true;
+		lease->bid_revision = lease->view.term.mod_revision;
+	}
 	lease->op_tag = request->tag = new_tag(lease);
 	lease->op_verb = plan->verb;
 	request->kind = HA_DCS_TXN;
@@ -908,15 +971,43 @@ next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	{
 		/* the next one tries to put again */
 		lease->proof_putless = false;
+		lease->proof_announces = lease->asking.announced;
 		return true;
 	}
 	put_heartbeat(&request->txn, lease, local, lease->term);
+	lease->proof_announces = lease->view.config.failsafe_mode;
+	if (!lease->proof_announces)
+		lease->asking.announced = false;	/* whatever becomes of this put */
 	if (now >= lease->status_due && lease->open)
 	{
 		lease->status_due = now + lease->view.config.loop_wait;
 		ha_txn_put(&request->txn, KEY_STATUS, ha_status_json(local->flush_lsn),
 				   0);
 	}
+	return true;
+}
+
+/* A txn of its own: another list in the store must not fail the proof. */
+static bool
+next_failsafe(HaLease *lease, int64_t now, HaRequest *request)
+{
+	HaAsking   *asking = &lease->asking;
+	HaFailsafe	wanted;
+
+	if (!lease->open || !lease->holding || lease->reassert ||
+		!lease->view.valid || !lease->view.config.failsafe_mode ||
+		asking->put_tag != 0 || now < asking->put_due ||
+		!is_later(lease->view_tag, asking->put_done_tag) ||
+		!ha_asking_wants_put(asking, &lease->view, lease->name, &wanted))
+		return false;
+	request->kind = HA_DCS_TXN;
+	request->tag = new_tag(lease);
+	request->timeout = timeout_of(lease);
+	guard_key(&request->txn, lease);
+	ha_txn_compare(&request->txn, HA_MOD_REVISION, KEY_FAILSAFE,
+				   lease->view.failsafe.mod_revision);
+	ha_txn_put(&request->txn, KEY_FAILSAFE, ha_failsafe_json(&wanted), 0);
+	ha_asking_put_sent(asking, request->tag, &wanted);
 	return true;
 }
 
@@ -964,6 +1055,7 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	return next_keepalive(lease, plan, now, request) ||
 		next_proof(lease, plan, local, now, request) ||
 		next_op(lease, plan, local, now, request) ||
+		next_failsafe(lease, now, request) ||
 		next_read(lease, now, request) ||
 		next_watch(lease, now, request);
 }
@@ -977,6 +1069,49 @@ ha_lease_unsent(HaLease *lease, uint32_t tag, int64_t now)
 	answer.status = HA_DCS_REFUSED;
 	answer.sent_at = now;
 	ha_lease_answer(lease, &answer, now);
+}
+
+/*
+ * The store is late if it has confirmed nothing for two intervals, which leaves
+ * more time to ask everybody twice than one of them may take.
+ */
+static int64_t
+store_is_late_at(const HaLease *lease)
+{
+	return earlier(lease->lease_base, lease->proof_base) +
+		2 * lease->lease_ttl / 5;
+}
+
+bool
+ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
+			 HaPeerRequest *request)
+{
+	HaAsking   *asking = &lease->asking;
+	int64_t		deadline = ha_lease_deadline(lease);
+	int64_t		ttl = earlier(lease->lease_ttl, lease->view.config.ttl);
+	HaAsked    *whom;
+
+	if (deadline == 0 || now < store_is_late_at(lease))
+		return false;
+	if (asking->began_at == 0 && now >= asking->due &&
+		(now >= deadline ||
+		 !ha_asking_begin(asking, &lease->view,
+						  is_later(lease->view_tag, asking->put_done_tag),
+						  lease->name, ttl, now)))
+		asking->due = now + OP_BACK_OFF;
+	if (!ha_asking_next(asking, &lease->view, lease->name, lease->term,
+						local->flush_lsn, request, &whom))
+		return false;
+	whom->tag = request->tag = new_tag(lease);
+	return true;
+}
+
+void
+ha_lease_unasked(HaLease *lease, uint32_t tag, int64_t now)
+{
+	HaPeerAnswer answer = {.tag = tag,.text = "could not be asked"};
+
+	ha_lease_peer_answer(lease, &answer, now);
 }
 
 uint32_t
@@ -1006,5 +1141,8 @@ ha_lease_wake_at(const HaLease *lease)
 		wake_at = earlier(wake_at, lease->watch_due);
 	if (lease->op_tag == 0 && lease->op_due != 0)
 		wake_at = earlier(wake_at, lease->op_due);
+	if (ha_lease_deadline(lease) != 0 && lease->asking.began_at == 0)
+		wake_at = earlier(wake_at, later(store_is_late_at(lease),
+										 lease->asking.due));
 	return wake_at;
 }

@@ -14,6 +14,7 @@
  *		ha_decide
  *		ha_lease_plan		the plan opens or closes the gate
  *		ha_lease_next		until false: send what it gives
+ *		ha_lease_ask		until false: the same, to other members
  *		ha_lease_deadline	to the fence
  *
  *-------------------------------------------------------------------------
@@ -23,6 +24,7 @@
 
 #include "cluster.h"
 #include "dcs.h"
+#include "failsafe.h"
 
 typedef struct HaLease
 {
@@ -83,6 +85,14 @@ typedef struct HaLease
 	uint32_t	sync_done_tag;	/* the same for writes of /sync, also locally */
 	bool		sync_unknown;	/* the last of them has no known outcome */
 
+	/* S-9: our last vote or acquiring txn, and the asking of others */
+	bool		bid;			/* it may stand, or land, while the term
+								 * record has ... */
+	int64_t		bid_revision;	/* ... this revision */
+	HaAsking	asking;
+	bool		proof_announces;	/* with the proof that is out the
+									 * heartbeat allows failsafe mode */
+
 	/* S-5: the events of the leader key since the last proof */
 	uint32_t	check_tag;
 	int64_t		check_due;
@@ -107,6 +117,13 @@ extern void ha_lease_init(HaLease *lease, const char *name, int64_t now);
 /* Take an answer in.  Does not free it. */
 extern void ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now);
 
+/*
+ * Take the answer of another member in.  Unlike everywhere else "now" must not be
+ * older than the answer.
+ */
+extern void ha_lease_peer_answer(HaLease *lease, const HaPeerAnswer *answer,
+								 int64_t now);
+
 /* Fill in the part of *local that lease.c keeps. */
 extern void ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now);
 
@@ -127,6 +144,14 @@ extern void ha_lease_close(HaLease *lease);
 extern bool ha_lease_next(HaLease *lease, const HaPlan *plan,
 						  const HaLocal *local, int64_t now, HaRequest *request);
 extern void ha_lease_unsent(HaLease *lease, uint32_t tag, int64_t now);
+
+/*
+ * The next question to another member, if there is one; if it can't be sent,
+ * tell ha_lease_unasked.
+ */
+extern bool ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
+						 HaPeerRequest *request);
+extern void ha_lease_unasked(HaLease *lease, uint32_t tag, int64_t now);
 
 /* The tag of a watch that is not needed any more, to be cancelled; 0 = none. */
 extern uint32_t ha_lease_cancel(HaLease *lease);

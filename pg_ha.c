@@ -33,6 +33,7 @@ char	   *ha_etcd_cert = NULL;
 char	   *ha_etcd_key = NULL;
 char	   *ha_etcd_user = NULL;
 char	   *ha_etcd_password_file = NULL;
+char	   *ha_rest_auth_file = NULL;
 char	   *ha_state_dir = NULL;
 char	   *ha_tags = NULL;
 
@@ -130,8 +131,7 @@ define_boot_settings(void)
 {
 	static const char *const names[] = {
 		"connect_address", "etcd_srv", "rest_listen", "rest_connect_address",
-		"rest_cert", "rest_key", "rest_cafile", "rest_auth_file",
-		"rest_allow", "clone_methods", "local_hba_file", "local_ident_file",
+		"rest_cert", "rest_key", "rest_cafile", "rest_allow", "clone_methods", "local_hba_file", "local_ident_file",
 		"rewind", "rebuild_on_divergence", "on_start", "on_stop",
 		"on_restart", "on_reload", "on_role_change", "pre_promote",
 		"before_stop", "site", "start_without_dcs", "dcs_start_timeout"
@@ -165,6 +165,9 @@ define_settings(void)
 	define_string("pg_ha.etcd_password_file",
 				  "File with the etcd user's password, of mode 0600.",
 				  &ha_etcd_password_file, "", PGC_POSTMASTER);
+	define_string("pg_ha.rest_auth_file",
+				  "File with user:password for HTTP between members, of mode 0600.",
+				  &ha_rest_auth_file, "", PGC_POSTMASTER);
 	define_string("pg_ha.state_dir",
 				  "Directory shared with pg_ha_boot; empty means the data directory's name with .pg_ha appended.",
 				  &ha_state_dir, "", PGC_POSTMASTER);

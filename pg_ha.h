@@ -32,6 +32,7 @@ extern char *ha_etcd_cert;
 extern char *ha_etcd_key;
 extern char *ha_etcd_user;
 extern char *ha_etcd_password_file;
+extern char *ha_rest_auth_file;
 extern char *ha_state_dir;
 extern char *ha_tags;
 extern char *ha_replication_user;
@@ -54,6 +55,14 @@ typedef struct HaProcEpoch
 	int			backend_type;
 	int			epoch;
 } HaProcEpoch;
+
+typedef enum HaFailsafeState
+{
+	HA_FAILSAFE_OFF,
+	HA_FAILSAFE_ON,				/* the mode is on, and nothing is wrong */
+	HA_FAILSAFE_ACTIVE,			/* leads without the store, by promises */
+	HA_FAILSAFE_PROMISED,		/* has promised somebody not to lead */
+} HaFailsafeState;
 
 /* What an operator asks of the worker through SQL; one at a time. */
 typedef enum HaRequestKind
@@ -121,6 +130,7 @@ typedef struct HaPublished
 	HaView		view;
 	HaLocal		local;
 	HaPlan		plan;
+	HaFailsafeState failsafe;
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */

@@ -38,9 +38,11 @@
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
+#include "failsafe.h"
 #include "fence.h"
 #include "health.h"
 #include "lease.h"
+#include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
 #include "server.h"
@@ -57,6 +59,7 @@
 
 static HaControl *control;
 static HaDcs *dcs;
+static HaPeers *peers;
 static HaLease lease;
 static HaLocal local;
 static HaPlan plan;
@@ -77,6 +80,9 @@ static int64 managed_retry_at;
 static HaControlWorker report;
 static HaControlBoot boot;
 static int64 boot_looked_at;
+
+/* What this member has promised to a leader without the store (S-9). */
+static HaControlPromise promise;
 
 /* An operator's request in progress. */
 static uint32 ask_number;
@@ -129,6 +135,15 @@ gather_detached(void)
 	local.detached = managed_epoch != 0 && managed.follows[0] == '\0' &&
 		ha_settings_applied_by_type(B_STARTUP, managed_epoch) &&
 		ha_server_receiver_is_gone();
+}
+
+static void
+gather_promise(void)
+{
+	strlcpy(local.promised_to, promise.leader, sizeof(local.promised_to));
+	local.promised_until = promise.until;
+	local.promised_term = promise.leader_term;
+	local.promised_lsn = promise.leader_lsn;
 }
 
 /* S-4: are the names in force in every process that acts on them? */
@@ -228,6 +243,7 @@ gather(int64 now)
 		gather_names();
 	}
 	ha_lease_local(&lease, &local, now);
+	gather_promise();
 }
 
 /*-------------------------------------------------------------------------
@@ -540,6 +556,46 @@ publish_lease(uint64 safe_lsn)
 		ha_control_set_lease(control, &now);
 }
 
+/*
+ * What must outlive this worker for its promises to hold.  A vote or an
+ * acquiring txn is noted here before it is sent.
+ */
+static void
+publish_promise(void)
+{
+	HaControlPromise old = promise;
+
+	if (lease.view.valid)
+	{
+		promise.mode_on = lease.view.config.failsafe_mode;
+		promise.term = Max(promise.term, lease.view.term.term);
+	}
+	promise.bid = lease.bid;
+	promise.bid_revision = lease.bid_revision;
+	if (memcmp(&old, &promise, sizeof(old)) != 0)
+		ha_control_set_promise(control, &promise);
+}
+
+/*
+ * A leader without the store asks for a promise.  The clock is read after the
+ * question, for between this turn's beginning and now this process may have
+ * been frozen, and a promise must not begin before it was asked for.
+ */
+static void
+take_question(void)
+{
+	HaControlQuestion question;
+
+	publish_promise();
+	if (!local.has_boot || !ha_control_get_question(control, &question) ||
+		question.seq == promise.answered)
+		return;
+	ha_failsafe_answer(&lease.view, &local, &question, ha_now(), &promise);
+	ha_control_set_promise(control, &promise);
+	gather_promise();
+	(void) kill(boot.pid, SIGUSR1);
+}
+
 static bool
 is_sync_standby(void)
 {
@@ -575,6 +631,7 @@ publish_report(int64 now)
 	report.ttl = view->config.ttl;
 	report.loop_wait = view->config.loop_wait;
 	report.primary_start_timeout = view->config.primary_start_timeout;
+	report.failsafe_active = local.failsafe_active;
 	ha_control_set_worker(control, &report);
 }
 
@@ -626,6 +683,16 @@ publish_leader(void)
 	SpinLockRelease(&ha_shared->mutex);
 }
 
+static HaFailsafeState
+failsafe_state(int64 now)
+{
+	if (local.failsafe_active)
+		return HA_FAILSAFE_ACTIVE;
+	if (now < promise.until)
+		return HA_FAILSAFE_PROMISED;
+	return lease.view.config.failsafe_mode ? HA_FAILSAFE_ON : HA_FAILSAFE_OFF;
+}
+
 static void
 publish(int64 now)
 {
@@ -646,6 +713,7 @@ publish(int64 now)
 	p->plan = plan;
 	p->lost_bytes = lost_bytes();
 	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
+	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
 	LWLockRelease(ha_shared->lock);
 }
@@ -676,6 +744,41 @@ log_plan(const HaPlan *old)
 	if (plan.verb != old->verb || strcmp(plan.why, old->why) != 0)
 		ereport(plan.verb == HA_RENEW && old->verb == HA_SET_SYNC ? DEBUG1 : LOG,
 				(errmsg("plan: %s (%s)", ha_verb_name(plan.verb), plan.why)));
+}
+
+/* One line for each beginning and end, and for each other hindrance. */
+static void
+log_failsafe(int64 now)
+{
+	static bool was_active = false;
+	static bool had_promised = false;
+	static char told[HA_WHY_SIZE] = "";
+	const HaAsking *asking = &lease.asking;
+	bool		has_promised = now < promise.until;
+
+	if (local.failsafe_active && !was_active)
+		ereport(LOG,
+				(errmsg("etcd unreachable; staying primary in failsafe mode (%d of %d members agree)",
+						asking->nagreed, asking->nagreed)));
+	else if (was_active && !local.failsafe_active && plan.lead)
+		ereport(LOG, (errmsg("etcd answers again; failsafe mode is over")));
+	was_active = local.failsafe_active;
+
+	if (strcmp(told, asking->trouble) != 0 && asking->trouble[0] != '\0')
+		ereport(LOG,
+				(errmsg("etcd unreachable and %s; commits are suspended at the deadline",
+						asking->trouble)));
+	strlcpy(told, asking->trouble, sizeof(told));
+
+	if (has_promised && !had_promised)
+		ereport(LOG,
+				(errmsg("promised leader \"%s\", which can't reach etcd, not to lead",
+						promise.leader)));
+	else if (had_promised && !has_promised)
+		ereport(LOG,
+				(errmsg("the promise to leader \"%s\" is over",
+						promise.leader)));
+	had_promised = has_promised;
 }
 
 /*-------------------------------------------------------------------------
@@ -810,6 +913,32 @@ take_answers(int64 now)
 	}
 }
 
+/* S-9: the answer may be younger than this turn, so the clock is read anew. */
+static void
+take_peer_answers(void)
+{
+	HaPeerAnswer answer;
+
+	ha_peers_poll(peers);
+	while (ha_peers_next(peers, &answer))
+		ha_lease_peer_answer(&lease, &answer, ha_now());
+}
+
+static void
+ask_peers(int64 now)
+{
+	HaPeerRequest request;
+
+	while (ha_lease_ask(&lease, &local, now, &request))
+	{
+		uint32		tag = request.tag;
+
+		if (!ha_peers_send(peers, &request))
+			ha_lease_unasked(&lease, tag, now);
+	}
+	ha_peers_poll(peers);
+}
+
 static void
 send_requests(int64 now)
 {
@@ -820,6 +949,7 @@ send_requests(int64 now)
 	{
 		uint32		tag = request.tag;
 
+		publish_promise();		/* a bid is noted before it is sent */
 		if (!ha_dcs_send(dcs, &request))
 		{
 			ha_lease_unsent(&lease, tag, now);
@@ -843,7 +973,9 @@ turn(void)
 	if (!PostmasterIsAliveInternal())
 		mourn_postmaster();
 	take_answers(now);
+	take_peer_answers();
 	gather(now);
+	take_question();
 
 	/*
 	 * Walsenders of a dead postmaster may go before we hear of its end.
@@ -859,8 +991,10 @@ turn(void)
 	local.deadline = ha_lease_deadline(&lease);
 	local.giving_up = plan.verb == HA_GIVE_UP;
 	log_plan(&old);
+	log_failsafe(now);
 	act(now);
 	send_requests(now);
+	ask_peers(now);
 	check_ask();
 	publish(now);
 }
@@ -882,6 +1016,8 @@ pause_length(void)
 	until = Min(until, ha_lease_wake_at(&lease));
 	if (wake_at != 0)
 		until = Min(until, wake_at);
+	if (ha_peers_wake_at(peers) != 0)
+		until = Min(until, ha_peers_wake_at(peers));
 	if (plan.wake_at > now)
 		until = Min(until, plan.wake_at);
 	return Max(until - now, 1);
@@ -1012,6 +1148,12 @@ open_store(void)
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("could not set up the etcd client: %s", err),
 				 errhint("Correct the pg_ha.etcd_* settings in the node file.")));
+	peers = ha_peers_open(ha_now, ha_rest_auth_file, err, sizeof(err));
+	if (peers == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("could not set up the client for other members: %s",
+						err)));
 }
 
 static void
@@ -1032,6 +1174,7 @@ open_control(void)
 	/* a new life starts with no wish, under a new number */
 	if (ha_control_get_worker(control, &old))
 		report.want_seq = old.want_seq + 1;
+	local.promises_known = ha_control_get_promise(control, &promise);
 	report.pid = MyProcPid;
 	report.pid_start = ha_process_start_time(MyProcPid);
 	report.postmaster_pid = PostmasterPid;
@@ -1042,10 +1185,20 @@ open_control(void)
 }
 
 static void
+handle_wake_up(SIGNAL_ARGS)
+{
+	int			saved_errno = errno;
+
+	SetLatch(MyLatch);
+	errno = saved_errno;
+}
+
+static void
 begin(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGUSR1, handle_wake_up);	/* from pg_ha_boot: a question */
 	BackgroundWorkerUnblockSignals();
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "pg_ha turn",
@@ -1057,6 +1210,8 @@ begin(void)
 	strlcpy(local.name, ha_member_name, sizeof(local.name));
 	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
+	lease.bid = promise.bid;
+	lease.bid_revision = promise.bid_revision;
 	ha_settings_load(&managed);
 	written = managed;
 	SpinLockAcquire(&ha_shared->mutex);
@@ -1080,11 +1235,13 @@ ha_worker_main(Datum arg)
 	WaitEventSet *events;
 
 	begin();
-	events = ha_wait_event_set(3);
+	events = ha_wait_event_set(4);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(events, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL,
 					  NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, ha_dcs_fd(dcs), NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, ha_peers_fd(peers), NULL,
+					  NULL);
 
 	for (;;)
 	{

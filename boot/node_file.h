@@ -37,6 +37,7 @@ typedef struct HaNode
 	int			port;
 	char		rest_listen[256];	/* "127.0.0.1:8008"; '' = no listener */
 	char		rest_connect_address[256];
+	char		rest_auth_file[HA_PATH_SIZE];	/* '' = no credentials */
 	char		tags[HA_TEXT_SIZE];
 	bool		nofailover;		/* parsed from tags */
 	bool		nosync;

@@ -8,8 +8,14 @@
  * member that was overtaken by its deadline is no leader in any answer, even
  * if the worker, the server or the whole machine was frozen in between (S-12).
  *
- * Everything here is open to anybody, so nothing here acts, and nothing tells
- * of clients or secrets.  One connection carries one request of at most 5 s.
+ * Everything here is open to anybody, so nothing tells of clients or secrets, and
+ * nothing acts but POST /failsafe, which can keep this member from standing for
+ * election for one TTL, and so needs credentials or a client on this host.  One
+ * connection carries one request of at most 5 s.
+ *
+ * A question waits in line for the worker, with its connection suspended, so
+ * nobody else waits; after QUESTION_MS it is answered with "no".  What the worker
+ * promises after that is kept, but nobody relies on it.
  *
  * Paths, codes and JSON are Patroni's.
  *
@@ -22,6 +28,7 @@
 #include <limits.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +36,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../secret.h"
 #include "rest.h"
 
 #define MAX_CONNECTIONS		64
@@ -45,6 +53,26 @@
 
 #define US_PER_S			INT64CONST(1000000)
 
+/* POST /failsafe: the body, how long it waits, and how many at a time. */
+#define MAX_BODY			(16 * 1024)
+#define QUESTION_MS			1500
+#define MAX_QUESTIONS		8
+
+/* A request with a body, from its headers to its end. */
+typedef struct Post
+{
+	struct Post *next;			/* in line for the worker */
+	struct MHD_Connection *connection;
+	size_t		length;
+	bool		too_long;
+	bool		asked;			/* was put in line */
+	int64_t		give_up_at;
+	uint32_t	seq;			/* in the control block; 0 = not there yet */
+	HaQuestion	question;
+	HaControlPromise answer;	/* verdict NONE: the worker gave none */
+	char		body[MAX_BODY];
+} Post;
+
 /* A connection, so that one that drips its request can be ended. */
 typedef struct Client
 {
@@ -56,8 +84,11 @@ typedef struct Client
 struct HaRest
 {
 	const HaNode *node;
-	const HaControl *control;
+	HaControl  *control;
+	const HaSession *session;
 	const HaMemberState *state;
+	Post	   *line;			/* the first of it is before the worker */
+	char		authorization[HA_BASIC_SIZE];	/* to be shown; '' = none */
 	struct MHD_Daemon *daemon;
 	int			epoll_fd;
 	json_t	   *tags;			/* an object, from node->tags */
@@ -73,6 +104,7 @@ typedef struct Snapshot
 	bool		fresh;			/* ... and it is of this second */
 	bool		leader;
 	HaControlWorker worker;
+	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: received but not replayed */
 } Snapshot;
 
@@ -80,11 +112,13 @@ static void
 take_snapshot(const HaRest *rest, Snapshot *snap)
 {
 	const HaControlWorker *w = &snap->worker;
+	HaControlPromise promise;
 	int64_t		deadline;
 
 	memset(snap, 0, sizeof(*snap));
 	snap->known = ha_control_get_worker(rest->control, &snap->worker);
 	deadline = ha_control_get_deadline(rest->control);
+	(void) ha_control_get_promise(rest->control, &promise);
 	snap->state = *rest->state;
 
 	/*
@@ -95,6 +129,8 @@ take_snapshot(const HaRest *rest, Snapshot *snap)
 		snap->now - w->heartbeat_at < SNAPSHOT_MS;
 	snap->leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
 		w->role == HA_ROLE_PRIMARY && snap->now < deadline;
+	snap->failsafe_active = snap->now < promise.until ||
+		(snap->leader && w->failsafe_active);
 	if (w->flush_lsn > w->replay_lsn)
 		snap->lag = Min(w->flush_lsn - w->replay_lsn, (uint64_t) PG_INT64_MAX);
 }
@@ -392,6 +428,8 @@ add_cluster(json_t *json, const Snapshot *snap)
 		json_object_set_new(json, "pause", json_true());
 	if (snap->fresh && w->dcs_seen_at > 0 && w->leader[0] == '\0')
 		json_object_set_new(json, "cluster_unlocked", json_true());
+	if (snap->failsafe_active)
+		json_object_set_new(json, "failsafe_mode_is_active", json_true());
 }
 
 /* A primary that does not lead calls itself replica, as S-12 wants. */
@@ -467,6 +505,258 @@ answer(struct MHD_Connection *connection, unsigned int status, char *body)
 	return result;
 }
 
+/*
+ * /failsafe.
+ */
+
+/* GET: who is asked, even if the mode is off by now. */
+static enum MHD_Result
+tell_failsafe(const HaRest *rest, struct MHD_Connection *connection, bool tell)
+{
+	const HaFailsafe *list = &ha_session_last_view(rest->session)->failsafe;
+
+	if (list->mod_revision == 0)
+		return answer(connection, MHD_HTTP_BAD_GATEWAY, NULL);
+	return answer(connection, MHD_HTTP_OK,
+				  tell ? ha_failsafe_json(list) : NULL);
+}
+
+static Post *
+begin_post(struct MHD_Connection *connection)
+{
+	Post	   *post = pg_malloc0(sizeof(Post));
+
+	post->connection = connection;
+	return post;
+}
+
+static void
+take_body(Post *post, const char *data, size_t length)
+{
+	if (length > sizeof(post->body) - post->length)
+		post->too_long = true;
+	if (post->too_long)
+		return;
+	memcpy(post->body + post->length, data, length);
+	post->length += length;
+}
+
+static enum MHD_Result
+answer_text(struct MHD_Connection *connection, unsigned int status,
+			const char *text, int64_t lsn)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	char		number[32];
+
+	response = MHD_create_response_from_buffer(strlen(text), (void *) text,
+											   MHD_RESPMEM_MUST_COPY);
+	if (response == NULL)
+		return MHD_NO;			/* closes the connection */
+	if (lsn >= 0)
+	{
+		snprintf(number, sizeof(number), INT64_FORMAT, lsn);
+		MHD_add_response_header(response, "lsn", number);
+	}
+	if (status == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(response, "WWW-Authenticate",
+								"Basic realm=\"Patroni\"");
+	MHD_add_response_header(response, "Cache-Control", "no-store");
+	MHD_add_response_header(response, "Connection", "close");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* The body is complete: put the question in line.  0, or the code if it can't. */
+static unsigned int
+ask(HaRest *rest, Post *post)
+{
+	Post	  **end = &rest->line;
+	int			n = 0;
+
+	if (post->too_long)
+		return MHD_HTTP_CONTENT_TOO_LARGE;
+	if (!ha_question_parse(post->body, post->length, &post->question))
+		return MHD_HTTP_BAD_REQUEST;
+	for (; *end != NULL; end = &(*end)->next)
+		n++;
+	if (n >= MAX_QUESTIONS)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	*end = post;
+	post->asked = true;
+	post->give_up_at = ha_now() + QUESTION_MS;
+	MHD_suspend_connection(post->connection);
+	return 0;
+}
+
+static enum MHD_Result
+answer_question(const Post *post)
+{
+	const HaControlPromise *p = &post->answer;
+
+	switch (p->verdict)
+	{
+		case HA_VERDICT_ACCEPTED:
+			return answer_text(post->connection, MHD_HTTP_OK, "Accepted",
+							   p->lsn);
+		case HA_VERDICT_OFF:
+			return answer(post->connection, MHD_HTTP_BAD_GATEWAY, NULL);
+		case HA_VERDICT_LEADER:
+			return answer_text(post->connection,
+							   MHD_HTTP_INTERNAL_SERVER_ERROR,
+							   "Running as a leader", -1);
+		case HA_VERDICT_REFUSED:
+			return answer_text(post->connection,
+							   MHD_HTTP_INTERNAL_SERVER_ERROR, p->why, -1);
+		default:
+			return answer_text(post->connection,
+							   MHD_HTTP_SERVICE_UNAVAILABLE,
+							   "the server does not answer", -1);
+	}
+}
+
+static bool
+is_from_loopback(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *from = info != NULL ? info->client_addr : NULL;
+	const struct in6_addr *v6;
+
+	if (from == NULL)
+		return false;
+	if (from->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *) from)->sin_addr.s_addr) >>
+			24 == 127;
+	if (from->sa_family != AF_INET6)
+		return false;
+	v6 = &((const struct sockaddr_in6 *) from)->sin6_addr;
+	return IN6_IS_ADDR_LOOPBACK(v6) ||
+		(IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
+}
+
+/*
+ * Who may make this member promise something: whoever has the credentials, or, if
+ * there are none, this host.  NULL = this one may; else why not, as Patroni says
+ * it.
+ */
+static const char *
+refuse_stranger(const HaRest *rest, struct MHD_Connection *connection,
+				unsigned int *status)
+{
+	const char *given = MHD_lookup_connection_value(connection,
+													MHD_HEADER_KIND,
+													MHD_HTTP_HEADER_AUTHORIZATION);
+
+	*status = MHD_HTTP_UNAUTHORIZED;
+	if (rest->authorization[0] == '\0')
+	{
+		*status = MHD_HTTP_FORBIDDEN;
+		return is_from_loopback(connection) ? NULL :
+			"Access is denied, pg_ha.rest_auth_file is not set here";
+	}
+	if (given == NULL)
+		return "no auth header received";
+	return ha_secret_is_equal(given, rest->authorization) ? NULL :
+		"not authenticated";
+}
+
+/*
+ * Called with the headers, then with each piece of the body, then without any;
+ * and once more when a suspended one goes on.
+ */
+static enum MHD_Result
+take_post(HaRest *rest, struct MHD_Connection *connection, const char *data,
+		  size_t *size, void **context)
+{
+	Post	   *post = *context;
+	unsigned int refused;
+	const char *why;
+
+	if (post == NULL)
+	{
+		why = refuse_stranger(rest, connection, &refused);
+		if (why != NULL)
+			return answer_text(connection, refused, why, -1);
+		*context = begin_post(connection);
+		return MHD_YES;
+	}
+	if (*size > 0)
+	{
+		take_body(post, data, *size);
+		*size = 0;
+		return MHD_YES;
+	}
+	if (post->asked)
+		return answer_question(post);
+	refused = ask(rest, post);
+	return refused == 0 ? MHD_YES : answer(connection, refused, NULL);
+}
+
+/* Also of one that broke off in the line. */
+static void
+end_request(void *arg, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode why)
+{
+	HaRest	   *rest = arg;
+	Post	   *post = *context;
+
+	for (Post **link = &rest->line; *link != NULL; link = &(*link)->next)
+	{
+		if (*link == post)
+		{
+			*link = post->next;
+			break;
+		}
+	}
+	pg_free(post);
+	*context = NULL;
+}
+
+/* Put a question before the worker, and wake it. */
+static void
+put_question(HaRest *rest, Post *post)
+{
+	HaControlQuestion before;
+	HaControlQuestion question;
+	HaControlWorker worker;
+
+	(void) ha_control_get_question(rest->control, &before);
+	memset(&question, 0, sizeof(question));
+	question.seq = before.seq + 1;
+	if (question.seq == 0)
+		question.seq = 1;
+	question.asked_at = ha_now();
+	question.question = post->question;
+	post->seq = question.seq;
+	ha_control_set_question(rest->control, &question);
+	if (ha_control_get_worker(rest->control, &worker) &&
+		ha_process_is_alive(worker.pid, worker.pid_start))
+		(void) kill(worker.pid, SIGUSR1);
+}
+
+/* See what has become of the questions in line. */
+static void
+serve_line(HaRest *rest)
+{
+	while (rest->line != NULL)
+	{
+		Post	   *post = rest->line;
+		HaControlPromise promise;
+
+		if (post->seq == 0)
+			put_question(rest, post);
+		if (ha_control_get_promise(rest->control, &promise) &&
+			promise.answered == post->seq)
+			post->answer = promise;
+		else if (ha_now() < post->give_up_at)
+			return;
+		rest->line = post->next;
+		MHD_resume_connection(post->connection);
+	}
+}
+
 /* The code for a method that we don't serve; 0 = we do. */
 static unsigned int
 refuse_method(const char *method)
@@ -489,22 +779,26 @@ refuse_method(const char *method)
 
 /*
  * Called as soon as the headers are there, and answers at once: no body is
- * ever read.
+ * read but that of POST /failsafe.
  */
 static enum MHD_Result
 handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 			   const char *method, const char *version, const char *data,
 			   size_t *size, void **context)
 {
-	const HaRest *rest = arg;
+	HaRest	   *rest = arg;
 	const Path *path = NULL;
 	bool		tell = strcmp(method, "GET") == 0;
 	Snapshot	snap;
 	bool		yes;
 	unsigned int refused = refuse_method(method);
 
+	if (strcmp(url, "/failsafe") == 0 && strcmp(method, "POST") == 0)
+		return take_post(rest, connection, data, size, context);
 	if (refused != 0)
 		return answer(connection, refused, NULL);
+	if (strcmp(url, "/failsafe") == 0)
+		return tell_failsafe(rest, connection, tell);
 	for (int i = 0; i < lengthof(paths); i++)
 	{
 		if (strcmp(url, paths[i].path) == 0)
@@ -687,7 +981,8 @@ start_daemon(HaRest *rest, int listen_fd)
 	const union MHD_DaemonInfo *info = NULL;
 
 	rest->daemon =
-		MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handle_request, rest,
+		MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+						 NULL, handle_request, rest,
 						 MHD_OPTION_LISTEN_SOCKET, listen_fd,
 						 MHD_OPTION_CONNECTION_LIMIT,
 						 (unsigned int) MAX_CONNECTIONS,
@@ -697,6 +992,7 @@ start_daemon(HaRest *rest, int listen_fd)
 						 (size_t) CONNECTION_MEMORY,
 						 MHD_OPTION_STRICT_FOR_CLIENT, 1,
 						 MHD_OPTION_NOTIFY_CONNECTION, note_connection, rest,
+						 MHD_OPTION_NOTIFY_COMPLETED, end_request, rest,
 						 MHD_OPTION_END);
 	if (rest->daemon != NULL)
 		info = MHD_get_daemon_info(rest->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -707,11 +1003,12 @@ start_daemon(HaRest *rest, int listen_fd)
 }
 
 HaRest *
-ha_rest_open(const HaNode *node, const HaControl *control,
-			 const HaMemberState *state)
+ha_rest_open(const HaNode *node, HaControl *control,
+			 const HaSession *session, const HaMemberState *state)
 {
 	HaRest	   *rest;
 	int			listen_fd;
+	char		err[HA_TEXT_SIZE];
 
 	listen_fd = open_socket(node->rest_listen);
 	if (listen_fd < 0)
@@ -719,15 +1016,23 @@ ha_rest_open(const HaNode *node, const HaControl *control,
 	rest = pg_malloc0(sizeof(HaRest));
 	rest->node = node;
 	rest->control = control;
+	rest->session = session;
 	rest->state = state;
 	rest->tags = parse_tags(node->tags);
 	for (int i = 0; i < MAX_CONNECTIONS; i++)
 		rest->clients[i].fd = -1;
-	if (start_daemon(rest, listen_fd))
+	if (node->rest_auth_file[0] != '\0' &&
+		!ha_secret_basic(node->rest_auth_file, rest->authorization, err,
+						 sizeof(err)))
+		pg_log_error("%s", err);
+	else if (start_daemon(rest, listen_fd))
 		return rest;
-	pg_log_error("could not start the HTTP listener at \"%s\"",
-				 node->rest_listen);
-	pg_log_error_hint("Look at the limits on memory and open files.");
+	else
+	{
+		pg_log_error("could not start the HTTP listener at \"%s\"",
+					 node->rest_listen);
+		pg_log_error_hint("Look at the limits on memory and open files.");
+	}
 	if (rest->daemon == NULL)
 		close(listen_fd);		/* else it is the daemon's */
 	ha_rest_close(rest);
@@ -739,6 +1044,11 @@ ha_rest_close(HaRest *rest)
 {
 	if (rest == NULL)
 		return;
+	while (rest->line != NULL)
+	{
+		MHD_resume_connection(rest->line->connection);
+		rest->line = rest->line->next;
+	}
 	if (rest->daemon != NULL)
 		MHD_stop_daemon(rest->daemon);
 	json_decref(rest->tags);
@@ -767,6 +1077,9 @@ ha_rest_timeout(const HaRest *rest)
 		if (rest->clients[i].fd >= 0 && (timeout < 0 || left < timeout))
 			timeout = left;
 	}
+	if (rest->line != NULL &&
+		(timeout < 0 || rest->line->give_up_at - now < timeout))
+		timeout = Max(rest->line->give_up_at - now, 0);
 	return (int) timeout;
 }
 
@@ -774,5 +1087,8 @@ void
 ha_rest_run(HaRest *rest)
 {
 	end_overdue(rest);
+	serve_line(rest);
+	MHD_run(rest->daemon);
+	serve_line(rest);			/* what has just come in */
 	MHD_run(rest->daemon);
 }

@@ -8,6 +8,9 @@
  * control block: past its deadline a member is no leader, whatever the last
  * snapshot said (S-12).
  *
+ * One request asks for something: POST /failsafe, by a leader that lost the store.
+ * It is handed to the worker and waits for its promise (S-9).
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef HA_REST_H
@@ -15,16 +18,18 @@
 
 #include "../cluster.h"
 #include "../control.h"
+#include "member.h"
 #include "node_file.h"
 
 typedef struct HaRest HaRest;
 
 /*
  * Listen at node->rest_listen.  NULL after reporting if that can't be.  The
- * other arguments are read at each request and must outlive it; *state is the
+ * other arguments are used at each request and must outlive it; *state is the
  * member's state as pg_ha_boot sees it.
  */
-extern HaRest *ha_rest_open(const HaNode *node, const HaControl *control,
+extern HaRest *ha_rest_open(const HaNode *node, HaControl *control,
+							const HaSession *session,
 							const HaMemberState *state);
 extern void ha_rest_close(HaRest *rest);
 

@@ -696,6 +696,7 @@ needs_restart(const HaNode *old, const HaNode *new)
 		strcmp(old->etcd_user, new->etcd_user) != 0 ||
 		strcmp(old->etcd_password_file, new->etcd_password_file) != 0 ||
 		strcmp(old->rest_listen, new->rest_listen) != 0 ||
+		strcmp(old->rest_auth_file, new->rest_auth_file) != 0 ||
 		strcmp(old->connect_host, new->connect_host) != 0 ||
 		old->port != new->port;
 }
@@ -919,7 +920,7 @@ open_all(HaBoot *b)
 	}
 	if (b->node.rest_listen[0] == '\0')
 		return true;
-	b->rest = ha_rest_open(&b->node, b->control, &b->member_state);
+	b->rest = ha_rest_open(&b->node, b->control, b->session, &b->member_state);
 	return b->rest != NULL;
 }
 

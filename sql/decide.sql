@@ -97,6 +97,10 @@ SELECT * FROM decide(:'mine', '{"lease_id": 5}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 6}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "promoting": true, "promoting_since": 1}');
 
+-- ... which, lost while it promotes, is not voted for before that has ended or hangs
+SELECT * FROM decide(:'mine'::jsonb - 'leader', '{"detached": true, "promoting": true, "promoting_since": 80000}');
+SELECT * FROM decide(:'mine'::jsonb - 'leader', '{"detached": true, "promoting": true, "promoting_since": 79999}');
+
 -- a primary
 \set led1 '{"leader": {"present": true, "name": "n1", "mod_revision": 40, "lease": 5}, "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n1", "timeline": 2, "reserved": 2}}'
 \set primary '{"role": "primary", "lease_id": 5, "holding": true, "reign_checked": true, "deadline": 100500}'
@@ -113,6 +117,32 @@ SELECT * FROM decide(:'led', :'primary', '{"pause": true}');
 SELECT * FROM decide('{}', :'primary');
 SELECT * FROM decide(:'led1'::jsonb - 'leader', :'primary');
 SELECT * FROM decide('{"term": {}, "heartbeat": {}}', :'primary'::jsonb || '{"timeline": 1}');
+
+-- failsafe mode: neither a vote nor the key for one who promised, is not asked, or may
+-- have forgotten; the leader's own word counts too
+\set listed '{"failsafe": {"present": true, "mod_revision": 41, "members": ["n1", "n2"]}}'
+\set best '{"detached": true, "key_gone_since": 99000, "starting_since": 1000}'
+SELECT * FROM decide(:'voted', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100000, "promised_to": "n2"}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100001, "promised_to": "n2"}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"promised_until": 100001, "promised_to": "n2"}');
+SELECT * FROM decide(:'voted'::jsonb || :'listed', :'best'::jsonb || '{"starting_since": 90001}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]}}', :'best', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]}}', :'best');
+SELECT * FROM decide(:'voted'::jsonb || '{"failsafe": {"present": true, "members": ["n2"]},
+	"heartbeat": {"present": true, "name": "n2", "term": 5, "ttl": 10000, "lsn": 2000, "failsafe": true}}', :'best');
+SELECT * FROM decide('{"failsafe": {"present": true, "members": ["n2"]}}', '{"detached": true, "key_gone_since": 99900}', '{"failsafe_mode": true}');
+-- ... and the one who promised still streams
+SELECT * FROM decide('{"members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "primary"}]}',
+	'{"promised_until": 100001, "promised_to": "n2"}', '{"failsafe_mode": true}');
+-- ... and counts what that one has told, in its term
+\set told '{"detached": true, "key_gone_since": 99900, "starting_since": 1000, "promised_until": 99000, "promised_term": 5, "promised_lsn": 2000000}'
+SELECT * FROM decide(:'listed', :'told', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'listed', :'told'::jsonb || '{"promised_lsn": 1050576}', '{"failsafe_mode": true}');
+SELECT * FROM decide(:'listed', :'told'::jsonb || '{"promised_term": 4}', '{"failsafe_mode": true}');
+-- ... while the leader says why it leads
+SELECT * FROM decide(:'led1', :'primary'::jsonb || '{"failsafe_active": true}', '{"failsafe_mode": true}');
 
 -- a primary that crashed recovers in place under its key
 \set recovers '{"role": "starting", "timeline": 0, "starting_since": 90000}'

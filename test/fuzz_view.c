@@ -4,7 +4,7 @@
  *	  Whatever stands in the store must not crash who reads it.
  *
  * The first byte of the input picks the key whose value the rest is, or one of
- * the two parsers that do not read keys.  What a view holds must then be fit
+ * the three parsers that do not read keys.  What a view holds must then be fit
  * to be written, and what we write must be fit to be read.
  *
  *-------------------------------------------------------------------------
@@ -17,7 +17,8 @@
 
 static const char *const keys[] = {
 	"config", "leader", "pg_ha/heartbeat", "pg_ha/term", "sync", "failover",
-	"initialize", "status", "history", "members/n1", "pg_ha/votes/n1",
+	"failsafe", "initialize", "status", "history", "members/n1",
+	"pg_ha/votes/n1",
 };
 
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
@@ -53,6 +54,8 @@ check_round_trip(HaKv *kv, HaView *view)
 		set_value(kv, ha_term_json(&view->term));
 	else if (view->heartbeat.present)
 		set_value(kv, ha_heartbeat_json(&view->heartbeat));
+	else if (view->failsafe.nmembers > 0)
+		set_value(kv, ha_failsafe_json(&view->failsafe));
 	else if (view->nvotes == 1)
 		set_value(kv, ha_vote_json(&view->votes[0]));
 	else if (view->nmembers == 1)
@@ -64,6 +67,8 @@ check_round_trip(HaKv *kv, HaView *view)
 	if (memcmp(&again.term, &view->term, sizeof(view->term)) != 0 ||
 		memcmp(&again.heartbeat, &view->heartbeat,
 			   sizeof(view->heartbeat)) != 0 ||
+		memcmp(&again.failsafe, &view->failsafe,
+			   sizeof(view->failsafe)) != 0 ||
 		memcmp(&again.votes, &view->votes, sizeof(view->votes)) != 0 ||
 		again.nmembers != view->nmembers ||
 		strcmp(again.members[0].host, view->members[0].host) != 0 ||
@@ -96,12 +101,16 @@ fuzz_problem(const char *text, size_t length)
 	static HaView view;
 	HaConfig	config;
 	HaLocal		local;
+	HaQuestion	question;
 	int64_t		now;
 	char		err[64];
 
 	ha_problem_parse(text, length, &config, &view, &local, &now, err,
 					 sizeof(err));
 	ha_config_parse(text, length, &config, err, sizeof(err));
+	if (ha_question_parse(text, length, &question) &&
+		!ha_name_is_valid(question.name))
+		abort();
 }
 
 int

@@ -461,6 +461,20 @@ test_keys(void)
 	v = look("failover", "{\"member\":\"n2\",\"scheduled_at\":\"2026\"}");
 	OK(v->failover.present && v->failover.leader[0] == '\0' &&
 	   v->failover.scheduled, "failover, scheduled");
+	v = look("failsafe", "{}");
+	OK(!v->failsafe.present && v->failsafe.mod_revision == 101 &&
+	   v->nmalformed == 0, "failsafe: no list");
+	v = look("failsafe", "{\"n1\":\"http://h1/patroni\",\"n2\":\"\"}");
+	OK(v->failsafe.present && v->failsafe.nmembers == 2 &&
+	   strcmp(v->failsafe.members[0], "n1") == 0 &&
+	   strcmp(v->failsafe.api_urls[0], "http://h1/patroni") == 0 &&
+	   v->failsafe.api_urls[1][0] == '\0' && v->nmalformed == 0, "failsafe");
+	v = look("failsafe", "{\"n1\":\"http://h1/\",\"n2\":\"file:///x\"}");
+	OK(v->failsafe.present && v->failsafe.nmembers == 0 &&
+	   v->nmalformed == 1, "failsafe: what can't be read lists nobody");
+	v = look("failsafe", "[]");
+	OK(v->failsafe.present && v->failsafe.nmembers == 0 &&
+	   v->nmalformed == 1, "failsafe: also if it is no object");
 	v = look("pg_ha/term", "{\"term\":1,\"owner\":\"n1\",\"intent\":true}");
 	OK(v->term.present && v->term.intent && v->term.timeline == 0,
 	   "the very first intent");

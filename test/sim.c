@@ -315,6 +315,7 @@ choose_shape(void)
 	shape->sync = ha_sim_chance(600);
 	shape->strict = ha_sim_chance(300);
 	shape->quorum = ha_sim_chance(400);
+	shape->failsafe = ha_sim_chance(400);
 	shape->sync_nodes = ha_sim_chance(700) ? 1 : 2;
 	shape->primary_start_timeout = ha_sim_chance(300) ? 0 :
 		ha_sim_between(1, 20) * 1000;
@@ -369,6 +370,7 @@ begin_history(uint64_t seed)
 	nevents = 0;
 	ha_store_begin();
 	ha_check_begin();
+	ha_failsafe_begin();
 	choose_shape();
 	snprintf(sysid, sizeof(sysid), "%llu", SIM_SYSID);
 	ha_store_put("initialize", sysid);
@@ -469,6 +471,7 @@ run_history(uint64_t seed)
 	begin_history(seed);
 	run_until(ha_sim_between(3, 8) * SIM_SECOND);
 	ha_faults_next(-1, 0, NULL);
+	ha_failsafe_faults();
 	run_until(ha_world.now + ha_world.shape.ttl * SIM_MS *
 			  ha_sim_between(4, 15));
 	if (!ha_world.failed)

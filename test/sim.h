@@ -14,6 +14,7 @@
  *	sim_mishaps.c	more of it: disks, tags, ghosts, ambushes
  *	sim_store.c		the store and the network to it
  *	sim_server.c	PostgreSQL: WAL, streaming, settings, sessions
+ *	sim_failsafe.c	questions between members, and what goes wrong there
  *	sim_worker.c	the worker, which runs lease.c and decide.c
  *	sim_boot.c		pg_ha_boot, which runs boot/leader.c; the life of a node
  *	sim_check.c		what must never be seen
@@ -33,6 +34,7 @@
 #define SIM_NODES			5
 #define SIM_NOBODY			(1U << SIM_NODES)
 #define SIM_SESSIONS		3	/* clients of each server */
+#define SIM_PEER_ANSWERS	32
 #define SIM_TIMELINES		512
 #define SIM_RECORD			64	/* every WAL record is so long */
 #define SIM_SYSID			7000000000000000001ULL
@@ -206,6 +208,8 @@ typedef struct SimWorker
 	int			ninbox;
 	int			max_inbox;
 	HaAnswer   *inbox;			/* what came while it was busy or frozen */
+	int			npeer_answers;
+	HaPeerAnswer peer_answers[SIM_PEER_ANSWERS];
 } SimWorker;
 
 /* The control block. */
@@ -221,6 +225,9 @@ typedef struct SimControl
 	bool		sick;
 	HaWant		want;
 	bool		lost;			/* the machine was started anew */
+	HaControlQuestion question;
+	bool		promise_known;
+	HaControlPromise promise;
 } SimControl;
 
 typedef enum SimBootState
@@ -343,6 +350,9 @@ typedef struct SimNode
 	X(COMPACTED, "a check of events met a compacted history") \
 	X(WITHHELD, "an acknowledgement was withheld after the deadline") \
 	X(UNCONFIRMED, "an acknowledgement was withheld for want of standbys") \
+	X(FAILSAFE, "a leader went on by promises") \
+	X(PROMISED, "a promise was kept while the leader key was gone") \
+	X(UNLISTED, "a member did not stand because nobody asks it") \
 	X(GATE_WAITED, "a commit waited for the gate") \
 	X(GATE_REFUSED, "a commit was refused by the gate") \
 	X(LATE_ACK, "a session froze and acknowledged late") \
@@ -414,6 +424,7 @@ typedef struct SimShape
 	bool		strict;
 	int			sync_nodes;
 	bool		pause;
+	bool		failsafe;
 	int			latency;		/* to the store, microseconds */
 	int			stragglers;		/* per mille of transactions that take long */
 	int			link_latency;	/* between nodes */
@@ -555,6 +566,21 @@ extern void ha_worker_stop(int node);
 extern void ha_worker_mourn(int node);
 extern void ha_worker_kill(int node);
 extern void ha_worker_wake(int node, int64_t delay);
+
+/* sim_failsafe.c */
+extern void ha_failsafe_begin(void);
+extern void ha_failsafe_faults(void);
+extern void ha_failsafe_end_faults(void);
+extern bool ha_failsafe_has_api(int node);
+extern void ha_failsafe_boot_begins(int node);
+extern void ha_failsafe_begin_worker(int node);
+extern void ha_failsafe_take_answers(int node);
+extern void ha_failsafe_gather(int node);
+extern void ha_failsafe_take_question(int node);
+extern void ha_failsafe_publish_promise(int node);
+extern void ha_failsafe_sends(int node, uint32_t tag);
+extern void ha_failsafe_ask(int node, int64_t now);
+extern void ha_failsafe_check(int node, const char *what);
 
 /* sim_boot.c */
 extern void ha_node_begin(int node, bool as_primary);

@@ -66,8 +66,9 @@ member_text(int node)
 	m.role = runs ? n->control.role : HA_ROLE_STANDBY;
 	snprintf(m.conn_url, sizeof(m.conn_url),
 			 "postgres://127.0.0.%d:5432/postgres", node + 1);
-	snprintf(m.api_url, sizeof(m.api_url), "http://127.0.0.%d:8008/patroni",
-			 node + 1);
+	if (ha_failsafe_has_api(node))
+		snprintf(m.api_url, sizeof(m.api_url),
+				 "http://127.0.0.%d:8008/patroni", node + 1);
 	snprintf(m.version, sizeof(m.version), HA_VERSION);
 	snprintf(m.identity, sizeof(m.identity), "%d", node);
 	m.failover_priority = n->failover_priority;
@@ -760,6 +761,7 @@ ha_boot_begin(int node, bool attached)
 	uint32_t	serial = b->wake_serial;
 
 	memset(b, 0, sizeof(*b));
+	ha_failsafe_boot_begins(node);
 	b->wake_serial = serial;
 	n->frozen_until[SIM_BOOT] = 0;
 	ha_config_defaults(&b->view.config);

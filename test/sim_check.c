@@ -361,6 +361,8 @@ check_vote(const char *name, const char *value)
 	free(one);
 	position.timeline = votes[node].timeline;
 	position.lsn = votes[node].lsn;
+	if (!votes[node].withdrawn)
+		ha_failsafe_check(node, "votes");
 	if (!votes[node].withdrawn && !ha_server_holds(node, position))
 		ha_sim_fail("S-2: %s votes with WAL that it does not have", name);
 	if (!votes[node].withdrawn)
@@ -441,6 +443,7 @@ check_acquired(const HaView *old, int node)
 		held.lsn = ha_world.timelines[held.timeline].begin;
 		held.timeline = ha_world.timelines[held.timeline].parent;
 	}
+	ha_failsafe_check(node, "takes the leader key");
 	acquired_sync = old->sync.present;
 	if (term->intent && old->sync.present && old->sync.quorum > 0 &&
 		strcmp(old->sync.leader, node_of(node)->name) != 0)
@@ -702,9 +705,22 @@ not_yet(char *why, size_t whylen, const char *name, const char *what)
 	return false;
 }
 
+/* Besides those that were asked to promise anything nobody stands (S-9). */
+static bool
+may_be_asked(const HaFailsafe *failsafe, int node)
+{
+	for (int i = 0; i < failsafe->nmembers; i++)
+	{
+		if (strcmp(failsafe->members[i], node_of(node)->name) == 0)
+			return true;
+	}
+	return !failsafe->present;
+}
+
 /*
  * L-3: may one of those that are left lead?  Only a sufficient condition: its
- * WAL is the cluster's, nobody has begun to replace it, and /sync allows it.
+ * WAL is the cluster's, nobody has begun to replace it, and /sync and /failsafe
+ * allow it.
  */
 bool
 ha_check_can_recover(int lost)
@@ -725,6 +741,7 @@ ha_check_can_recover(int lost)
 
 		if (i == lost || n->boot.rewind_wanted || n->boot.state == SIM_BOOT_COPY ||
 			!may_be_elected(&now->sync, i) ||
+			!may_be_asked(&now->failsafe, i) ||
 			ha_timeline_limit(truth, held.timeline) < held.lsn ||
 			n->server.consistent > held.lsn)
 			continue;

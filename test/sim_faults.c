@@ -362,14 +362,15 @@ ha_faults_put_config(void)
 			 "{\"ttl\":%g,\"loop_wait\":%g,\"retry_timeout\":%g,"
 			 "\"primary_start_timeout\":%g,\"maximum_lag_on_failover\":%" PRId64
 			 ",\"synchronous_mode\":%s,\"synchronous_mode_strict\":%s,"
-			 "\"synchronous_node_count\":%d,\"pause\":%s}",
+			 "\"synchronous_node_count\":%d,\"pause\":%s,\"failsafe_mode\":%s}",
 			 (double) shape->ttl / 1000, (double) shape->loop_wait / 1000,
 			 (double) shape->retry_timeout / 1000,
 			 (double) shape->primary_start_timeout / 1000,
 			 shape->maximum_lag, !shape->sync ? "false" :
 			 shape->quorum ? "\"quorum\"" : "true",
 			 shape->strict ? "true" : "false", shape->sync_nodes,
-			 shape->pause ? "true" : "false");
+			 shape->pause ? "true" : "false",
+			 shape->failsafe ? "true" : "false");
 	ha_sim_say(-1, "configuration %s", json);
 	ha_store_put("config", json);
 }
@@ -902,6 +903,7 @@ ha_faults_end(void)
 	if (!ha_store_is_up())
 		ha_store_set_up(true, true);
 	ha_store_set_full(false);
+	ha_failsafe_end_faults();
 	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
 	end_pause(-1, 0, NULL);
 	for (int i = 0; i < ha_world.nnodes; i++)

@@ -131,6 +131,7 @@ worker_gather(int node, int64_t now)
 		local->recovered_lsn = n->server.shows ? 0 : n->server.recovered;
 	}
 	ha_lease_local(&w->lease, local, now);
+	ha_failsafe_gather(node);
 }
 
 /*-------------------------------------------------------------------------
@@ -295,6 +296,8 @@ send_requests(int node, int64_t now)
 		if (request.kind == HA_DCS_TXN && ha_txn_overflowed(&request.txn))
 			ha_sim_fail("the txn of plan %s overflowed",
 						ha_verb_name(w->plan.verb));
+		ha_failsafe_publish_promise(node);
+		ha_failsafe_sends(node, request.tag);
 		ha_store_send(node, SIM_CLIENT_WORKER, &request);
 	}
 	while ((unwanted = ha_lease_cancel(&w->lease)) != 0)
@@ -442,8 +445,9 @@ finish_turn(int node, int64_t number, void *pointer)
 	w->acting = false;
 	act(node, now);
 	send_requests(node, now);
+	ha_failsafe_ask(node, now);
 	publish(node);
-	if (w->ninbox > 0)
+	if (w->ninbox > 0 || w->npeer_answers > 0)
 		until = ha_world.now;
 	else
 		until = ha_sim_world_time(node, ha_sim_clock(node) +
@@ -484,7 +488,9 @@ turn(int node, int64_t number, void *pointer)
 		ha_dcs_answer_free(&w->inbox[i]);
 	}
 	w->ninbox = 0;
+	ha_failsafe_take_answers(node);
 	worker_gather(node, now);
+	ha_failsafe_take_question(node);
 	ha_decide(&w->lease.view.config, &w->lease.view, &w->local, now, &w->plan);
 	ha_lease_plan(&w->lease, &w->plan, now);
 	publish_deadline(node, ha_lease_deadline(&w->lease));
@@ -571,6 +577,7 @@ ha_worker_start(int node)
 	memcpy(w->local.name, n->name, HA_NAME_SIZE);
 	w->local.starting_since = now;
 	ha_lease_init(&w->lease, n->name, now);
+	ha_failsafe_begin_worker(node);
 	w->managed.follows = -1;
 	w->managed.names = n->server.file.names;
 	w->managed.confirm = n->server.file.confirm;

@@ -1,0 +1,326 @@
+/*-------------------------------------------------------------------------
+ *
+ * peer.c
+ *	  Asking other members over HTTP.
+ *
+ * Each request has a fresh connection: it is rare, and a reused one might be
+ * dead, which would be noticed only when the answer is due.  No redirect is
+ * followed and no proxy asked, since whoever wrote the address into the store
+ * shall not choose whom else we speak to, or who gets our credentials.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "curl_guard.h"
+#include "peer.h"
+#include "secret.h"
+
+/* As many as a round can need, and as many again that are late. */
+#define MAX_REQUESTS		(2 * HA_MAX_MEMBERS)
+
+/* An answer that is longer than that is none of ours. */
+#define MAX_ANSWER			4096
+
+typedef struct Call
+{
+	bool		used;
+	CURL	   *easy;
+	struct curl_slist *headers;
+	char	   *body;
+	size_t		received;
+	bool		done;			/* the answer waits to be taken */
+	HaPeerAnswer answer;
+} Call;
+
+struct HaPeers
+{
+	int64_t		(*now) (void);
+	CURLM	   *multi;
+	int			epoll_fd;
+	int64_t		timer_at;		/* when curl wants to be called; 0 = never */
+	char		authorization[HA_BASIC_SIZE + 32];	/* a header; '' = none */
+	Call		calls[MAX_REQUESTS];
+};
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	HaPeers    *peers = arg;
+
+	return watch_curl_socket(peers->epoll_fd, fd, what);
+}
+
+static int
+on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	HaPeers    *peers = arg;
+
+	peers->timer_at = timeout_ms < 0 ? 0 : peers->now() + timeout_ms;
+	return 0;
+}
+
+/* Keep the beginning, printable; returning less ends the transfer. */
+static size_t
+on_body(char *data, size_t size, size_t n, void *arg)
+{
+	Call	   *call = arg;
+	size_t		length = size * n;
+
+	if (length > MAX_ANSWER - call->received)
+		return 0;
+	for (size_t i = 0; i < length; i++)
+	{
+		size_t		at = call->received + i;
+
+		if (at < HA_PEER_TEXT_SIZE - 1)
+			call->answer.text[at] = data[i] >= ' ' && data[i] <= '~' ?
+				data[i] : '?';
+	}
+	call->received += length;
+	return length;
+}
+
+static void
+end_call(HaPeers *peers, Call *call)
+{
+	if (call->easy != NULL)
+	{
+		curl_multi_remove_handle(peers->multi, call->easy);
+		curl_easy_cleanup(call->easy);
+	}
+	curl_slist_free_all(call->headers);
+	free(call->body);
+	call->easy = NULL;
+	call->headers = NULL;
+	call->body = NULL;
+}
+
+static void
+finish_call(HaPeers *peers, Call *call, CURLcode rc)
+{
+	call->done = true;
+	if (rc == CURLE_OK)
+		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE,
+						  &call->answer.status);
+	else
+		snprintf(call->answer.text, sizeof(call->answer.text), "%s",
+				 rc == CURLE_OPERATION_TIMEDOUT ? "timeout" :
+				 curl_easy_strerror(rc));
+	end_call(peers, call);
+}
+
+/* Set one option, unless an earlier one has failed. */
+#define SET(option, value) \
+	do { \
+		if (rc == CURLE_OK) \
+			rc = curl_easy_setopt(call->easy, option, value); \
+	} while (0)
+
+static CURLcode
+set_options(Call *call, const HaPeerRequest *request)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_FRESH_CONNECT, 1L);
+	SET(CURLOPT_FORBID_REUSE, 1L);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);	/* never join a resolver that hangs */
+	SET(CURLOPT_TIMEOUT_MS, (long) request->timeout);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) request->timeout);
+	SET(CURLOPT_OPENSOCKETFUNCTION, open_curl_socket);
+	SET(CURLOPT_URL, request->url);
+	SET(CURLOPT_HTTPHEADER, call->headers);
+	SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_POSTFIELDS, call->body);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, call);
+	SET(CURLOPT_PRIVATE, call);
+	return rc;
+}
+
+static bool
+add_header(Call *call, const char *header)
+{
+	struct curl_slist *headers = curl_slist_append(call->headers, header);
+
+	if (headers != NULL)
+		call->headers = headers;
+	return headers != NULL;
+}
+
+/* Without Content-Type, as Patroni asks; and no wait for leave to send. */
+static bool
+launch(HaPeers *peers, Call *call, const HaPeerRequest *request)
+{
+	call->easy = curl_easy_init();
+	if (call->easy == NULL || call->body == NULL ||
+		!add_header(call, "Content-Type:") || !add_header(call, "Expect:") ||
+		(peers->authorization[0] != '\0' &&
+		 !add_header(call, peers->authorization)) ||
+		set_options(call, request) != CURLE_OK)
+	{
+		curl_easy_cleanup(call->easy);
+		call->easy = NULL;
+		return false;
+	}
+	return curl_multi_add_handle(peers->multi, call->easy) == CURLM_OK;
+}
+
+static bool
+set_up(HaPeers *peers)
+{
+	peers->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	peers->multi = curl_multi_init();
+	return peers->epoll_fd >= 0 && peers->multi != NULL &&
+		!curl_multi_setopt(peers->multi, CURLMOPT_SOCKETFUNCTION, on_socket) &&
+		!curl_multi_setopt(peers->multi, CURLMOPT_SOCKETDATA, peers) &&
+		!curl_multi_setopt(peers->multi, CURLMOPT_TIMERFUNCTION, on_timer) &&
+		!curl_multi_setopt(peers->multi, CURLMOPT_TIMERDATA, peers);
+}
+
+HaPeers *
+ha_peers_open(int64_t (*now) (void), const char *auth_file, char *err,
+			  size_t errlen)
+{
+	HaPeers    *peers = calloc(1, sizeof(HaPeers));
+	char		basic[HA_BASIC_SIZE];
+
+	snprintf(err, errlen, "out of memory or descriptors");
+	if (peers == NULL)
+		return NULL;
+	peers->now = now;
+	if (set_up(peers))
+	{
+		if (auth_file[0] == '\0')
+			return peers;
+		if (ha_secret_basic(auth_file, basic, err, errlen))
+		{
+			snprintf(peers->authorization, sizeof(peers->authorization),
+					 "Authorization: %s", basic);
+			return peers;
+		}
+	}
+	ha_peers_close(peers);
+	return NULL;
+}
+
+void
+ha_peers_close(HaPeers *peers)
+{
+	SignalState saved;
+
+	if (peers == NULL)
+		return;
+	enter_curl(&saved);
+	for (int i = 0; i < MAX_REQUESTS; i++)
+		end_call(peers, &peers->calls[i]);
+	if (peers->multi != NULL)
+		curl_multi_cleanup(peers->multi);
+	leave_curl(&saved);
+	if (peers->epoll_fd >= 0)
+		close(peers->epoll_fd);
+	free(peers);
+}
+
+int
+ha_peers_fd(const HaPeers *peers)
+{
+	return peers->epoll_fd;
+}
+
+int64_t
+ha_peers_wake_at(const HaPeers *peers)
+{
+	for (int i = 0; i < MAX_REQUESTS; i++)
+	{
+		if (peers->calls[i].done)
+			return peers->now();
+	}
+	return peers->timer_at;
+}
+
+bool
+ha_peers_send(HaPeers *peers, HaPeerRequest *request)
+{
+	SignalState saved;
+	Call	   *call = NULL;
+	bool		sent = false;
+
+	for (int i = 0; i < MAX_REQUESTS && call == NULL; i++)
+	{
+		if (!peers->calls[i].used)
+			call = &peers->calls[i];
+	}
+	if (call == NULL)
+		free(request->body);
+	else
+	{
+		memset(call, 0, sizeof(*call));
+		call->used = true;
+		call->body = request->body;
+		call->answer.tag = request->tag;
+		enter_curl(&saved);
+		sent = launch(peers, call, request);
+		if (!sent)
+		{
+			end_call(peers, call);
+			call->used = false;
+		}
+		leave_curl(&saved);
+	}
+	request->body = NULL;
+	return sent;
+}
+
+void
+ha_peers_poll(HaPeers *peers)
+{
+	SignalState saved;
+	CURLMsg    *message;
+	int			running;
+
+	enter_curl(&saved);
+	serve_curl_sockets(peers->multi, peers->epoll_fd);
+	if (peers->timer_at != 0 && peers->now() >= peers->timer_at)
+	{
+		peers->timer_at = 0;	/* curl sets it anew if it wants more */
+		curl_multi_socket_action(peers->multi, CURL_SOCKET_TIMEOUT, 0,
+								 &running);
+	}
+	while ((message = curl_multi_info_read(peers->multi, &running)) != NULL)
+	{
+		CURLcode	rc = message->data.result;
+		Call	   *call = NULL;
+
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+						  (char **) &call);
+		if (message->msg == CURLMSG_DONE && call != NULL)
+			finish_call(peers, call, rc);
+	}
+	leave_curl(&saved);
+}
+
+bool
+ha_peers_next(HaPeers *peers, HaPeerAnswer *answer)
+{
+	for (int i = 0; i < MAX_REQUESTS; i++)
+	{
+		Call	   *call = &peers->calls[i];
+
+		if (!call->used || !call->done)
+			continue;
+		*answer = call->answer;
+		memset(call, 0, sizeof(*call));
+		return true;
+	}
+	return false;
+}
