@@ -165,6 +165,8 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 		return;
 	if (heartbeat->term != lease->heartbeat_term)
 		lease->heartbeat_ttl = 0;
+	if (!lease->holding)
+		lease->store_full = false;	/* somebody's put was accepted */
 	lease->heartbeat_revision = heartbeat->mod_revision;
 	lease->heartbeat_term = heartbeat->term;
 	lease->heartbeat_seen_at = now;
@@ -247,8 +249,10 @@ take_grant(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (answer->status != HA_DCS_OK || answer->ttl <= 0)
 	{
 		lease->grant_due = now + 200;
+		lease->store_full = lease->store_full || answer->nospace;
 		return;
 	}
+	lease->store_full = false;
 	lease->lease_id = answer->lease;
 	lease->lease_ttl = answer->ttl;
 	lease->lease_alive_at = answer->sent_at;
@@ -279,9 +283,12 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (answer->status == HA_DCS_REFUSED && answer->nospace)
 	{
 		lease->proof_putless = true;
+		lease->store_full = true;
 		lease->proof_due = now;
 		return;
 	}
+	if (answer->status == HA_DCS_OK && lease->proof_puts)
+		lease->store_full = false;
 	if (answer->status != HA_DCS_OK || !lease->holding)
 		return;
 	if (lease->proof_generation != lease->generation)
@@ -872,6 +879,7 @@ next_proof(HaLease *lease, const HaLocal *local, int64_t now,
 	request->kind = HA_DCS_TXN;
 	request->timeout = renewal_timeout(lease);
 	guard_key(&request->txn, lease);
+	lease->proof_puts = !lease->proof_putless;
 	if (lease->proof_putless)
 	{
 		/* the next one tries to put again */

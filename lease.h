@@ -61,7 +61,9 @@ typedef struct HaLease
 	int64_t		proof_due;
 	int64_t		proof_base;		/* sent_at of the last proof; 0 as lease_base */
 	int64_t		proof_revision; /* of the store, at the last proof */
-	bool		proof_putless;	/* the store is full: prove without the put */
+	bool		proof_putless;	/* the next proof goes without the put */
+	bool		proof_puts;		/* the last one sent does put */
+	bool		store_full;		/* the last put was refused for want of room */
 	int64_t		status_due;
 
 	/* the gate */

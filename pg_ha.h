@@ -85,6 +85,7 @@ typedef struct HaPublished
 	HaPlan		plan;
 	uint64		lost_bytes;
 	char		trouble[256];	/* the store's last trouble */
+	bool		store_full;		/* it refuses our heartbeats for want of room */
 } HaPublished;
 
 typedef struct HaShared

@@ -635,6 +635,7 @@ publish(int64 now)
 	p->plan = plan;
 	p->lost_bytes = lost_bytes();
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
+	p->store_full = lease.store_full;
 	LWLockRelease(ha_shared->lock);
 }
 
