@@ -71,6 +71,12 @@ copy_name(char *to, const char *from)
 	to[length] = '\0';
 }
 
+static int64_t
+renewal_timeout(const HaLease *lease)
+{
+	return later(lease->lease_ttl / 4, 200);
+}
+
 /* Was the request with tag a sent after the one with tag b?  Tags wrap. */
 static bool
 is_later(uint32_t a, uint32_t b)
@@ -421,6 +427,9 @@ ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 
 	if (answer->status == HA_DCS_OK)
 		lease->seen_at = now;
+	if (answer->status == HA_DCS_OK &&
+		now - answer->sent_at <= renewal_timeout(lease))
+		lease->prompt_at = now;
 	if (answer->tag == 0)
 		return;
 	if (answer->tag == lease->read_tag)
@@ -487,12 +496,6 @@ ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
  * Requests
  *-------------------------------------------------------------------------
  */
-
-static int64_t
-renewal_timeout(const HaLease *lease)
-{
-	return later(lease->lease_ttl / 4, 200);
-}
 
 static int64_t
 timeout_of(const HaLease *lease)
@@ -858,6 +861,13 @@ next_keepalive(HaLease *lease, const HaPlan *plan, int64_t now,
 	lease->keepalive_due = now + lease->lease_ttl / 5;
 	if (!lease_is_used(lease, plan))
 		return false;			/* it may run out, a new one costs little */
+
+	/*
+	 * If answers are lost or late, but requests arrive, we are fenced and yet
+	 * our lease would keep everybody else from leading for ever.
+	 */
+	if (now - later(lease->prompt_at, lease->lease_alive_at) > lease->lease_ttl)
+		return false;
 	lease->keepalive_generation = lease->generation;
 	lease->keepalive_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_KEEPALIVE;

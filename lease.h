@@ -29,6 +29,7 @@ typedef struct HaLease
 	char		name[HA_NAME_SIZE];
 	HaView		view;			/* the last good read */
 	int64_t		seen_at;		/* any good answer, 0 = none yet */
+	int64_t		prompt_at;		/* any that came as soon as renewals must */
 	uint32_t	last_tag;
 
 	/* reads and the watch; a tag is 0 while nothing is in flight */
