@@ -41,7 +41,7 @@ PURE_SOURCES = decide.c quorum.c lease.c cluster_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
-EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer \
+EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer test/clock_shim.so \
 	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
 
 # No bitcode: it would need clang and nothing of ours is worth inlining.
@@ -67,7 +67,11 @@ pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
 test/writer: test/writer.c
 	$(CC) $(UNIT_CFLAGS) -O2 -I$(includedir) $< -lpq -o $@
 
-installcheck: test/writer
+# Preloaded into the processes of a node, so that its clocks lie.
+test/clock_shim.so: test/clock_shim.c
+	$(CC) $(UNIT_CFLAGS) -fPIC -shared $< -ldl -o $@
+
+installcheck: test/writer test/clock_shim.so
 
 
 # ---------------------------------------------------------------------------
