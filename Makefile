@@ -42,6 +42,7 @@ SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
 EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer test/faultlib.so \
+	test/clock_shim.so \
 	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
 
 # No bitcode: it would need clang and nothing of ours is worth inlining.
@@ -71,7 +72,11 @@ test/writer: test/writer.c
 test/faultlib.so: test/faultlib.c
 	$(CC) $(UNIT_CFLAGS) -O2 -fPIC -shared $< -ldl -o $@
 
-installcheck: test/writer test/faultlib.so
+# Preloaded into the processes of a node, so that its clocks lie.
+test/clock_shim.so: test/clock_shim.c
+	$(CC) $(UNIT_CFLAGS) -fPIC -shared $< -ldl -o $@
+
+installcheck: test/writer test/faultlib.so test/clock_shim.so
 
 
 # ---------------------------------------------------------------------------

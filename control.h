@@ -58,6 +58,11 @@ typedef struct HaControlWorker
 	int64_t		postmaster_started_us;	/* Unix time, microseconds; display */
 
 	int64_t		dcs_seen_at;	/* last good answer from the store */
+	uint64_t	seen_cluster_id;	/* how far the store's history had come */
+	int64_t		seen_raft_term;
+	int64_t		seen_revision;
+	uint64_t	seen_under;		/* start time of the pg_ha_boot of then; 0 =
+								 * there was none */
 	char		leader[HA_NAME_SIZE];	/* '' = the key is gone */
 	int64_t		term;
 	bool		pause;

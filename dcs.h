@@ -162,6 +162,19 @@ extern void ha_txn_else_get(HaTxn *txn, const char *key);
 extern bool ha_txn_overflowed(const HaTxn *txn);
 
 /*
+ * How far the history of the store had come.  An endpoint that answers from
+ * before that, or of another cluster, is not asked again for as long as the
+ * client is open: a store that was restored from a backup doesn't know what was
+ * promised since (D13).
+ */
+typedef struct HaDcsMark
+{
+	uint64_t	cluster_id;		/* 0 = nothing was seen yet */
+	int64_t		raft_term;
+	int64_t		revision;
+} HaDcsMark;
+
+/*
  * Where and how to reach the store.  Strings are copied by ha_dcs_open.
  */
 typedef struct HaDcsOptions
@@ -175,6 +188,7 @@ typedef struct HaDcsOptions
 	const char *user;
 	const char *password_file;	/* mode 0600 */
 	int64_t		(*now) (void);	/* the clock of sent_at, in ms */
+	HaDcsMark	seen;			/* by an earlier client; zero = nothing */
 } HaDcsOptions;
 
 typedef struct HaDcs HaDcs;
@@ -210,6 +224,7 @@ extern void ha_dcs_cancel(HaDcs *dcs, uint32_t tag);
 
 /* The endpoint in use, for messages, and the last trouble ('' = none). */
 extern const char *ha_dcs_endpoint(const HaDcs *dcs);
+extern HaDcsMark ha_dcs_seen(const HaDcs *dcs);
 extern const char *ha_dcs_trouble(const HaDcs *dcs);
 
 #endif							/* HA_DCS_H */

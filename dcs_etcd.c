@@ -21,7 +21,9 @@
  * Of two answers the later one may have been given by a member that is behind,
  * or by another cluster altogether after a mishap.  Each transfer remembers
  * what had been seen when it was sent, and its answer must not be older than
- * that.
+ * that.  No healthy etcd answers a linearizable request from before that, so
+ * an endpoint that does is a stranger from then on, even if its revisions
+ * should catch up.
  *
  *-------------------------------------------------------------------------
  */
@@ -112,6 +114,8 @@ struct HaDcs
 	int			preferred;		/* where the next request goes */
 	unsigned	abandoned;		/* bit set of endpoints: watches there are to
 								 * be ended */
+	unsigned	strangers;		/* bit set of endpoints that tell another
+								 * history than the one we know */
 	char		prefix[HA_PREFIX_SIZE]; /* "/NAMESPACE/SCOPE/" */
 	char	   *cacert;
 	char	   *cert;
@@ -133,9 +137,7 @@ struct HaDcs
 	QueuedAnswer **tail;
 
 	/* The latest state of the cluster that any answer told. */
-	uint64_t	cluster_id;
-	int64_t		raft_term;
-	int64_t		revision;
+	HaDcsMark	seen;
 
 	char		trouble[HA_ERROR_SIZE];
 };
@@ -189,32 +191,43 @@ make_unknown(HaAnswer *answer, const char *format,...)
 static void
 check_origin(HaDcs *dcs, const Transfer *t, HaAnswer *answer)
 {
+	HaDcsMark  *seen = &dcs->seen;
 	bool		linearizable = t->kind == HA_DCS_RANGE ||
 	t->kind == HA_DCS_TXN;
+	bool		stranger = linearizable;
 
 	if (answer->status != HA_DCS_OK)
 		return;
-	if (dcs->cluster_id == 0)
-		dcs->cluster_id = answer->cluster_id;
+	if (seen->cluster_id == 0)
+		seen->cluster_id = answer->cluster_id;
 
-	if (answer->cluster_id != dcs->cluster_id)
+	if (answer->cluster_id != seen->cluster_id)
+	{
+		stranger = true;
 		make_unknown(answer, "etcd cluster id changed from %" PRIx64
-					 " to %" PRIx64, dcs->cluster_id, answer->cluster_id);
+					 " to %" PRIx64, seen->cluster_id, answer->cluster_id);
+	}
 	else if (answer->raft_term < t->raft_term_floor)
 		make_unknown(answer, "stale member: raft term %" PRId64
 					 " after %" PRId64, answer->raft_term, t->raft_term_floor);
 	else if (linearizable && answer->revision < t->revision_floor)
 		make_unknown(answer, "stale member: revision %" PRId64
 					 " after %" PRId64, answer->revision, t->revision_floor);
-	else if (t->kind == HA_DCS_KEEPALIVE && answer->lease != t->lease)
-		make_unknown(answer, "answer is about another lease");
 	else
 	{
-		if (answer->raft_term > dcs->raft_term)
-			dcs->raft_term = answer->raft_term;
-		if (linearizable && answer->revision > dcs->revision)
-			dcs->revision = answer->revision;
+		stranger = false;
+		if (t->kind == HA_DCS_KEEPALIVE && answer->lease != t->lease)
+			make_unknown(answer, "answer is about another lease");
 	}
+
+	if (stranger)
+		dcs->strangers |= 1u << t->endpoint;
+	if (answer->status != HA_DCS_OK)
+		return;
+	if (answer->raft_term > seen->raft_term)
+		seen->raft_term = answer->raft_term;
+	if (linearizable && answer->revision > seen->revision)
+		seen->revision = answer->revision;
 }
 
 /*-------------------------------------------------------------------------
@@ -597,8 +610,8 @@ launch(Transfer *t)
 	 */
 	if (answer->sent_at == 0)
 	{
-		t->raft_term_floor = dcs->raft_term;
-		t->revision_floor = dcs->revision;
+		t->raft_term_floor = dcs->seen.raft_term;
+		t->revision_floor = dcs->seen.revision;
 		answer->sent_at = dcs->now();
 	}
 	if (curl_multi_add_handle(dcs->multi, easy) != CURLM_OK)
@@ -608,6 +621,19 @@ launch(Transfer *t)
 	}
 	t->easy = easy;
 	return true;
+}
+
+/* Is there an endpoint to ask?  Strangers are passed over. */
+static bool
+choose_endpoint(HaDcs *dcs)
+{
+	for (int i = 0; i < dcs->nendpoints; i++)
+	{
+		if ((dcs->strangers & (1u << dcs->preferred)) == 0)
+			return true;
+		dcs->preferred = (dcs->preferred + 1) % dcs->nendpoints;
+	}
+	return false;
 }
 
 /* Move to the next endpoint, unless somebody else has already. */
@@ -762,7 +788,9 @@ serve_parked(HaDcs *dcs)
 		next = t->next;
 		if (!is_parked(t))
 			continue;
-		if (t->deadline <= now)
+		if (!choose_endpoint(dcs))
+			give_up(t, "etcd has gone back in time or is another cluster than before; if it was restored on purpose, restart pg_ha_boot on every node");
+		else if (t->deadline <= now)
 			give_up(t, "timed out while waiting for authentication");
 		else if (dcs->user != NULL && !dcs->have_token)
 			waiting = true;
@@ -1106,6 +1134,7 @@ ha_dcs_open(const HaDcsOptions *options, char *err, size_t errlen)
 		return NULL;
 	}
 	dcs->now = options->now;
+	dcs->seen = options->seen;
 	dcs->epoll_fd = -1;
 	dcs->tail = &dcs->first;
 	if (!set_endpoints(dcs, options->endpoints, err, errlen) ||
@@ -1284,6 +1313,12 @@ const char *
 ha_dcs_endpoint(const HaDcs *dcs)
 {
 	return dcs->endpoints[dcs->preferred];
+}
+
+HaDcsMark
+ha_dcs_seen(const HaDcs *dcs)
+{
+	return dcs->seen;
 }
 
 const char *

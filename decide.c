@@ -765,7 +765,10 @@ failsafe_lists(const HaView *view, const char *name)
 	return false;
 }
 
-/* Neither a vote nor the key for one who promised, or may have, or is not asked. */
+/*
+ * Neither a vote nor the key for one who promised, or may have, or is not asked;
+ * but the owner of the last term is the only one who could ask.
+ */
 static void
 heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 			  int64_t now, HaPlan *plan)
@@ -789,7 +792,8 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 		until = forgotten_until;
 		why = "may have promised not to lead before it started";
 	}
-	else if (!failsafe_lists(view, local->name))
+	else if (!failsafe_lists(view, local->name) &&
+			 !is_name(view->term.owner, local->name))
 		why = "is not listed in /failsafe";
 	if (why == NULL)
 		return;

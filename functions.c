@@ -351,9 +351,16 @@ pg_ha_health(PG_FUNCTION_ARGS)
 						 p->checks[i].since, true);
 	health_row(fcinfo, "store", fresh,
 			   p->trouble[0] ? p->trouble : "answers");
-	health_row(fcinfo, "leader", view->leader.present,
-			   view->leader.present ? view->leader.name :
-			   "the cluster has no leader");
+	health_row(fcinfo, "store_space", !p->store_full,
+			   p->store_full ?
+			   "NOSPACE: the leader can go on, but no other could be elected" :
+			   "accepts writes");
+	health_row(fcinfo, "leader",
+			   view->leader.present && view->leader.lease != 0,
+			   !view->leader.present ? "the cluster has no leader" :
+			   view->leader.lease == 0 ?
+			   psprintf("the leader key of \"%s\" never ends: it has no lease",
+						view->leader.name) : view->leader.name);
 	health_row(fcinfo, "fence", !primary || now < ha_fence_deadline(),
 			   !primary ? "a standby refuses writes by itself" :
 			   now < ha_fence_deadline() ? "open" :

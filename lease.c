@@ -76,6 +76,12 @@ copy_name(char *to, const char *from)
 	to[length] = '\0';
 }
 
+static int64_t
+renewal_timeout(const HaLease *lease)
+{
+	return later(lease->lease_ttl / 4, 200);
+}
+
 /* Was the request with tag a sent after the one with tag b?  Tags wrap. */
 static bool
 is_later(uint32_t a, uint32_t b)
@@ -189,6 +195,8 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 		return;
 	if (heartbeat->term != lease->heartbeat_term)
 		lease->heartbeat_ttl = 0;
+	if (!lease->holding)
+		lease->store_full = false;	/* somebody's put was accepted */
 	lease->heartbeat_revision = heartbeat->mod_revision;
 	lease->heartbeat_term = heartbeat->term;
 	lease->heartbeat_seen_at = now;
@@ -273,8 +281,10 @@ take_grant(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (answer->status != HA_DCS_OK || answer->ttl <= 0)
 	{
 		lease->grant_due = now + 200;
+		lease->store_full = lease->store_full || answer->nospace;
 		return;
 	}
+	lease->store_full = false;
 	lease->lease_id = answer->lease;
 	lease->lease_ttl = answer->ttl;
 	lease->lease_alive_at = answer->sent_at;
@@ -305,9 +315,12 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (answer->status == HA_DCS_REFUSED && answer->nospace)
 	{
 		lease->proof_putless = true;
+		lease->store_full = true;
 		lease->proof_due = now;
 		return;
 	}
+	if (answer->status == HA_DCS_OK && lease->proof_puts)
+		lease->store_full = false;
 	if (answer->status != HA_DCS_OK || !lease->holding)
 		return;
 	if (lease->proof_generation != lease->generation)
@@ -463,6 +476,9 @@ ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 
 	if (answer->status == HA_DCS_OK)
 		lease->seen_at = now;
+	if (answer->status == HA_DCS_OK &&
+		now - answer->sent_at <= renewal_timeout(lease))
+		lease->prompt_at = now;
 	if (answer->tag == 0)
 		return;
 	if (answer->tag == lease->read_tag)
@@ -541,12 +557,6 @@ ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
  * Requests
  *-------------------------------------------------------------------------
  */
-
-static int64_t
-renewal_timeout(const HaLease *lease)
-{
-	return later(lease->lease_ttl / 4, 200);
-}
 
 static int64_t
 timeout_of(const HaLease *lease)
@@ -943,6 +953,13 @@ next_keepalive(HaLease *lease, const HaPlan *plan, int64_t now,
 	lease->keepalive_due = now + lease->lease_ttl / 5;
 	if (!lease_is_used(lease, plan))
 		return false;			/* it may run out, a new one costs little */
+
+	/*
+	 * If answers are lost or late, but requests arrive, we are fenced and yet
+	 * our lease would keep everybody else from leading for ever.
+	 */
+	if (now - later(lease->prompt_at, lease->lease_alive_at) > lease->lease_ttl)
+		return false;
 	lease->keepalive_generation = lease->generation;
 	lease->keepalive_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_KEEPALIVE;
@@ -961,12 +978,12 @@ next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	lease->proof_due = now + lease->lease_ttl / 5;
 	if (plan->verb == HA_GIVE_UP)
 		return false;			/* a heartbeat would keep others waiting */
-	lease->proof_puts = !lease->proof_putless;
 	lease->proof_generation = lease->generation;
 	lease->proof_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_TXN;
 	request->timeout = renewal_timeout(lease);
 	guard_key(&request->txn, lease);
+	lease->proof_puts = !lease->proof_putless;
 	if (lease->proof_putless)
 	{
 		/* the next one tries to put again */

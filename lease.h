@@ -31,6 +31,7 @@ typedef struct HaLease
 	char		name[HA_NAME_SIZE];
 	HaView		view;			/* the last good read */
 	int64_t		seen_at;		/* any good answer, 0 = none yet */
+	int64_t		prompt_at;		/* any that came as soon as renewals must */
 	uint32_t	last_tag;
 
 	/* reads and the watch; a tag is 0 while nothing is in flight */
@@ -66,6 +67,7 @@ typedef struct HaLease
 	bool		proof_putless;	/* the store is full: prove without the put */
 	bool		proof_puts;		/* the one that is out has it */
 	int64_t		put_at;			/* sent_at of the last write carried out */
+	bool		store_full;		/* the last put was refused for want of room */
 	int64_t		status_due;
 
 	/* the gate */

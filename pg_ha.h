@@ -134,6 +134,7 @@ typedef struct HaPublished
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */
+	bool		store_full;		/* it refuses our heartbeats for want of room */
 } HaPublished;
 
 typedef struct HaShared

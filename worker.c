@@ -620,6 +620,9 @@ publish_report(int64 now)
 	report.streaming = local.streaming;
 	report.sysid = local.sysid;
 	report.dcs_seen_at = lease.seen_at;
+	report.seen_cluster_id = ha_dcs_seen(dcs).cluster_id;
+	report.seen_raft_term = ha_dcs_seen(dcs).raft_term;
+	report.seen_revision = ha_dcs_seen(dcs).revision;
 	strlcpy(report.leader, view->leader.present ? view->leader.name : "",
 			sizeof(report.leader));
 	report.term = view->term.term;
@@ -715,6 +718,7 @@ publish(int64 now)
 	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
 	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
+	p->store_full = lease.store_full;
 	LWLockRelease(ha_shared->lock);
 }
 
@@ -1127,6 +1131,32 @@ stop(void)
 	proc_exit(1);
 }
 
+/*
+ * What earlier workers had seen of the store holds for this one, too, for as long
+ * as their postmaster or their pg_ha_boot lives: an operator who restarts both says
+ * that the store may be another.
+ */
+static HaDcsMark
+seen_before(void)
+{
+	HaControlWorker old;
+	HaDcsMark	seen = {0};
+
+	if (ha_control_get_boot(control, &boot) &&
+		ha_process_is_alive(boot.pid, boot.pid_start))
+		report.seen_under = boot.pid_start;
+	if (!ha_control_get_worker(control, &old))
+		return seen;
+	if (old.postmaster_start == report.postmaster_start ||
+		(old.seen_under != 0 && old.seen_under == report.seen_under))
+	{
+		seen.cluster_id = old.seen_cluster_id;
+		seen.raft_term = old.seen_raft_term;
+		seen.revision = old.seen_revision;
+	}
+	return seen;
+}
+
 static void
 open_store(void)
 {
@@ -1142,6 +1172,7 @@ open_store(void)
 	options.user = ha_etcd_user;
 	options.password_file = ha_etcd_password_file;
 	options.now = ha_now;
+	options.seen = seen_before();
 	dcs = ha_dcs_open(&options, err, sizeof(err));
 	if (dcs == NULL)
 		ereport(ERROR,

@@ -258,13 +258,15 @@ sub capture
 =over
 
 =item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
-bin_dir => ..., faults => 0)
+bin_dir => ..., faults => 0, etcd_args => [...], wire => 'tcp_proxy.pl')
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
 With "faults" the disks of nodes can break (see break_disk).
 "settings" are lines for every node file, "bin_dir" is where pg_ha_boot finds the
-server's programs, if not where it was built for.
+server's programs, if not where it was built for.  "etcd_args" go to every etcd;
+"wire" is the program between a node and etcd, which takes the same arguments as
+tcp_proxy.pl.
 
 =cut
 
@@ -284,6 +286,8 @@ sub new
 		settings => $args{settings} // '',
 		bin_dir => $args{bin_dir},
 		faults => $args{faults} // 0,
+		etcd_args => $args{etcd_args} // [],
+		wire => $args{wire} // 'tcp_proxy.pl',
 		owner => $$,
 		etcds => [],
 		nodes => [],
@@ -440,10 +444,10 @@ sub standbys
 
 =item wait_streaming(n)
 
-Wait until n standbys stream from the leader, on its timeline, have all it has now,
-and are known to run, so that they may be candidates.  In a synchronous mode also
-until the leader waits for one of them and says so in /sync, so that it may be
-elected.
+Wait until n standbys stream from the leader, on its timeline, have all it has flushed
+now, which is all that they can get, and are known to run, so that they may be
+candidates.  In a synchronous mode also until the leader waits for one of them and says
+so in /sync, so that it may be elected.
 
 =cut
 
@@ -459,7 +463,7 @@ sub wait_streaming
 			my ($rc, $out) = $leader->psql(
 				q{SELECT count(*) FILTER (WHERE state = 'streaming'),
 						 count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')),
-						 pg_current_wal_lsn(),
+						 pg_current_wal_flush_lsn(),
 						 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
 						 (SELECT count(*) FROM pg_ha_members()
 						  WHERE state = 'running' AND NOT is_leader)
@@ -555,6 +559,7 @@ sub _lay_out_etcd
 			'--initial-cluster-token' => "$self->{scope}-$$",
 			'--initial-cluster-state' => 'new',
 			'--log-level' => 'warn',
+			@{ $self->{etcd_args} },
 		];
 	}
 	$self->{etcds} = \@members;
@@ -588,7 +593,7 @@ sub etcd_start
 	my $running = grep { $_->{pid} } $self->_etcds;
 	return if 2 * $running <= $self->_etcds;
 	wait_until('etcd answers',
-		sub { ($self->_etcdctl('get', '/none', '--command-timeout=1s'))[0] == 0 }
+		sub { ($self->etcdctl('get', '/none', '--command-timeout=1s'))[0] == 0 }
 	);
 	return;
 }
@@ -634,14 +639,96 @@ sub etcd_resume
 	return;
 }
 
-sub _etcdctl
+=item etcdctl(arguments), etcdctl_at(number, arguments)
+
+etcdctl against all members, or that one.  Returns (status, output, errors).
+
+=cut
+
+sub etcdctl
 {
 	my ($self, @args) = @_;
+	return $self->_etcdctl([ $self->_etcds ], @args);
+}
+
+sub etcdctl_at
+{
+	my ($self, $number, @args) = @_;
+	return $self->_etcdctl([ $self->_etcds($number) ], @args);
+}
+
+# Who may do everything, once etcd has authentication switched on.
+sub etcd_user
+{
+	my ($self, $user_and_password) = @_;
+	$self->{etcd_user} = $user_and_password;
+	return;
+}
+
+sub _etcdctl
+{
+	my ($self, $members, @args) = @_;
 	my $endpoints = join ',',
-	  map { "http://127.0.0.1:$_->{port}" } $self->_etcds;
+	  map { "http://127.0.0.1:$_->{port}" } @$members;
+	my @user = $self->{etcd_user} ? ("--user=$self->{etcd_user}") : ();
 
 	local $ENV{ETCDCTL_API} = '3';
-	return capture(30, 'etcdctl', "--endpoints=$endpoints", @args);
+	return capture(30, 'etcdctl', "--endpoints=$endpoints", @user, @args);
+}
+
+=item etcd_leader(), etcd_lead(number)
+
+The number of the member that leads etcd, 0 if none does; make that one lead.
+
+=cut
+
+sub etcd_leader
+{
+	my ($self) = @_;
+
+	foreach my $number (1 .. $self->_etcds)
+	{
+		my ($member) = $self->_etcds($number);
+		next unless $member->{pid};
+		my ($rc, $out) = $self->etcdctl_at($number, 'endpoint', 'status', '-w',
+			'json', '--command-timeout=1s');
+		next if $rc != 0;
+		my $status = eval { JSON::PP::decode_json($out)->[0]{Status} } or next;
+		return $number
+		  if $status->{leader}
+		  && $status->{leader} == $status->{header}{member_id};
+	}
+	return 0;
+}
+
+sub etcd_lead
+{
+	my ($self, $number) = @_;
+	my ($rc, $out, $err) = $self->etcdctl_at($number, 'endpoint', 'status',
+		'-w', 'json');
+	croak "etcd $number does not answer: $err" if $rc != 0;
+	my $id = sprintf '%x',
+	  JSON::PP::decode_json($out)->[0]{Status}{header}{member_id};
+
+	wait_until(
+		"etcd $number leads etcd",
+		sub {
+			my $leader = $self->etcd_leader or return;
+			return 1 if $leader == $number;
+			$self->etcdctl_at($leader, 'move-leader', $id);
+			return;
+		});
+	return;
+}
+
+=item etcd_pid(number)
+
+=cut
+
+sub etcd_pid
+{
+	my ($self, $number) = @_;
+	return ($self->_etcds($number))[0]{pid};
 }
 
 =item key(name)
@@ -659,7 +746,7 @@ sub key
 sub etcd_put
 {
 	my ($self, $name, $value) = @_;
-	my ($rc, $out, $err) = $self->_etcdctl('put', $self->key($name), $value);
+	my ($rc, $out, $err) = $self->etcdctl('put', $self->key($name), $value);
 	croak "could not put $name: $err" if $rc != 0;
 	return;
 }
@@ -667,7 +754,7 @@ sub etcd_put
 sub etcd_delete
 {
 	my ($self, $name) = @_;
-	my ($rc, $out, $err) = $self->_etcdctl('del', $self->key($name));
+	my ($rc, $out, $err) = $self->etcdctl('del', $self->key($name));
 	croak "could not delete $name: $err" if $rc != 0;
 	return;
 }
@@ -676,7 +763,7 @@ sub etcd_delete
 sub etcd_get
 {
 	my ($self, $name) = @_;
-	my ($rc, $out, $err) = $self->_etcdctl('get', $self->key($name), '-w',
+	my ($rc, $out, $err) = $self->etcdctl('get', $self->key($name), '-w',
 		'json');
 	croak "could not get $name: $err" if $rc != 0;
 	my $kvs = JSON::PP::decode_json($out)->{kvs} or return;
@@ -710,7 +797,7 @@ sub etcd_events
 	my ($self, $name) = @_;
 	my $log = "$self->{base}/watch." . ++$self->{watches};
 	my $mark = $self->key("watch_end.$self->{watches}");
-	my ($rc, $out, $err) = $self->_etcdctl('put', $mark, '');
+	my ($rc, $out, $err) = $self->etcdctl('put', $mark, '');
 	croak "could not put a mark: $err" if $rc != 0;
 
 	# Watch the whole cluster: when the mark is seen, all before it was.
@@ -740,17 +827,17 @@ sub etcd_events
 	return @events;
 }
 
-=item cut_from_etcd(node, mode), heal(node)
+=item cut_from_etcd(node, mode, numbers), heal(node)
 
-Cut a node's wire to etcd: "refuse" resets what is open and refuses what is new,
-"blackhole" lets everything hang.
+Cut a node's wires to etcd, or those to some of its members: "refuse" resets what
+is open and refuses what is new, "blackhole" lets everything hang.
 
 =cut
 
 sub cut_from_etcd
 {
-	my ($self, $node, $mode) = @_;
-	$node->_set_wires($mode // 'refuse');
+	my ($self, $node, $mode, @which) = @_;
+	$node->_set_wires($mode // 'refuse', @which);
 	return;
 }
 
@@ -1023,6 +1110,7 @@ sub new
 		rest_port => HaCluster::get_free_port(),
 		boot_pid => 0,
 		wires => [],
+		environment => {},
 	}, $class;
 
 	$self->_lay_wires;
@@ -1047,7 +1135,7 @@ sub _lay_wires
 		};
 		append_to_file($wire->{mode_file}, "open\n");
 		$wire->{pid} = HaCluster::spawn($wire->{log}, $^X,
-			"$here/tcp_proxy.pl", $wire->{port}, $etcd->{port},
+			"$here/$cluster->{wire}", $wire->{port}, $etcd->{port},
 			$wire->{mode_file});
 		push @{ $self->{wires} }, $wire;
 		push @{ $cluster->{proxies} }, $wire;
@@ -1062,9 +1150,11 @@ sub _lay_wires
 
 sub _set_wires
 {
-	my ($self, $mode) = @_;
+	my ($self, $mode, @which) = @_;
+	my @wires = @{ $self->{wires} };
 
-	foreach my $wire (@{ $self->{wires} })
+	@wires = map { $wires[ $_ - 1 ] } @which if @which;
+	foreach my $wire (@wires)
 	{
 		my $before = () = slurp_file($wire->{log}) =~ /^\w+$/mg;
 
@@ -1115,6 +1205,31 @@ END_OF_FILE
 	return;
 }
 
+=item etcd_in_use(pid)
+
+The number of the etcd member that a process of this node has sent something to
+last; 0 if it has no connection.
+
+=cut
+
+sub etcd_in_use
+{
+	my ($self, $pid) = @_;
+	my ($rc, $out) = HaCluster::capture(10, 'ss', '-tinpH', 'state',
+		'established');
+	my %wires;
+	my ($number, $least) = (0);
+
+	$wires{ $self->{wires}[ $_ - 1 ]{port} } = $_
+	  foreach 1 .. @{ $self->{wires} };
+	while ($out =~ /:(\d+) +users:\(\([^\n]*pid=$pid,[^\n]*\n[^\n]*lastsnd:(\d+)/g)
+	{
+		next if !$wires{$1} || (defined $least && $least <= $2);
+		($number, $least) = ($wires{$1}, $2);
+	}
+	return $number;
+}
+
 =item add_settings(lines)
 
 Append to the node file; "HUP" to pg_ha_boot or a restart applies it.
@@ -1132,7 +1247,18 @@ sub add_settings
 
 pg_ha_boot, as a service manager starts and stops it.
 
+=item set_environment(name => value, ...)
+
+Variables for pg_ha_boot and its server, from the next start on.
+
 =cut
+
+sub set_environment
+{
+	my ($self, %variables) = @_;
+	$self->{environment} = {%variables};
+	return;
+}
 
 sub start
 {
@@ -1147,6 +1273,8 @@ sub start
 	local $ENV{HA_FAULTS} = "$self->{cluster}{base}/$self->{name}.faults";
 	local $ENV{LD_PRELOAD} = Cwd::realpath("$here/../test/faultlib.so")
 	  if $self->{cluster}{faults};
+	local @ENV{ keys %{ $self->{environment} } } =
+	  values %{ $self->{environment} };
 	$self->{boot_pid} = HaCluster::spawn($self->{log}, @command);
 	$self->{boot_start} = HaCluster::start_time($self->{boot_pid});
 	return;

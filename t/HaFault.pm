@@ -133,7 +133,7 @@ sub run_round
 	my ($cluster, $mode, $spec, $n) = @_;
 	my $leader = $cluster->wait_for_leader;
 
-	$cluster->wait_streaming(2);
+	$cluster->wait_streaming($cluster->nodes - 1);
 	my $round = {
 		cluster => $cluster,
 		mode => $mode,
@@ -169,7 +169,7 @@ sub run_round
 
 	my $healed_at = HaCluster::now();
 	$spec->{heal}->($round) if $spec->{heal};
-	$cluster->wait_streaming(2);
+	$cluster->wait_streaming($cluster->nodes - 1);
 	$round->{rejoin} = HaCluster::now() - $healed_at;
 	pass('all nodes are in place again');
 

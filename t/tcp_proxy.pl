@@ -11,6 +11,7 @@
 #				ones are accepted and then hear nothing
 #	to_client	bytes pass only from the target back to the client
 #	to_target	bytes pass only from the client to the target
+#	delay		what the target says passes two seconds late
 #
 # Stalled bytes are not lost: they arrive when the wire is open again, late, as
 # on a real network.  A line is printed when the proxy listens, and one for each
@@ -23,6 +24,9 @@ use Errno qw(EINPROGRESS EAGAIN EINTR);
 use IO::Select;
 use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_LINGER);
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+
+use constant DELAY => 2;
 
 my ($listen_port, $target_port, $mode_file) = @ARGV;
 die "usage: tcp_proxy.pl LISTEN_PORT TARGET_PORT MODE_FILE\n"
@@ -37,7 +41,8 @@ my $mode_changed = 1;
 $SIG{HUP} = sub { $mode_changed = 1; };
 $SIG{TERM} = sub { exit 0; };
 
-# fileno => { sock, peer (fileno), out (bytes to write), from_client, eof }
+# fileno => { sock, peer (fileno), out (bytes to write), late ([ time, bytes ] that
+# are to be written then), from_client, eof }
 my %ends;
 
 sub listen_again
@@ -104,9 +109,9 @@ sub accept_one
 	$_->blocking(0) foreach $client, $target;
 	my ($c, $t) = (fileno $client, fileno $target);
 	$ends{$c} =
-	  { sock => $client, peer => $t, out => '', from_client => 1, eof => 0 };
+	  { sock => $client, peer => $t, out => '', late => [], from_client => 1, eof => 0 };
 	$ends{$t} =
-	  { sock => $target, peer => $c, out => '', from_client => 0, eof => 0 };
+	  { sock => $target, peer => $c, out => '', late => [], from_client => 0, eof => 0 };
 	return;
 }
 
@@ -115,7 +120,7 @@ sub passes
 {
 	my ($end) = @_;
 
-	return 1 if $mode eq 'open';
+	return 1 if $mode eq 'open' || $mode eq 'delay';
 	return $end->{from_client} if $mode eq 'to_target';
 	return !$end->{from_client} if $mode eq 'to_client';
 	return 0;
@@ -137,11 +142,32 @@ sub read_end
 		# Pass a half-close on only when all before it has been.
 		$end->{eof} = 1;
 	}
+	elsif (@{ $peer->{late} } || ($mode eq 'delay' && !$end->{from_client}))
+	{
+		# Behind what is late already, whatever the mode is now
+		my $late = $mode eq 'delay' ? DELAY : 0;
+		push @{ $peer->{late} }, [ clock_gettime(CLOCK_MONOTONIC) + $late, $bytes ];
+	}
 	else
 	{
 		$peer->{out} .= $bytes;
 	}
 	return;
+}
+
+# Move what is late enough; returns the seconds until the next is.
+sub move_late
+{
+	my ($end) = @_;
+	my $now = clock_gettime(CLOCK_MONOTONIC);
+
+	while (my $next = $end->{late}[0])
+	{
+		return $next->[0] - $now if $next->[0] > $now;
+		$end->{out} .= $next->[1];
+		shift @{ $end->{late} };
+	}
+	return 1;
 }
 
 sub write_end
@@ -170,14 +196,16 @@ while (1)
 		read_mode();
 	}
 
-	my ($read, $write) = (IO::Select->new, IO::Select->new);
+	my ($read, $write, $pause) = (IO::Select->new, IO::Select->new, 1);
 	$read->add($listener) if $listener;
 	foreach my $no (keys %ends)
 	{
 		my $end = $ends{$no} or next;
 		next unless passes($end);
 		my $peer = $ends{ $end->{peer} };
-		if ($end->{eof} && $peer->{out} eq '')
+		my $until_next = move_late($peer);
+		$pause = $until_next if $until_next < $pause;
+		if ($end->{eof} && $peer->{out} eq '' && !@{ $peer->{late} })
 		{
 			drop($no, 0);
 			next;
@@ -188,7 +216,7 @@ while (1)
 		$write->add($peer->{sock}) if $peer->{out} ne '';
 	}
 
-	my ($readable, $writable) = IO::Select->select($read, $write, undef, 1);
+	my ($readable, $writable) = IO::Select->select($read, $write, undef, $pause);
 	next unless defined $readable;
 	foreach my $sock (@$readable)
 	{

@@ -1058,30 +1058,59 @@ test_silence(void)
 	"{\"header\":{\"cluster_id\":\"7\",\"revision\":\"" revision "\"," \
 	"\"raft_term\":\"" term "\"}}"
 
+/* Who answers from the past is not asked again, even once it has caught up. */
 static void
 test_stale(void)
 {
-	const char *script[] = {
-		http("200 OK", AT("100", "5")),
-		http("200 OK", AT("99", "5")),
-		http("200 OK", AT("101", "4")),
-		http("200 OK", AT("100", "5")),
+	const char *good[] = {
+		http("200 OK", AT("100", "5")), CLOSE,
+		http("200 OK", AT("101", "6")),
 		http("200 OK", AT("101", "6")),
 		http("200 OK", AT("101", "5")),
 		NULL
 	};
+	const char *behind[] = {
+		http("200 OK", AT("99", "5")),
+		http("200 OK", AT("200", "7")),
+		NULL
+	};
 	static const int expected[] = {HA_DCS_OK, HA_DCS_UNKNOWN, HA_DCS_UNKNOWN,
-	HA_DCS_OK, HA_DCS_OK, HA_DCS_UNKNOWN};
-	Liar		liar = start_liar(script);
-	HaDcs	   *dcs = open_dcs(liar.url);
+	HA_DCS_OK, HA_DCS_OK, HA_DCS_UNKNOWN, HA_DCS_UNKNOWN};
+	Liar		liar = start_liar(good);
+	Liar		liar2 = start_liar(behind);
+	char		endpoints[256];
+	HaDcs	   *dcs;
+	HaDcsOptions options;
 	HaAnswer	answer;
+	char		err[HA_ERROR_SIZE];
 
-	for (int i = 0; i < 6; i++)
+	snprintf(endpoints, sizeof(endpoints), "%s %s", liar.url, liar2.url);
+	dcs = open_dcs(endpoints);
+	for (int i = 0; i < 7; i++)
 	{
 		OK(ask_simple(dcs, HA_DCS_RANGE, 0, &answer) == expected[i],
 		   "stale member, answer %d: %s", i, answer.error);
+		OK(i != 6 || strstr(answer.error, "gone back in time") != NULL,
+		   "nobody is left to ask");
 		ha_dcs_answer_free(&answer);
 	}
+	OK(ha_dcs_seen(dcs).cluster_id == 7 && ha_dcs_seen(dcs).raft_term == 6 &&
+	   ha_dcs_seen(dcs).revision == 101, "what was seen");
+	ha_dcs_close(dcs);
+	stop_liar(&liar);
+	stop_liar(&liar2);
+
+	/* It outlives the client if its owner wants. */
+	liar = start_liar(good);
+	options = options_for(liar.url);
+	options.seen.cluster_id = 7;
+	options.seen.raft_term = 5;
+	options.seen.revision = 101;
+	dcs = ha_dcs_open(&options, err, sizeof(err));
+	OK(ask_simple(dcs, HA_DCS_RANGE, 0, &answer) == HA_DCS_UNKNOWN &&
+	   strstr(answer.error, "revision 100 after 101") != NULL,
+	   "what an earlier client saw counts: %s", answer.error);
+	ha_dcs_answer_free(&answer);
 	ha_dcs_close(dcs);
 	stop_liar(&liar);
 }

@@ -197,6 +197,7 @@ typedef struct SimWorker
 	int64_t		managed_at;
 	bool		managed_written;
 	int64_t		last_turn;
+	int64_t		holds_since;	/* the leader key; 0 = it does not */
 	int64_t		turn_now;		/* the clock as the turn read it */
 	bool		acting;			/* between deciding and acting */
 	uint32_t	wake_serial;

@@ -714,7 +714,8 @@ may_be_asked(const HaFailsafe *failsafe, int node)
 		if (strcmp(failsafe->members[i], node_of(node)->name) == 0)
 			return true;
 	}
-	return !failsafe->present;
+	return !failsafe->present ||
+		strcmp(view.term.owner, node_of(node)->name) == 0;
 }
 
 /*

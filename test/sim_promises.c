@@ -166,6 +166,7 @@ ha_check_turn(int node)
 		return;
 	if (ha_sim_clock(node) - w->local.promoting_since >
 		ha_promote_timeout(config) + slack &&
+		ha_sim_clock(node) - w->holds_since > slack &&
 		ha_sim_clock(node) - w->last_turn < 1000)
 		ha_sim_fail("S-13: %s keeps the leader key and does not promote",
 					n->name);

@@ -481,6 +481,10 @@ turn(int node, int64_t number, void *pointer)
 	if (number != w->wake_serial || w->acting)
 		return;
 	check_spinning(node, now);
+	if (!w->lease.holding)
+		w->holds_since = 0;
+	else if (w->holds_since == 0)
+		w->holds_since = now;
 	ha_check_turn(node);
 	for (int i = 0; i < w->ninbox; i++)
 	{
