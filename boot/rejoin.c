@@ -663,6 +663,24 @@ decide_start(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	return ha_decide_start(&f, why, whylen);
 }
 
+/*
+ * Has somebody promoted this server by hand, to an id that the cluster has used as
+ * well?  If both timelines begin at one position, neither the worker nor pg_rewind
+ * can tell one from the other (B3), but the record tells whose the id is.  Only a
+ * shutdown checkpoint is sure to be of the timeline that was written last; without
+ * a leader to be cloned this data may be all there is.
+ */
+static bool
+is_stray(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	const char *owner = ha_timeline_owner(&view->term, facts->timeline);
+
+	return facts->clean && facts->was_primary && view->term.present &&
+		owner != NULL && owner[0] != '\0' &&
+		strcmp(owner, b->node.name) != 0 &&
+		ha_leader_source(view, b->node.name) != NULL;
+}
+
 static void
 start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
@@ -684,6 +702,8 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 		look_rewind(b, view, facts);
 	else if (start == HA_START_PRIMARY && ours)
 		reput(b, view, &lease);
+	else if (is_stray(b, view, facts))
+		clone_instead(b, "another member is on record for the timeline on which it was primary");
 	else
 		ha_boot_start_server(b, false, false, why);
 }

@@ -34,6 +34,8 @@ foreach my $target ('nobody', $leader->name)
 }
 is($cluster->wait_for_leader->name, $leader->name, 'the leader has stayed');
 is($leader->timeline, $timeline, 'and its timeline');
+ok(!$_->log_contains(qr/rewinding to timeline/), $_->name . ' was never rewound')
+  foreach $cluster->nodes;
 done_testing();
 
 sub run_round
@@ -53,7 +55,7 @@ sub run_round
 	my $new = $cluster->wait_for_leader(other_than => $old);
 	is($new->name, $target->name, 'the target leads');
 	$writer->wait_for_acks(100, since => HaCluster::now());
-	$cluster->wait_streaming(2);
+	my $rejoin = $cluster->wait_streaming(2);
 	is($old->safe_psql('SELECT pg_is_in_recovery()'),
 		't', 'the old primary is a standby');
 
@@ -63,6 +65,7 @@ sub run_round
 	is($verdict->{duplicates}, 0, 'no row is there twice');
 	is(join("\n", @{ $verdict->{overlaps} }),
 		'', 'no timeline acknowledged after a later one did');
+	$cluster->record_row(row => 49, verdict => $verdict, rejoin => $rejoin);
 	diag sprintf 'outage %.3f s', $verdict->{outage};
 	return;
 }

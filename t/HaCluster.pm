@@ -258,7 +258,8 @@ sub capture
 =over
 
 =item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
-bin_dir => ..., faults => 0, etcd_args => [...], wire => 'tcp_proxy.pl')
+bin_dir => ..., faults => 0, etcd_args => [...], wire => 'tcp_proxy.pl',
+machine => ...)
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
@@ -266,7 +267,9 @@ With "faults" the disks of nodes can break (see break_disk).
 "settings" are lines for every node file, "bin_dir" is where pg_ha_boot finds the
 server's programs, if not where it was built for.  "etcd_args" go to every etcd;
 "wire" is the program between a node and etcd, which takes the same arguments as
-tcp_proxy.pl.
+tcp_proxy.pl.  With a "machine" (HaRoot.pm) etcd and each node are on a
+host of their own, named "etcd" and as the node, and there are no wires: the network
+itself can be cut.
 
 =cut
 
@@ -288,6 +291,7 @@ sub new
 		faults => $args{faults} // 0,
 		etcd_args => $args{etcd_args} // [],
 		wire => $args{wire} // 'tcp_proxy.pl',
+		machine => $args{machine},
 		owner => $$,
 		etcds => [],
 		nodes => [],
@@ -334,6 +338,19 @@ sub ttl
 {
 	my ($self) = @_;
 	return $self->{config}{ttl};
+}
+
+# Where a host is reached, and what a command line that runs there begins with
+sub _address
+{
+	my ($self, $host) = @_;
+	return $self->{machine} ? $self->{machine}->address($host) : '127.0.0.1';
+}
+
+sub _enter
+{
+	my ($self, $host) = @_;
+	return $self->{machine} ? $self->{machine}->enter($host) : ();
 }
 
 sub nodes
@@ -447,7 +464,7 @@ sub standbys
 Wait until n standbys stream from the leader, on its timeline, have all it has flushed
 now, which is all that they can get, and are known to run, so that they may be
 candidates.  In a synchronous mode also until the leader waits for one of them and says
-so in /sync, so that it may be elected.
+so in /sync, so that it may be elected.  Returns how many seconds that took.
 
 =cut
 
@@ -455,6 +472,7 @@ sub wait_streaming
 {
 	my ($self, $n) = @_;
 	my $sync = $self->{config}{synchronous_mode} ? 1 : 0;
+	my $begin = now();
 
 	wait_until(
 		"$n standbys stream",
@@ -487,7 +505,7 @@ sub wait_streaming
 			} @others;
 			return $caught_up == $n;
 		});
-	return;
+	return now() - $begin;
 }
 
 =item sync_standbys(leader)
@@ -530,9 +548,11 @@ sub end
 sub _lay_out_etcd
 {
 	my ($self, $n) = @_;
+	my $address = $self->_address('etcd');
 	my @members = map {
 		{
 			name => "e$_",
+			address => $address,
 			port => get_free_port(),
 			peer => get_free_port(),
 			dir => "$self->{base}/etcd$_",
@@ -541,13 +561,14 @@ sub _lay_out_etcd
 		}
 	} 1 .. $n;
 	my $list = join ',',
-	  map { "$_->{name}=http://127.0.0.1:$_->{peer}" } @members;
+	  map { "$_->{name}=http://$address:$_->{peer}" } @members;
 
 	foreach my $member (@members)
 	{
-		my $url = "http://127.0.0.1:$member->{port}";
-		my $peer = "http://127.0.0.1:$member->{peer}";
+		my $url = "http://$address:$member->{port}";
+		my $peer = "http://$address:$member->{peer}";
 		$member->{command} = [
+			$self->_enter('etcd'),
 			'etcd',
 			'--name' => $member->{name},
 			'--data-dir' => $member->{dir},
@@ -669,7 +690,7 @@ sub _etcdctl
 {
 	my ($self, $members, @args) = @_;
 	my $endpoints = join ',',
-	  map { "http://127.0.0.1:$_->{port}" } @$members;
+	  map { "http://$_->{address}:$_->{port}" } @$members;
 	my @user = $self->{etcd_user} ? ("--user=$self->{etcd_user}") : ();
 
 	local $ENV{ETCDCTL_API} = '3';
@@ -801,7 +822,8 @@ sub etcd_events
 	croak "could not put a mark: $err" if $rc != 0;
 
 	# Watch the whole cluster: when the mark is seen, all before it was.
-	my $endpoint = "http://127.0.0.1:$self->{etcds}[0]{port}";
+	my ($etcd) = $self->_etcds;
+	my $endpoint = "http://$etcd->{address}:$etcd->{port}";
 	my $pid;
 	{
 		local $ENV{ETCDCTL_API} = '3';
@@ -830,7 +852,7 @@ sub etcd_events
 =item cut_from_etcd(node, mode, numbers), heal(node)
 
 Cut a node's wires to etcd, or those to some of its members: "refuse" resets what
-is open and refuses what is new, "blackhole" lets everything hang.
+is open and refuses what is new, "blackhole" lets everything hang.  tcp_proxy.pl has all modes.
 
 =cut
 
@@ -1108,12 +1130,13 @@ sub new
 		log => "$cluster->{log_prefix}_$name.log",
 		port => HaCluster::get_free_port(),
 		rest_port => HaCluster::get_free_port(),
+		address => $cluster->_address($name),
 		boot_pid => 0,
 		wires => [],
 		environment => {},
 	}, $class;
 
-	$self->_lay_wires;
+	$self->_lay_wires unless $cluster->{machine};
 	$self->_write_files;
 	return $self;
 }
@@ -1177,8 +1200,11 @@ sub _write_files
 	my ($self) = @_;
 	my $cluster = $self->{cluster};
 	my $passfile = "$cluster->{base}/$self->{name}.passfile";
-	my $endpoints =
-	  join ',', map { "http://127.0.0.1:$_->{port}" } @{ $self->{wires} };
+	my $address = $self->{address};
+	my $endpoints = join ',',
+	  $cluster->{machine}
+	  ? map { "http://$_->{address}:$_->{port}" } $cluster->_etcds
+	  : map { "http://127.0.0.1:$_->{port}" } @{ $self->{wires} };
 
 	append_to_file($passfile, "*:*:*:*:secret\n");
 	chmod 0600, $passfile or croak "could not chmod: $!";
@@ -1186,11 +1212,11 @@ sub _write_files
 pg_ha.scope = '$cluster->{scope}'
 pg_ha.name = '$self->{name}'
 pg_ha.etcd_endpoints = '$endpoints'
-pg_ha.connect_address = '127.0.0.1:$self->{port}'
-pg_ha.rest_listen = '127.0.0.1:$self->{rest_port}'
+pg_ha.connect_address = '$address:$self->{port}'
+pg_ha.rest_listen = '$address:$self->{rest_port}'
 pg_ha.replication_passfile = '$passfile'
 port = $self->{port}
-listen_addresses = '127.0.0.1'
+listen_addresses = '$address'
 unix_socket_directories = '$cluster->{sockets}'
 log_line_prefix = '%m [%p] %b '
 log_statement = none
@@ -1265,7 +1291,8 @@ sub start
 	my ($self) = @_;
 
 	croak "$self->{name} runs already" if $self->is_running;
-	my @command = ('pg_ha_boot', 'run', '-D', $self->{dir}, '-c', $self->{file});
+	my @command = ($self->{cluster}->_enter($self->{name}),
+		'pg_ha_boot', 'run', '-D', $self->{dir}, '-c', $self->{file});
 
 	push @command, '-b', $self->{cluster}->{bin_dir}
 	  if $self->{cluster}->{bin_dir};
@@ -1548,7 +1575,7 @@ sub rest
 {
 	my ($self, $path) = @_;
 	my $answer = HTTP::Tiny->new(timeout => 2)
-	  ->get("http://127.0.0.1:$self->{rest_port}$path");
+	  ->get("http://$self->{address}:$self->{rest_port}$path");
 
 	return wantarray ? ($answer->{status}, $answer->{content})
 	  : $answer->{status};

@@ -33,8 +33,12 @@ there.  First with asynchronous, then with synchronous replication.
                  the acknowledgement that it had begun to send, once
   roam           after how many ms every other client tries the next node; default
                  1000, and 0 where a client's backend must stay to be hit
+  writer         more arguments of start_writer()
   check          more assertions, given ($round, $verdict)
   row            the row of the fault matrix that this is, as a number or by mode in a hash
+
+promises_kept(cluster, writer, arguments of check_history()) judges a history that came
+about in another way, and returns the verdict.
 
 The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
 which the fault strikes.
@@ -51,7 +55,7 @@ use HaCluster;
 use JSON::PP ();
 use Test::More;
 
-our @EXPORT = qw(fault_test seed_random);
+our @EXPORT = qw(fault_test promises_kept seed_random);
 
 use constant CLIENTS => 4;
 
@@ -145,7 +149,8 @@ sub run_round
 		writer => $cluster->start_writer(
 			clients => CLIENTS,
 			roam => $spec->{roam} // 1_000,
-			readers => 2),
+			readers => 2,
+			%{ $spec->{writer} // {} }),
 	};
 
 	# At a moment that is not always the same
@@ -218,6 +223,15 @@ sub judge
 	  $mode, @$verdict{qw(outage lost acks)},
 	  $verdict->{late} ? ", $verdict->{late} late" : '';
 	return;
+}
+
+sub promises_kept
+{
+	my ($cluster, $writer, %args) = @_;
+	my $verdict = $cluster->check_history($writer, %args);
+
+	is($verdict->{verdict}, 'ok', 'no promise is broken');
+	return $verdict;
 }
 
 # Without synchronous replication a failover may lose, but says how much.
