@@ -15,6 +15,11 @@
  * a change yet (S-4).  With synchronous_mode "on" all of N must confirm and quorum
  * is 0, which leaves: V is a subset of N.
  *
+ * It must also be so for mixtures.  The walsender that releases a commit takes
+ * "confirm" from its own copy of the names, but which standbys count is what each
+ * other walsender found in its own.  So while N becomes N', as many as the smaller
+ * "confirm" may do, of all that are in N or N'.
+ *
  * That is about the commits to come.  Those that were released before the present
  * names were in force are held by whoever has flushed all that was written until
  * then (names_lsn), so a change of /sync must be one of two kinds:
@@ -25,7 +30,8 @@
  * - a relaxing, with at most "quorum" of the new voters behind names_lsn.
  *
  * A change of the names is tightened for, made, awaited, and then relaxed from.
- * The test test/quorum_test.c tries every change among up to six members.
+ * The test test/quorum_test.c tries every change among up to six members, the
+ * model test/models/quorum.pml every order in which processes may see one.
  *
  *-------------------------------------------------------------------------
  */
@@ -158,6 +164,25 @@ may_lack(const NameSet *voters, const Confirming *names)
 		smaller(names->set.n - names->count, common);
 }
 
+/*
+ * The same while walsenders may act on either, or on a mixture.  Where there is but
+ * one name, and all must confirm, whoever releases has confirmed itself.
+ */
+static int
+may_lack_between(const NameSet *voters, const Confirming *a,
+				 const Confirming *b)
+{
+	Confirming	mixed = *a;
+
+	if (a->set.n == 1 && b->set.n == 1)
+		return 0;
+	for (int i = 0; i < b->set.n; i++)
+		set_add(&mixed.set, b->set.names[i]);
+	if (a->set.n == 1 || (b->set.n != 1 && b->count < a->count))
+		mixed.count = b->count;
+	return may_lack(voters, &mixed);
+}
+
 static void
 because(HaPlan *plan, const char *why)
 {
@@ -181,7 +206,7 @@ plan_names(HaPlan *plan, const Confirming *names, bool any, const char *why)
 {
 	plan->verb = HA_SET_NAMES;
 	plan->confirm = names->count;
-	plan->any = any && names->set.n > 0;
+	plan->any = any && names->count < names->set.n;
 	plan->nnames = names->set.n;
 	memcpy(plan->names, names->set.names, sizeof(plan->names));
 	because(plan, why);
@@ -346,14 +371,17 @@ step_off(const HaLocal *local, const HaView *view, const Confirming *names,
 }
 
 /*
- * The tightening that makes /sync good for the names in force and for those to
- * come.  In mode "on" nobody joins by it: a reader of /sync that knows of no
- * quorum may elect whoever stands there.
+ * The tightening that makes /sync good for the names in force, for those to come,
+ * and for what may be between; for nobody at all if still older names may be in
+ * force somewhere.  In mode "on" nobody joins by it: a reader of /sync that knows
+ * of no quorum may elect whoever stands there.
  */
 static void
-tighten(const Electing *sync, const Confirming *names, const Confirming *wanted,
-		bool join, Electing *tight)
+tighten(const HaLocal *local, const Electing *sync, const Confirming *names,
+		const Confirming *wanted, bool join, Electing *tight)
 {
+	int			between;
+
 	if (join)
 	{
 		tight->set = wanted->set;
@@ -367,6 +395,13 @@ tighten(const Electing *sync, const Confirming *names, const Confirming *wanted,
 	}
 	tight->quorum = larger(tight->quorum, may_lack(&tight->set, names));
 	tight->quorum = larger(tight->quorum, may_lack(&tight->set, wanted));
+
+	between = local->names_in_force ?
+		may_lack_between(&tight->set, names, wanted) : tight->set.n;
+	if (join)
+		tight->quorum = larger(tight->quorum, between);
+	else if (between > tight->quorum)
+		memset(&tight->set, 0, sizeof(tight->set));
 }
 
 /* One that claims to have more than we have is on another history. */
@@ -429,7 +464,7 @@ step_towards(const HaConfig *config, const HaView *view, const HaLocal *local,
 	{
 		Electing	tight;
 
-		tighten(sync, names, wanted, quorum, &tight);
+		tighten(local, sync, names, wanted, quorum, &tight);
 		if (rewrite || !is_equal(&tight.set, &sync->set) ||
 			tight.quorum != sync->quorum)
 		{

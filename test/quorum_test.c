@@ -104,6 +104,41 @@ may_miss(const Names *n, int also)
 	return false;
 }
 
+/*
+ * ... that they let pass while each walsender goes by one or the other?  "how many"
+ * is the releasing one's, but who counts is each one's own affair; with FIRST, which
+ * is written if all must confirm, the one that releases is among those who did.
+ */
+static bool
+may_miss_between(const Names *a, const Names *b)
+{
+	int			voters = set_of(view.sync.nstandbys, view.sync.standbys);
+
+	for (int new = 0; new < SUBSETS; new++)
+	{
+		int			candidates = (a->set & ~new) | (b->set & new);
+
+		candidates &= SUBSETS - 1;
+		for (int r = 0; r < STANDBYS; r++)
+		{
+			const Names *n = new & (1 << r) ? b : a;
+			bool		first = n->confirm == size_of(n->set);
+			int			sure = first ? 1 << r : 0;
+			int			others = candidates & ~sure;
+			int			needed = n->confirm - size_of(sure);
+			int			from_voters = needed - size_of(others & ~voters);
+
+			if ((candidates & (1 << r)) == 0 || size_of(others) < needed)
+				continue;
+			if (from_voters < 0)
+				from_voters = 0;
+			if (size_of(voters & ~sure) - from_voters > view.sync.quorum)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void
 set_streaming(int set, int caught_up)
 {
@@ -172,8 +207,8 @@ take_names(void)
 
 /*
  * One change: from the names "old" with these standbys streaming, some of which
- * have caught up whenever new names come in force.  At each moment both the old
- * names and the new may let a commit pass; and later what the old ones did pass
+ * have caught up whenever new names come in force.  At each moment the old names,
+ * the new, and a mixture may let a commit pass; and later what the old ones did pass
  * is held by whom they had asked and by who has caught up.
  */
 static void
@@ -212,6 +247,8 @@ drive(int from, int to, int caught_up)
 			fail("an election may miss what passes now", from, to);
 		if (may_miss(&old, over ? caught_up : 0))
 			fail("an election may miss what passed before", from, to);
+		if (renamed && may_miss_between(&old, &now))
+			fail("an election may miss what a mixture passes", from, to);
 		over = over || renamed;
 	}
 }
@@ -288,6 +325,45 @@ test_every_change(void)
 }
 
 /*
+ * Any names that may be in force somewhere release what they can, and whoever is
+ * named by any may be counted.
+ */
+static void
+release(const Names *in_force, int n, int streaming, const uint64_t *flush,
+		uint64_t *released)
+{
+	int			candidates = 0;
+
+	for (int f = 0; f < n; f++)
+		candidates |= in_force[f].set & streaming;
+	for (int f = 0; f < n; f++)
+	{
+		int			set = in_force[f].set;
+		int			confirm = in_force[f].confirm;
+
+		if (set == 0)
+			*released = local.flush_lsn;	/* by us alone */
+		for (int s = 0; s < STANDBYS; s++)
+		{
+			int			have = 0;
+			bool		may = false;
+
+			for (int t = 0; t < STANDBYS; t++)
+			{
+				bool		here = streaming & set & (1 << t);
+
+				if (flush[t] >= flush[s])
+					have += (candidates & (1 << t)) != 0;
+				if (here && (confirm < size_of(set) || flush[t] >= flush[s]))
+					may = true;
+			}
+			if (set != 0 && may && have >= confirm && flush[s] > *released)
+				*released = flush[s];
+		}
+	}
+}
+
+/*
  * A long walk through all that may come at any time: other wishes, standbys that
  * come, go and lag, names that take their time.  What was released is released.
  */
@@ -336,23 +412,7 @@ test_walk(unsigned seed, int length)
 			local.nstandbys++;
 		}
 
-		/* any names that may be in force somewhere release what they can */
-		for (int f = 0; f < nin_force; f++)
-		{
-			for (int s = 0; s < STANDBYS; s++)
-			{
-				int			have = 0;
-
-				for (int t = 0; t < STANDBYS; t++)
-					have += (in_force[f].set & streaming & (1 << t)) != 0 &&
-						flush[t] >= flush[s];
-				if (in_force[f].set != 0 && have >= in_force[f].confirm &&
-					flush[s] > released)
-					released = flush[s];
-			}
-			if (in_force[f].set == 0)
-				released = local.flush_lsn; /* by us alone */
-		}
+		release(in_force, nin_force, streaming, flush, &released);
 		if (!local.names_in_force && rand() % 10 == 0)
 		{
 			local.names_in_force = true;
