@@ -341,11 +341,30 @@ schedule_replay(int node)
 			  replay, 0, NULL);
 }
 
-/* What "confirm" of those standbys have; 0 = there are not so many. */
-static uint64_t
-confirmed_by(const SimServer *server, const SimSettings *settings)
+/* A standby counts if its own walsender has found its name. */
+static bool
+counts(const SimServer *server, int standby)
 {
+	const SimWalSender *sender = &server->senders[standby];
+
+	return (sender->settings.names & (1U << standby)) != 0 &&
+		sender->connection != 0 && sender->streaming;
+}
+
+/*
+ * How far a walsender may release commits; 0 = not at all.  How many must confirm
+ * is what it knows itself, but who counts is what all the others know, so while a
+ * change gets around it may act on a mixture.  Where one name is all there is, only
+ * the first of those that count is asked, which must be its own.
+ */
+static uint64_t
+confirmed_by(const SimServer *server, int standby)
+{
+	const SimSettings *settings = &server->senders[standby].settings;
 	uint64_t	best = 0;
+
+	if (__builtin_popcount(settings->names) == 1)
+		return server->senders[standby].flush;
 
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
@@ -353,9 +372,7 @@ confirmed_by(const SimServer *server, const SimSettings *settings)
 		int			have = 0;
 
 		for (int j = 0; j < ha_world.nnodes; j++)
-			have += (settings->names & (1U << j)) != 0 &&
-				server->senders[j].connection != 0 &&
-				server->senders[j].streaming &&
+			have += counts(server, j) &&
 				server->senders[j].flush >= candidate;
 		if (have >= settings->confirm && candidate > best)
 			best = candidate;
@@ -368,12 +385,11 @@ static void
 release_waiters(int node, int standby)
 {
 	SimServer  *server = server_of(node);
-	const SimSettings *settings = &server->senders[standby].settings;
 	uint64_t	lsn;
 
-	if ((settings->names & (1U << standby)) == 0)
+	if (!counts(server, standby))
 		return;
-	lsn = confirmed_by(server, settings);
+	lsn = confirmed_by(server, standby);
 	if (lsn <= server->released)
 		return;
 	if (server->senders[standby].settings.epoch < server->file.epoch)
