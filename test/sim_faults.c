@@ -498,12 +498,12 @@ fault_early_revoke(void)
 		ha_store_delete_leader();
 }
 
-/* Often about as slow as it may be at most, now and then for ever. */
+/* For ever, or about as slow as it may be at most. */
 static void
 slow_promotion(int node)
 {
 	ha_sim_say(node, "FAULT its next promotion will be slow");
-	ha_world.nodes[node].promote_ms = ha_sim_chance(200) ? 1000000 :
+	ha_world.nodes[node].promote_ms = ha_sim_chance(500) ? 1000000 :
 		ha_sim_chance(500) ? ha_sim_about(20000) :
 		ha_promote_timeout(&ha_store_view()->config) +
 		ha_sim_between(-500, 2000);
@@ -513,6 +513,11 @@ static void
 fault_slow_promotion(void)
 {
 	slow_promotion((int) ha_sim_between(0, ha_world.nnodes - 1));
+	if (ha_sim_chance(700))
+		return;
+	for (int i = 0; i < ha_world.nnodes; i++)
+		slow_promotion(i);
+	fault_early_revoke();
 }
 
 static void
