@@ -46,6 +46,8 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(view->leader.present);
 	MAKE_BOOL(view->heartbeat.present);
 	MAKE_BOOL(view->heartbeat.released);
+	MAKE_BOOL(view->heartbeat.failsafe);
+	MAKE_BOOL(view->failsafe.present);
 	MAKE_BOOL(view->term.present);
 	MAKE_BOOL(view->term.intent);
 	MAKE_BOOL(view->sync.present);
@@ -57,12 +59,14 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 		MAKE_BOOL(view->members[i].nofailover);
 		MAKE_BOOL(view->members[i].nosync);
 		MAKE_BOOL(view->members[i].pause);
+		MAKE_BOOL(view->members[i].sick);
 		MAKE_BOOL(view->votes[i].withdrawn);
 		MAKE_BOOL(local->standbys[i].streaming);
 	}
 	MAKE_BOOL(local->has_boot);
 	MAKE_BOOL(local->time_jumped);
 	MAKE_BOOL(local->stopping);
+	MAKE_BOOL(local->giving_up);
 	MAKE_BOOL(local->detached);
 	MAKE_BOOL(local->promoting);
 	MAKE_BOOL(local->streaming);
@@ -79,6 +83,9 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(local->vote_unknown);
 	MAKE_BOOL(local->sync_pending);
 	MAKE_BOOL(local->sync_unknown);
+	MAKE_BOOL(local->bid);
+	MAKE_BOOL(local->failsafe_active);
+	MAKE_BOOL(local->promises_known);
 }
 
 /*
@@ -97,6 +104,8 @@ make_times(Problem *problem)
 		&local->replay_moved_at, &local->promoting_since, &local->deadline,
 		&local->heartbeat_seen_at, &local->heartbeat_ttl,
 		&local->key_gone_since, &local->stay_out_until,
+		&local->sick_since, &local->health_grace, &local->put_at,
+		&local->promised_until, &problem->view.sent_at,
 	};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
