@@ -243,6 +243,8 @@ typedef struct HaQuestion
 	int64_t		ttl;			/* how long nobody else shall lead; 0 = not
 								 * told */
 	uint64_t	lsn;			/* how far it is; 0 = not told */
+	char		member[HA_NAME_SIZE];	/* who is asked; '' = not told */
+	uint64_t	sysid;			/* in which cluster; 0 = not told */
 } HaQuestion;
 
 /* /failover: an operator's wish for a switchover or a failover. */

@@ -1359,6 +1359,10 @@ ha_question_json(const HaQuestion *question, const char *conn_url,
 	add(&json, "term", json_integer(question->term));
 	add(&json, "ttl", json_integer(question->ttl));
 	add(&json, "lsn", lsn_json(question->lsn));
+	if (question->member[0] != '\0')
+		add(&json, "member", text_json(question->member));
+	if (question->sysid != 0)
+		add(&json, "database_system_identifier", lsn_json(question->sysid));
 	return dump(json);
 }
 
@@ -1375,6 +1379,8 @@ ha_question_parse(const char *text, size_t length, HaQuestion *question)
 		question->term = take_int(json, "term", 0, INT64_MAX, -1, &ok);
 		question->ttl = take_int(json, "ttl", 1, DAY_MS, 0, &ok);
 		question->lsn = take_lsn(json, "lsn", &ok);
+		take_name(json, "member", question->member, &ok);
+		question->sysid = take_lsn(json, "database_system_identifier", &ok);
 	}
 	json_decref(json);
 	return ok && question->name[0] != '\0';

@@ -413,6 +413,38 @@ next_timeline(const HaView *view, const HaLocal *local)
 	return newest + 1;
 }
 
+/*
+ * The leader's own word counts besides the configuration, which somebody may
+ * have changed while the leader could not read it.
+ */
+static bool
+failsafe_is_on(const HaConfig *config, const HaView *view)
+{
+	return config->failsafe_mode ||
+		(view->heartbeat.present && view->heartbeat.failsafe);
+}
+
+static bool
+failsafe_lists(const HaView *view, const char *name)
+{
+	int			n = bounded(view->failsafe.nmembers, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(view->failsafe.members[i], name))
+			return true;
+	}
+	return false;
+}
+
+/* Those whom a leader does not ask for promises don't stand (S-9). */
+static bool
+failsafe_allows(const HaView *view, const char *name)
+{
+	return !failsafe_is_on(&view->config, view) || !view->failsafe.present ||
+		failsafe_lists(view, name);
+}
+
 /* A key without a lease was put by somebody's hand, and says nothing of a life. */
 static bool
 is_kept_alive(const HaMember *member)
@@ -427,7 +459,8 @@ may_stand(const HaView *view, const HaMember *member)
 	return is_kept_alive(member) && member->state == HA_STATE_RUNNING &&
 		member->role == HA_ROLE_STANDBY && member->lsn != 0 &&
 		!member->nofailover && member->failover_priority > 0 &&
-		!member->sick && sync_allows(view, member->name);
+		!member->sick && sync_allows(view, member->name) &&
+		failsafe_allows(view, member->name);
 }
 
 bool
@@ -514,7 +547,11 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	  const HaVote *mine, int64_t now, HaPlan *plan)
 {
 	int64_t		wait = ha_election_wait(config);
-	int64_t		votes_due = local->key_gone_since + wait;
+
+	/* whose promise ends first (S-9) is not the best: wait for those of others */
+	bool		promised = local->promised_until > local->key_gone_since;
+	int64_t		votes_due = promised ? local->promised_until + config->ttl :
+		local->key_gone_since + wait;
 	int64_t		turn = former_deadline_is_over_at(view, local);
 	int			rank = rank_of(view, mine, plan);
 
@@ -544,38 +581,21 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	if (!all_have_voted(view, local) || rank > 0)
 		turn = later(turn, votes_due);
 	turn += rank * wait;
+
+	/* what fails here is better than nobody at all */
+	if (local->sick_since != 0)
+		turn += 2 * config->ttl;
 	if (now < turn)
 	{
-		wait_until(plan, turn, rank > 0 ? "a better candidate goes first" :
+		wait_until(plan, turn, local->sick_since != 0 ?
+				   "goes last, since a health check fails here" : rank > 0 ?
+				   "a better candidate goes first" :
 				   "waiting for votes and for the former leader's deadline");
 		return;
 	}
 	acquire(plan, view, local, rank > 0 ?
 			"the better candidates did not take the leader key" :
 			"best candidate of the election");
-}
-
-static const char *const is_sick_here = "a health check fails here";
-
-/* What struck this server has struck all that might lead: then it matters no more. */
-static bool
-all_are_sick(const HaView *view, const HaLocal *local)
-{
-	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
-	int			others = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const HaMember *member = &view->members[i];
-
-		if (is_name(member->name, local->name) || member->nofailover ||
-			!is_kept_alive(member))
-			continue;
-		if (!member->sick)
-			return false;
-		others++;
-	}
-	return others > 0;
 }
 
 /*
@@ -589,7 +609,7 @@ decide_election(const HaConfig *config, const HaView *view,
 {
 	const char *hindrance;
 	const HaVote *mine = find_vote(view, local->name);
-	bool		sick = local->sick_since != 0 && !all_are_sick(view, local);
+	bool		sick = local->sick_since != 0;
 
 	(void) find_position(view, local, &plan->timeline, &plan->lsn);
 
@@ -612,9 +632,6 @@ decide_election(const HaConfig *config, const HaView *view,
 		return;
 	}
 
-	/* who can't lead still has a vote, if others need it to be elected */
-	if (hindrance == NULL && sick && view->sync.quorum <= 0)
-		hindrance = is_sick_here;
 	if (hindrance != NULL)
 	{
 		wait_until(plan, local->stay_out_until > now ? local->stay_out_until : 0,
@@ -641,12 +658,6 @@ decide_election(const HaConfig *config, const HaView *view,
 		mine->timeline != plan->timeline || mine->lsn != plan->lsn)
 	{
 		set_plan(plan, HA_VOTE, "the leader key is gone");
-		return;
-	}
-	if (sick)
-	{
-		set_plan(plan, HA_WAIT, "has voted, but does not stand for election: ");
-		because(plan, is_sick_here);
 		return;
 	}
 	elect(config, view, local, mine, now, plan);
@@ -739,30 +750,6 @@ static bool
 has_promised(const HaLocal *local, int64_t now)
 {
 	return now < local->promised_until;
-}
-
-/*
- * The leader's own word counts besides the configuration, which somebody may
- * have changed while the leader could not read it.
- */
-static bool
-failsafe_is_on(const HaConfig *config, const HaView *view)
-{
-	return config->failsafe_mode ||
-		(view->heartbeat.present && view->heartbeat.failsafe);
-}
-
-static bool
-failsafe_lists(const HaView *view, const char *name)
-{
-	int			n = bounded(view->failsafe.nmembers, HA_MAX_MEMBERS);
-
-	for (int i = 0; i < n; i++)
-	{
-		if (is_name(view->failsafe.members[i], name))
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -920,6 +907,8 @@ decide_switchover(const HaConfig *config, const HaView *view,
 		hindrance = "the candidate is tagged nofailover";
 	else if (member->sick)
 		hindrance = "a health check fails at the candidate";
+	else if (!failsafe_allows(view, member->name))
+		hindrance = "the candidate is not listed in /failsafe";
 	else if (!sync_allows(view, target))
 		hindrance = "the candidate is no synchronous standby";
 	else if (!local->has_boot)

@@ -107,6 +107,7 @@ ha_asking_forget(HaAsking *asking)
 {
 	ha_asking_void(asking);
 	asking->confirmed = asking->unsettled = asking->announced = false;
+	asking->denial_lost = false;
 	asking->put_tag = 0;
 	asking->put_due = 0;
 }
@@ -170,6 +171,10 @@ ha_asking_put_sent(HaAsking *asking, uint32_t tag, const HaFailsafe *wanted)
 			asking->confirmed = false;	/* more than can be asked */
 		add_member(&asking->maybe, wanted->members[i], wanted->api_urls[i]);
 	}
+
+	/* promises were given for the old list, and no one else was asked */
+	asking->base = asking->began_at = 0;
+	asking->nasked = asking->nagreed = 0;
 	asking->unsettled = true;
 	asking->put = *wanted;
 	asking->put_tag = tag;
@@ -284,6 +289,8 @@ ha_asking_next(HaAsking *asking, const HaView *view, const char *name,
 		question.term = term;
 		question.ttl = asking->ttl;
 		question.lsn = lsn;
+		question.sysid = view->sysid & INT64_MAX;
+		copy_text(question.member, asked->name, HA_NAME_SIZE);
 		memset(request, 0, sizeof(*request));
 		request->timeout = later(earlier(asking->ttl / 4, LONGEST_WAIT), 200);
 		copy_text(request->url, asked->url, HA_URL_SIZE);
@@ -392,6 +399,14 @@ find_hindrance(const HaView *view, const HaLocal *local,
 		return "the question is too old";
 	if (strcmp(name, local->name) == 0)
 		return "this member has the same name";
+
+	/* an address may have come to be another's, who can't speak for it */
+	if (question->question.member[0] != '\0' &&
+		strcmp(question->question.member, local->name) != 0)
+		return "the question is for another member";
+	if (question->question.sysid != 0 && local->sysid != 0 &&
+		question->question.sysid != (local->sysid & INT64_MAX))
+		return "the question is from another cluster";
 	if (local->stopping)
 		return "this member is stopping";
 	if (local->holding || local->reassert ||

@@ -40,6 +40,7 @@ typedef struct HaAsking
 	uint32_t	put_done_tag;	/* no further put before a read sent after it */
 	int64_t		put_due;
 	bool		announced;		/* the proven heartbeat says that we may */
+	bool		denial_lost;	/* one that says we may not can still land */
 
 	/* the round under way */
 	int64_t		began_at;		/* before the first question; 0 = no round */

@@ -245,6 +245,9 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 	}
 	if (mine && !lease->holding)
 		lease->reassert = true;
+	else if (!mine && !lease->holding && lease->op_tag == 0 &&
+			 is_later(answer->tag, lease->op_done_tag))
+		lease->reassert = false;	/* it came to nothing */
 }
 
 static void
@@ -321,6 +324,9 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 	if (answer->status == HA_DCS_OK && lease->proof_puts)
 		lease->store_full = false;
+	if (answer->status == HA_DCS_UNKNOWN && lease->proof_puts &&
+		!lease->proof_announces)
+		lease->asking.denial_lost = true;
 	if (answer->status != HA_DCS_OK || !lease->holding)
 		return;
 	if (lease->proof_generation != lease->generation)
@@ -978,6 +984,13 @@ next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	lease->proof_due = now + lease->lease_ttl / 5;
 	if (plan->verb == HA_GIVE_UP)
 		return false;			/* a heartbeat would keep others waiting */
+	if (lease->view.config.failsafe_mode && lease->asking.denial_lost)
+	{
+		/* no such heartbeat lands any more once the key is put anew */
+		lease->reassert = true;
+		ha_lease_close(lease);
+		return false;
+	}
 	lease->proof_generation = lease->generation;
 	lease->proof_tag = request->tag = new_tag(lease);
 	request->kind = HA_DCS_TXN;
@@ -1011,7 +1024,9 @@ next_failsafe(HaLease *lease, int64_t now, HaRequest *request)
 	HaAsking   *asking = &lease->asking;
 	HaFailsafe	wanted;
 
+	/* who would stand by a new list has promised nothing yet */
 	if (!lease->open || !lease->holding || lease->reassert ||
+		leads_by_promises(lease) ||
 		!lease->view.valid || !lease->view.config.failsafe_mode ||
 		asking->put_tag != 0 || now < asking->put_due ||
 		!is_later(lease->view_tag, asking->put_done_tag) ||
@@ -1108,10 +1123,14 @@ ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
 	int64_t		ttl = earlier(lease->lease_ttl, lease->view.config.ttl);
 	HaAsked    *whom;
 
+	/* who can't write keeps nobody else from it */
+	bool		sick = local->sick_since != 0 &&
+		now - local->sick_since >= local->health_grace;
+
 	if (deadline == 0 || now < store_is_late_at(lease))
 		return false;
 	if (asking->began_at == 0 && now >= asking->due &&
-		(now >= deadline ||
+		(now >= deadline || sick ||
 		 !ha_asking_begin(asking, &lease->view,
 						  is_later(lease->view_tag, asking->put_done_tag),
 						  lease->name, ttl, now)))

@@ -721,10 +721,14 @@ put_question(HaRest *rest, Post *post)
 	HaControlQuestion before;
 	HaControlQuestion question;
 	HaControlWorker worker;
+	HaControlPromise promise;
 
+	/* never one that was answered: a section that was torn reads as zero */
 	(void) ha_control_get_question(rest->control, &before);
+	(void) ha_control_get_promise(rest->control, &promise);
 	memset(&question, 0, sizeof(question));
-	question.seq = before.seq + 1;
+	question.seq = (before.seq > promise.answered ? before.seq :
+					promise.answered) + 1;
 	if (question.seq == 0)
 		question.seq = 1;
 	question.asked_at = ha_now();

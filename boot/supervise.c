@@ -364,9 +364,12 @@ has_crashed_again(HaBoot *b)
 static bool
 crashes_too_often(const HaBoot *b)
 {
-	const HaView *view = ha_session_last_view(b->session);
+	const HaView *view = ha_session_view(b->session, b->now -
+										 ha_session_config(b->session)->ttl);
 
-	return ha_crashes_too_often(&view->config, ha_boot_recent_crashes(b),
+	/* an old view says nothing of who is there, and without etcd nobody is elected */
+	return view != NULL &&
+		ha_crashes_too_often(&view->config, ha_boot_recent_crashes(b),
 								ha_others_may_lead(view, b->node.name));
 }
 

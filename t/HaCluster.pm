@@ -800,7 +800,7 @@ How often that key has been written since it was created; 0 if it is not there.
 sub etcd_version
 {
 	my ($self, $name) = @_;
-	my ($rc, $out, $err) = $self->_etcdctl('get', $self->key($name), '-w',
+	my ($rc, $out, $err) = $self->etcdctl('get', $self->key($name), '-w',
 		'json');
 	croak "could not get $name: $err" if $rc != 0;
 	my $kvs = JSON::PP::decode_json($out)->{kvs} or return 0;
