@@ -310,6 +310,33 @@ ha_failsafe_take_question(int node)
 	ha_failsafe_gather(node);
 }
 
+/*
+ * S-9: while it leads by promises, whoever the store lists has given one that is
+ * good for as long, and who reads the store sees that the mode is on, unless it was
+ * turned off since, which is told by a heartbeat that counts for as long.
+ */
+static void
+check_leads_by_promises(int node)
+{
+	const HaLease *lease = &node_of(node)->worker.lease;
+	const HaView *stored = ha_store_view();
+	int64_t		until = ha_sim_world_time(node, ha_lease_deadline(lease));
+
+	for (int i = 0; i < stored->failsafe.nmembers; i++)
+	{
+		int			other = ha_sim_node_named(stored->failsafe.members[i]);
+
+		if (other >= 0 && other != node &&
+			promised_until[other] < until - 400 * SIM_MS)
+			ha_sim_fail("S-9: %s leads by promises, but %s has given none for so long",
+						node_of(node)->name, node_of(other)->name);
+	}
+	if (lease->asking.announced && lease->view.config.failsafe_mode &&
+		stored->heartbeat.term == lease->term && !stored->heartbeat.failsafe)
+		ha_sim_fail("S-9: %s leads by promises, and its heartbeat does not say so",
+					node_of(node)->name);
+}
+
 void
 ha_failsafe_ask(int node, int64_t now)
 {
@@ -319,7 +346,11 @@ ha_failsafe_ask(int node, int64_t now)
 	while (ha_lease_ask(&w->lease, &w->local, now, &request))
 		send_question(node, &request);
 	if (w->local.failsafe_active)
+	{
 		ha_sim_sometimes(SIM_FAILSAFE);
+		if (now < ha_lease_deadline(&w->lease))
+			check_leads_by_promises(node);
+	}
 	if (now < w->local.promised_until && !w->lease.view.leader.present)
 		ha_sim_sometimes(SIM_PROMISED);
 	if (w->plan.verb == HA_WAIT && strstr(w->plan.why, "not listed") != NULL)
