@@ -342,6 +342,17 @@ test_refusals(void)
 	strcpy(question.question.name, "n2");
 	refuses("this member has the same name", "its own name");
 	start_answering();
+	strcpy(question.question.member, "n3");
+	refuses("the question is for another member", "at another's address");
+	start_answering();
+	strcpy(question.question.member, "n2");
+	ok(answer() == HA_VERDICT_ACCEPTED, "it is asked by name");
+	start_answering();
+	local.sysid = 7;
+	question.question.sysid = 8;
+	refuses("the question is from another cluster", "another cluster's leader");
+	local.sysid = 0;
+	start_answering();
 	local.stopping = true;
 	refuses("this member is stopping", "stopping");
 	start_answering();
