@@ -348,7 +348,7 @@ ha_failsafe_ask(int node, int64_t now)
 	if (w->local.failsafe_active)
 	{
 		ha_sim_sometimes(SIM_FAILSAFE);
-		if (now < ha_lease_deadline(&w->lease))
+		if (ha_sim_clock(node) < ha_lease_deadline(&w->lease))
 			check_leads_by_promises(node);
 	}
 	if (now < w->local.promised_until && !w->lease.view.leader.present)

@@ -436,7 +436,8 @@ fault_pause(void)
 static void
 end_full(int node, int64_t number, void *pointer)
 {
-	ha_store_set_full(false);
+	if (!ha_world.healing)
+		ha_store_set_full(false);
 }
 
 static void

@@ -162,6 +162,7 @@ ha_check_turn(int node)
 	int64_t		slack = 3 * ha_world.shape.ttl + 5000;
 
 	if (!w->local.promoting || !w->lease.holding || ha_store_is_full() ||
+		strcmp(ha_store_view()->leader.name, n->name) != 0 ||
 		n->server.state != SIM_STANDBY)
 		return;
 	if (ha_sim_clock(node) - w->local.promoting_since >
