@@ -514,7 +514,7 @@ static void
 fault_slow_promotion(void)
 {
 	slow_promotion((int) ha_sim_between(0, ha_world.nnodes - 1));
-	if (ha_sim_chance(700))
+	if (ha_sim_chance(300))
 		return;
 	for (int i = 0; i < ha_world.nnodes; i++)
 		slow_promotion(i);
@@ -854,7 +854,7 @@ static const struct
 	{fault_link, 400},
 	{fault_stuck, 300},
 	{fault_slow_reload, 300},
-	{fault_slow_promotion, 200},
+	{fault_slow_promotion, 400},
 	{fault_cancel, 200},
 	{fault_config, 200},
 	{fault_pause, 100},

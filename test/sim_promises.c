@@ -159,7 +159,7 @@ ha_check_turn(int node)
 	const SimNode *n = node_of(node);
 	const SimWorker *w = &n->worker;
 	const HaConfig *config = &w->lease.view.config;
-	int64_t		slack = 3 * ha_world.shape.ttl + 5000;
+	int64_t		slack = 2 * ha_world.shape.ttl + 2000;
 
 	if (!w->local.promoting || !w->lease.holding || ha_store_is_full() ||
 		strcmp(ha_store_view()->leader.name, n->name) != 0 ||
