@@ -581,7 +581,7 @@ extern void ha_failsafe_take_question(int node);
 extern void ha_failsafe_publish_promise(int node);
 extern void ha_failsafe_sends(int node, uint32_t tag);
 extern void ha_failsafe_ask(int node, int64_t now);
-extern void ha_failsafe_check(int node, const char *what);
+extern void ha_failsafe_check(int node, int64_t term, const char *what);
 
 /* sim_boot.c */
 extern void ha_node_begin(int node, bool as_primary);

@@ -362,7 +362,7 @@ check_vote(const char *name, const char *value)
 	position.timeline = votes[node].timeline;
 	position.lsn = votes[node].lsn;
 	if (!votes[node].withdrawn)
-		ha_failsafe_check(node, "votes");
+		ha_failsafe_check(node, votes[node].term, "votes");
 	if (!votes[node].withdrawn && !ha_server_holds(node, position))
 		ha_sim_fail("S-2: %s votes with WAL that it does not have", name);
 	if (!votes[node].withdrawn)
@@ -443,7 +443,7 @@ check_acquired(const HaView *old, int node)
 		held.lsn = ha_world.timelines[held.timeline].begin;
 		held.timeline = ha_world.timelines[held.timeline].parent;
 	}
-	ha_failsafe_check(node, "takes the leader key");
+	ha_failsafe_check(node, old->term.term, "takes the leader key");
 	acquired_sync = old->sync.present;
 	if (term->intent && old->sync.present && old->sync.quorum > 0 &&
 		strcmp(old->sync.leader, node_of(node)->name) != 0)

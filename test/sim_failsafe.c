@@ -47,6 +47,7 @@ static bool no_api[SIM_NODES];	/* has no HTTP: nobody can ask it */
 
 /* What was really promised, in the time of the world. */
 static int64_t promised_until[SIM_NODES];
+static int64_t promised_in[SIM_NODES];	/* in which term */
 
 static SimNode *
 node_of(int node)
@@ -80,10 +81,11 @@ ha_failsafe_has_api(int node)
  *-------------------------------------------------------------------------
  */
 
+/* "term" is the one whose leader it would replace: to no other it has promised. */
 void
-ha_failsafe_check(int node, const char *what)
+ha_failsafe_check(int node, int64_t term, const char *what)
 {
-	if (ha_world.now < promised_until[node])
+	if (term == promised_in[node] && ha_world.now < promised_until[node])
 		ha_sim_fail("S-9: %s %s, but has promised not to lead for another %lld ms",
 					node_of(node)->name, what,
 					(long long) (promised_until[node] - ha_world.now) / SIM_MS);
@@ -174,7 +176,10 @@ look_for_promise(int node, int64_t serial, void *pointer)
 		int64_t		until = ha_sim_world_time(node, control->promise.until);
 
 		if (until > promised_until[node])
+		{
 			promised_until[node] = until;
+			promised_in[node] = call->question.term;
+		}
 		ha_sim_say(node, "promises not to lead to %s",
 				   call->question.name);
 	}
