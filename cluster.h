@@ -183,7 +183,7 @@ typedef struct HaMember
 	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
 	int32_t		sync_priority;	/* default 1, <= 0 is nosync */
 	bool		pause;			/* has seen the pause */
-	bool		sick;			/* a health check fails: it does not stand for
+	bool		sick;			/* a health check fails: it goes last in an
 								 * election */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */

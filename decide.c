@@ -354,7 +354,7 @@ all_have_voted(const HaView *view, const HaLocal *local)
 	return true;
 }
 
-/* Has that member said that it is sick?  Then it will not take the key. */
+/* Has that member said that it is sick?  Then it goes last, and nobody waits. */
 static bool
 is_said_sick(const HaView *view, const char *name)
 {
@@ -639,6 +639,7 @@ decide_election(const HaConfig *config, const HaView *view,
 		because(plan, hindrance);
 		return;
 	}
+
 	/*
 	 * The end of recovery may cut a record that is here in part only, so what
 	 * we have is not final before it (S-2); and once it is over, the key can

@@ -593,7 +593,10 @@ take_question(void)
 	ha_failsafe_answer(&lease.view, &local, &question, ha_now(), &promise);
 	ha_control_set_promise(control, &promise);
 	gather_promise();
-	(void) kill(boot.pid, SIGUSR1);
+
+	/* what has_boot rests on may be a second old, and the pid another's by now */
+	if (ha_process_is_alive(boot.pid, boot.pid_start))
+		(void) kill(boot.pid, SIGUSR1);
 }
 
 static bool

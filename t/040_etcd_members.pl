@@ -258,6 +258,7 @@ sub flap
 {
 	my ($round) = @_;
 
+	# how long it is down, and up, is what the fault is
 	foreach (1 .. 6)
 	{
 		my $number = asked_by($round->{leader});
