@@ -80,7 +80,7 @@ static const char *const rewind_functions[] = {
  * Markers.
  */
 
-/* It is there already, but for verbs that work without a control block. */
+/* It is there already, but for commands that work without a control block. */
 static bool
 make_state_dir(const HaNode *node)
 {

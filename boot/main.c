@@ -3,27 +3,35 @@
  * main.c
  *	  pg_ha_boot: the program that starts and keeps one node.
  *
- * Options, the checks that need no cluster, and the lock which lets one
- * pg_ha_boot act for a node.  The lock is held on a file in the state
- * directory by a descriptor that children inherit by fork() but not across
- * exec(): while a child of ours works on the data directory, a new pg_ha_boot
- * has to stay out of it even if we are dead.
+ * The table of commands, the options that all of them take, and help.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres_fe.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/logging.h"
-#include "getopt_long.h"
 
-#include "supervise.h"
+#include "../cluster.h"
+#include "commands.h"
+
+static const HaCommand *const commands[] = {
+	&ha_command_run,
+};
+
+/* No command has more options of its own. */
+#define MAX_OPTIONS		32
+
+static const struct option common_options[] = {
+	{"pgdata", required_argument, NULL, 'D'},
+	{"config", required_argument, NULL, 'c'},
+	{"bindir", required_argument, NULL, 'b'},
+	{"help", no_argument, NULL, '?'},
+};
 
 static const char *progname;
 
@@ -42,22 +50,41 @@ print_time(void)
 }
 
 static void
-usage(void)
+print_common_help(void)
 {
-	printf("%s starts and keeps one node of a pg_ha cluster.\n\n", progname);
-	printf("Usage:\n  %s run -D PGDATA -c NODEFILE [-b BINDIR]\n\n", progname);
-	printf("Options:\n");
-	printf("  -D, --pgdata=PGDATA    the data directory; made if it is missing\n");
+	printf("\nOptions of every command:\n");
+	printf("  -D, --pgdata=PGDATA    the data directory\n");
 	printf("  -c, --config=NODEFILE  the node file\n");
 	printf("  -b, --bindir=BINDIR    where the server's programs are\n");
-	printf("  -V, --version          show the version, then exit\n");
-	printf("  -?, --help             show this help, then exit\n\n");
-	printf("Signals:\n");
+	printf("  -?, --help             show help, then exit\n");
+	printf("\nExit codes:\n");
+	printf("  0 done, 10 configuration, 11 temporary, 12 refused for safety\n");
+}
+
+static void
+print_usage(void)
+{
+	printf("%s starts and keeps one node of a pg_ha cluster.\n\n", progname);
+	printf("Usage:\n  %s COMMAND [OPTION]...\n\nCommands:\n", progname);
+	for (int i = 0; i < lengthof(commands); i++)
+		printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
+	print_common_help();
+	printf("\n\"%s COMMAND --help\" tells about one command, \"%s --version\" the version.\n",
+		   progname, progname);
+	printf("\nSignals, while it runs:\n");
 	printf("  TERM, INT  stop the server and leave the cluster\n");
 	printf("  HUP        read the node file again\n");
-	printf("  USR2       exit and leave the server running\n\n");
-	printf("Exit codes:\n");
-	printf("  0 done, 10 configuration, 11 temporary, 12 refused for safety\n");
+	printf("  USR2       exit and leave the server running\n");
+}
+
+static void
+print_command_help(const HaCommand *command)
+{
+	printf("%s %s: %s\n\n", progname, command->name, command->summary);
+	printf("Usage:\n  %s %s %s\n", progname, command->name, command->arguments);
+	if (command->details != NULL)
+		printf("\nOptions:\n%s", command->details);
+	print_common_help();
 }
 
 static int
@@ -65,6 +92,64 @@ misused(void)
 {
 	pg_log_error_hint("Try \"%s --help\" for more information.", progname);
 	return HA_EXIT_CONFIGURATION;
+}
+
+static void
+take_path(char *into, const char *path)
+{
+	char	   *absolute = make_absolute_path(path);
+
+	if (absolute == NULL)
+		exit(HA_EXIT_CONFIGURATION);	/* reported */
+	strlcpy(into, absolute, MAXPGPATH);
+	free(absolute);
+}
+
+/* The common options and the command's own. */
+static void
+join_options(const HaCommand *command, struct option *options)
+{
+	int			n = lengthof(common_options);
+
+	memcpy(options, common_options, sizeof(common_options));
+	for (const struct option *own = command->options;
+		 own != NULL && own->name != NULL; own++)
+	{
+		Assert(n < MAX_OPTIONS - 1);
+		options[n++] = *own;
+	}
+	memset(&options[n], 0, sizeof(options[n]));
+}
+
+/* argv[0] is the command.  Returns an exit code. */
+static int
+parse_and_go(const HaCommand *command, int argc, char **argv, const char *argv0)
+{
+	struct option options[MAX_OPTIONS];
+	HaInvocation invocation = {.argv0 = argv0};
+	int			c;
+
+	join_options(command, options);
+	while ((c = getopt_long(argc, argv, "D:c:b:", options, NULL)) != -1)
+	{
+		if (c == 'D')
+			take_path(invocation.data_dir, optarg);
+		else if (c == 'c')
+			take_path(invocation.config, optarg);
+		else if (c == 'b')
+			take_path(invocation.bin_dir, optarg);
+		else if (c < HA_OPTION_FIRST || !command->take_option(c, optarg))
+			return misused();
+	}
+	invocation.operands = argv + optind;
+	invocation.noperands = argc - optind;
+	if (command->max_operands >= 0 && invocation.noperands > command->max_operands)
+	{
+		pg_log_error("too many arguments (the first is \"%s\")",
+					 argv[optind + command->max_operands]);
+		return misused();
+	}
+	return command->go(&invocation);
 }
 
 /* Where the server's programs are, if the command line does not say. */
@@ -91,148 +176,82 @@ find_bin_dir(const char *argv0, char *bin_dir)
 	return false;
 }
 
-/*
- * Take the lock of the state directory, for as long as this process and the
- * children that it has forked live.  Returns 0, or an exit code after
- * reporting.
- */
-static int
-take_lock(const char *state_dir)
+int
+ha_invocation_node(const HaInvocation *invocation, HaNode *node)
 {
-	char		path[MAXPGPATH];
-	int			fd;
+	char		bin_dir[MAXPGPATH];
 
-	if (mkdir(state_dir, 0700) != 0 && errno != EEXIST)
+	if (invocation->data_dir[0] == '\0' || invocation->config[0] == '\0')
 	{
-		pg_log_error("could not create directory \"%s\": %m", state_dir);
-		return HA_EXIT_CONFIGURATION;
-	}
-	snprintf(path, sizeof(path), "%s/lock", state_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-	{
-		pg_log_error("could not open file \"%s\": %m", path);
-		return HA_EXIT_CONFIGURATION;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno != EWOULDBLOCK)
-	{
-		pg_log_error("could not lock file \"%s\": %m", path);
-		return HA_EXIT_CONFIGURATION;
-	}
-	close(fd);
-	pg_log_error("another pg_ha_boot runs for this node");
-	pg_log_error_hint("It, or a child of it that works on the data directory, holds a lock on \"%s\".",
-					  path);
-	return HA_EXIT_REFUSED;
-}
-
-static int
-run(const HaNode *node)
-{
-	char		path[MAXPGPATH];
-	char		err[HA_ERROR_SIZE];
-	char		identity[HA_IDENTITY_SIZE];
-	HaControl  *control;
-	struct stat st;
-	bool		control_was_lost;
-	int			code = take_lock(node->state_dir);
-
-	if (code != 0)
-		return code;
-	if (!ha_identity_read(node->state_dir, identity))
-		return HA_EXIT_CONFIGURATION;
-
-	/* One of an earlier boot of the machine is replaced, but is not lost. */
-	snprintf(path, sizeof(path), "%s/control", node->state_dir);
-	control_was_lost = stat(path, &st) != 0;
-	control = ha_control_open(node->state_dir, true, err, sizeof(err));
-	if (control == NULL)
-	{
-		pg_log_error("could not open the control block in \"%s\": %s",
-					 node->state_dir, err);
-		return HA_EXIT_CONFIGURATION;
-	}
-	pg_log_info("node \"%s\" of cluster \"%s\" starts", node->name,
-				node->scope);
-	code = ha_supervise(node, control, control_was_lost, identity);
-	ha_control_close(control);
-	pg_log_info("exits with code %d", code);
-	return code;
-}
-
-/* "run -D PGDATA -c NODEFILE [-b BINDIR]", with the verb taken off. */
-static int
-parse_and_run(int argc, char **argv, const char *argv0)
-{
-	static const struct option options[] = {
-		{"pgdata", required_argument, NULL, 'D'},
-		{"config", required_argument, NULL, 'c'},
-		{"bindir", required_argument, NULL, 'b'},
-		{NULL, 0, NULL, 0}
-	};
-	char	   *data_dir = NULL;
-	char	   *config = NULL;
-	char		bin_dir[MAXPGPATH] = "";
-	HaNode		node;
-	int			c;
-
-	while ((c = getopt_long(argc, argv, "D:c:b:", options, NULL)) != -1)
-	{
-		if (c == 'D')
-			data_dir = make_absolute_path(optarg);
-		else if (c == 'c')
-			config = make_absolute_path(optarg);
-		else if (c == 'b')
-			strlcpy(bin_dir, optarg, sizeof(bin_dir));
-		else
-			return misused();
-	}
-	if (optind < argc)
-	{
-		pg_log_error("too many arguments (the first is \"%s\")", argv[optind]);
+		pg_log_error("no %s given", invocation->data_dir[0] == '\0' ?
+					 "data directory" : "node file");
 		return misused();
 	}
-	if (data_dir == NULL || config == NULL)
+	strlcpy(bin_dir, invocation->bin_dir, sizeof(bin_dir));
+	if (bin_dir[0] == '\0' && !find_bin_dir(invocation->argv0, bin_dir))
+		return HA_EXIT_CONFIGURATION;
+	if (!ha_node_read(invocation->config, invocation->data_dir, bin_dir, node))
+		return HA_EXIT_CONFIGURATION;
+	return HA_EXIT_OK;
+}
+
+static const HaCommand *
+find_command(const char *name)
+{
+	for (int i = 0; i < lengthof(commands); i++)
 	{
-		pg_log_error("no %s given", data_dir == NULL ? "data directory" :
-					 "node file");
-		return misused();
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
 	}
-	if (bin_dir[0] == '\0' && !find_bin_dir(argv0, bin_dir))
-		return HA_EXIT_CONFIGURATION;
-	if (!ha_node_read(config, data_dir, bin_dir, &node))
-		return HA_EXIT_CONFIGURATION;
-	return run(&node);
+	return NULL;
+}
+
+/* Is help all that is wanted?  What stands behind "--" is not ours. */
+static bool
+wants_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+	{
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-?") == 0)
+			return true;
+	}
+	return false;
 }
 
 int
 main(int argc, char **argv)
 {
+	const HaCommand *command;
+
 	pg_logging_init(argv[0]);
 	pg_logging_set_pre_callback(print_time);
 	progname = get_progname(argv[0]);
 
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 ||
-					 strcmp(argv[1], "-?") == 0))
+	if (argc < 2)
 	{
-		usage();
+		pg_log_error("no command given");
+		return misused();
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0)
+	{
+		print_usage();
 		return HA_EXIT_OK;
 	}
-	if (argc > 1 && (strcmp(argv[1], "--version") == 0 ||
-					 strcmp(argv[1], "-V") == 0))
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
 	{
 		printf("pg_ha_boot (pg_ha) %s\n", HA_VERSION);
 		return HA_EXIT_OK;
 	}
-	if (argc < 2 || strcmp(argv[1], "run") != 0)
+	command = find_command(argv[1]);
+	if (command == NULL)
 	{
-		if (argc < 2)
-			pg_log_error("no verb given");
-		else
-			pg_log_error("unrecognized verb \"%s\"", argv[1]);
+		pg_log_error("unrecognized command \"%s\"", argv[1]);
 		return misused();
+	}
+	if (wants_help(argc - 2, argv + 2))
+	{
+		print_command_help(command);
+		return HA_EXIT_OK;
 	}
 	if (geteuid() == 0)
 	{
@@ -241,5 +260,5 @@ main(int argc, char **argv)
 		return HA_EXIT_REFUSED;
 	}
 	umask(0077);
-	return parse_and_run(argc - 1, argv + 1, argv[0]);
+	return parse_and_go(command, argc - 1, argv + 1, argv[0]);
 }

@@ -17,12 +17,7 @@
 #include "node_file.h"
 #include "postmaster.h"
 #include "rest.h"
-
-/* Exit codes; docs/pg_ha_boot.md says what to do about each. */
-#define HA_EXIT_OK				0
-#define HA_EXIT_CONFIGURATION	10
-#define HA_EXIT_TEMPORARY		11
-#define HA_EXIT_REFUSED			12
+#include "commands.h"
 
 /* Crashes as primary that are remembered; decide.c gives up at three. */
 #define HA_CRASHES_KEPT			4
