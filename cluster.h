@@ -329,6 +329,9 @@ typedef struct HaLocal
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
 								 * gone: flush_lsn is final (S-2) */
+	uint64_t	line_begins_at; /* where the newest timeline begins that recovery
+								 * is on the way to; short of it a promotion
+								 * would branch off from what is not here */
 	bool		promoting;		/* the promote signal was given */
 	int64_t		promoting_since;
 	bool		streaming;		/* a walreceiver is connected */

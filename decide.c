@@ -119,15 +119,20 @@ bool
 ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn)
 {
 	int			n = bounded(term->nlineage, HA_MAX_LINEAGE);
+	uint64_t	end = UINT64_MAX;
 
 	if (!term->present || term->timeline == 0)
 		return true;
 	if (timeline == term->timeline)
 		return true;
-	for (int i = 0; i < n; i++)
+
+	/* what a later one left off at, none before it goes beyond */
+	for (int i = n - 1; i >= 0; i--)
 	{
+		if (term->lineage[i].end_lsn < end)
+			end = term->lineage[i].end_lsn;
 		if (term->lineage[i].timeline == timeline)
-			return lsn <= term->lineage[i].end_lsn;
+			return lsn <= end;
 	}
 	return false;
 }
@@ -313,6 +318,8 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 		return "it is no synchronous standby";
 	if (now < local->stay_out_until)
 		return "its last promotion failed";
+	if (local->flush_lsn < local->line_begins_at)
+		return "it lacks WAL that its next timeline begins with";
 	if (!view->sync.present && config->maximum_lag_on_failover >= 0 &&
 		reached > lsn &&
 		reached - lsn > (uint64_t) config->maximum_lag_on_failover)

@@ -14,12 +14,16 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "replication/syncrep.h"
 #include "replication/walreceiver.h"
 #include "replication/walsender_private.h"
 #include "storage/fd.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
 
 #include "server.h"
 
@@ -57,6 +61,44 @@ ancestry_facts(HaLocal *local)
 	list_free_deep(history);
 }
 
+/* Does the startup process wait for WAL that nobody brings? */
+static bool
+startup_lacks_wal(void)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+
+		if (proc->pid != 0 &&
+			proc->wait_event_info == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Recovery that can't even read its first record tells no position, and would be
+ * helped by following somebody.  Where it is to begin stands in pg_control.
+ */
+static void
+first_facts(XLogRecPtr *replayed, TimeLineID *timeline)
+{
+	static bool stuck = false;
+	ControlFileData *file;
+	bool		crc_ok;
+
+	stuck = stuck || startup_lacks_wal();
+	if (!stuck)
+		return;
+	file = get_controlfile(DataDir, &crc_ok);
+	if (crc_ok)
+	{
+		*replayed = file->checkPoint;
+		*timeline = file->checkPointCopy.ThisTimeLineID;
+	}
+	pfree(file);
+}
+
 static void
 standby_facts(HaLocal *local)
 {
@@ -65,6 +107,8 @@ standby_facts(HaLocal *local)
 	XLogRecPtr	replayed = GetXLogReplayRecPtr(&replay_timeline);
 	XLogRecPtr	received = GetWalRcvFlushRecPtr(NULL, &received_timeline);
 
+	if (replay_timeline == 0)
+		first_facts(&replayed, &replay_timeline);
 	local->role = HotStandbyActive() ? HA_ROLE_STANDBY : HA_ROLE_STARTING;
 	local->replay_lsn = replayed;
 	local->flush_lsn = replayed;

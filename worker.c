@@ -48,6 +48,7 @@
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
+#include "wal.h"
 
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
@@ -232,6 +233,7 @@ gather(int64 now)
 		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, true);
 	ha_server_facts(&local);
 	gather_progress(now);
+	ha_wal_look(&local, now);
 	gather_recovered();
 	gather_health(now);
 	if (local.role == HA_ROLE_PRIMARY)

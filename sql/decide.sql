@@ -34,6 +34,9 @@ SELECT * FROM decide(:'led', '{}');
 SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 900, "replay_lsn": 900}');
 SELECT * FROM decide(:'led', '{"timeline": 1, "flush_lsn": 1001, "replay_lsn": 1001}');
 SELECT * FROM decide(:'led', '{"timeline": 3}');
+\set fork '{"term": {"present": true, "term": 6, "owner": "n2", "timeline": 4, "begin_lsn": 900, "lineage": [{"timeline": 1, "end_lsn": 1000}, {"timeline": 3, "end_lsn": 900}]}}'
+SELECT * FROM decide(:'led'::jsonb || :'fork', '{"timeline": 1, "flush_lsn": 900, "replay_lsn": 900}');
+SELECT * FROM decide(:'led'::jsonb || :'fork', '{"timeline": 1, "flush_lsn": 950, "replay_lsn": 950}');
 SELECT * FROM decide('{"leader": {"present": true, "name": "n2", "lease": 9}}', '{}');
 -- ... before it is consistent, for which it may need the leader's WAL
 SELECT * FROM decide(:'led', '{"role": "starting"}');
@@ -83,6 +86,8 @@ SELECT * FROM decide('{}', '{"detached": true, "nofailover": true}');
 SELECT * FROM decide('{}', '{"detached": true, "failover_priority": 0}');
 SELECT * FROM decide('{}', '{"detached": true, "timeline": 1, "flush_lsn": 1001}');
 SELECT * FROM decide('{"optime": 9000000}', '{"detached": true}');
+SELECT * FROM decide('{}', '{"detached": true, "line_begins_at": 2001}');
+SELECT * FROM decide('{}', '{"detached": true, "line_begins_at": 2000}');
 SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n3"]}}', '{"detached": true}');
 SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n1"]}}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide('{}', '{"stay_out_until": 100001, "detached": true}');

@@ -81,10 +81,19 @@ ha_failsafe_has_api(int node)
  *-------------------------------------------------------------------------
  */
 
-/* "term" is the one whose leader it would replace: to no other it has promised. */
+/*
+ * "term" is the one whose leader it would replace: to no other it has promised.
+ * When that leader has since put a heartbeat that ends the mode, it counts on
+ * nothing that outlasts what the heartbeat announces, and whoever has forgotten
+ * the promise, with its machine, keeps to that.
+ */
 void
 ha_failsafe_check(int node, int64_t term, const char *what)
 {
+	const HaHeartbeat *heartbeat = &ha_store_view()->heartbeat;
+
+	if (heartbeat->present && heartbeat->term == term && !heartbeat->failsafe)
+		return;
 	if (term == promised_in[node] && ha_world.now < promised_until[node])
 		ha_sim_fail("S-9: %s %s, but has promised not to lead for another %lld ms",
 					node_of(node)->name, what,
