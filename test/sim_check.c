@@ -676,6 +676,7 @@ ha_check_decide(void)
 	static HaView any;
 	static HaLocal local;
 	static HaPlan plan;
+	uint64_t	random = ha_world.random;
 
 	randomize(&config, sizeof(config));
 	randomize(&any, sizeof(any));
@@ -691,6 +692,9 @@ ha_check_decide(void)
 		disturb(&any, sizeof(any));
 		disturb(&local, sizeof(local));
 	}
+
+	/* a seed gives the same history whatever the size of these */
+	ha_world.random = random;
 }
 
 /*-------------------------------------------------------------------------
