@@ -176,9 +176,12 @@ is_on_history(const HaView *view, const HaLocal *local, uint64_t lsn)
 
 /*
  * How far we have the cluster's history, in its own terms: the position that a
- * vote tells.  On a timeline that no record knows nothing was ever acknowledged,
- * since the gate opens only after the record; it was promoted to in vain, and
- * what counts is where it began.  Returns false if we have none of the history.
+ * vote tells.  A timeline that the record does not know, newer than the one that
+ * it tells of, was promoted to in vain: the gate opens only after the record, so
+ * nothing was acknowledged there, and what counts is where it began.  One that is
+ * older may have led, until somebody took over who did not have it (S-16); what
+ * was lost then must not come back.  Returns false if we have none of the
+ * history, or something else besides.
  */
 static bool
 find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
@@ -190,7 +193,7 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 	*lsn = local->flush_lsn;
 	if (is_recorded(&view->term, local->timeline))
 		return is_on_history(view, local, local->flush_lsn);
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = n - 1; i >= 0 && *timeline > view->term.timeline; i--)
 	{
 		*timeline = local->ancestors[i].timeline;
 		*lsn = local->ancestors[i].end_lsn;

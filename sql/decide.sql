@@ -85,6 +85,10 @@ SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]
 SELECT * FROM decide('{}', '{"detached": true, "nofailover": true}');
 SELECT * FROM decide('{}', '{"detached": true, "failover_priority": 0}');
 SELECT * FROM decide('{}', '{"detached": true, "timeline": 1, "flush_lsn": 1001}');
+\set fourth '{"term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "timeline": 4, "begin_lsn": 1000, "timeline_owner": "n2", "reserved": 4, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": "n1"}]}}'
+SELECT * FROM decide(:'fourth', '{"detached": true, "timeline": 5, "ancestors": [{"timeline": 1, "end_lsn": 900}]}');
+SELECT * FROM decide(:'fourth', '{"detached": true, "timeline": 2, "ancestors": [{"timeline": 1, "end_lsn": 900}]}');
+SELECT * FROM decide(:'fourth', '{"detached": true, "timeline": 5, "ancestors": [{"timeline": 1, "end_lsn": 900}, {"timeline": 2, "end_lsn": 950}]}');
 SELECT * FROM decide('{"optime": 9000000}', '{"detached": true}');
 SELECT * FROM decide('{}', '{"detached": true, "line_begins_at": 2001}');
 SELECT * FROM decide('{}', '{"detached": true, "line_begins_at": 2000}');

@@ -81,6 +81,7 @@ typedef struct SimTimeline
 	int			owner;
 	uint32_t	parent;
 	uint64_t	begin;			/* where it left its parent */
+	bool		led;			/* a reign on it was confirmed */
 } SimTimeline;
 
 /* The settings file that the worker writes; sets of nodes are bit masks. */

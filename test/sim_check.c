@@ -438,7 +438,8 @@ check_acquired(const HaView *old, int node)
 	SimPosition held = server->flush;
 
 	/* a promotion that was never recorded acknowledged nothing */
-	while (held.timeline > 1 && ha_timeline_limit(truth, held.timeline) == 0)
+	while (held.timeline > 1 && !ha_world.timelines[held.timeline].led &&
+		   ha_timeline_limit(truth, held.timeline) == 0)
 	{
 		held.lsn = ha_world.timelines[held.timeline].begin;
 		held.timeline = ha_world.timelines[held.timeline].parent;
@@ -506,6 +507,7 @@ check_confirmed(int node)
 {
 	int			missing = count_missing(node, false);
 
+	ha_world.timelines[view.term.timeline].led = true;
 	if (node_of(node)->server.flush.timeline != view.term.timeline)
 		ha_sim_fail("S-15: %s confirmed timeline %u and is on %u",
 					node_of(node)->name, view.term.timeline,
