@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -291,6 +292,17 @@ sync_data(const HaNode *node, const HaCloneMethod *method)
 	return method->program[0] == '\0' || ha_program_run(node, argv);
 }
 
+/* A program finds an empty directory, as the server wants it to be. */
+static bool
+make_data_dir(const HaNode *node, const HaCloneMethod *method)
+{
+	if (method->program[0] == '\0' || mkdir(node->data_dir, 0700) == 0 ||
+		errno == EEXIST)
+		return true;
+	pg_log_error("could not create directory \"%s\": %m", node->data_dir);
+	return false;
+}
+
 static HaCloneResult
 try_method(const HaNode *node, const HaCloneMethod *method,
 		   const HaSource *source, uint64_t sysid)
@@ -300,7 +312,8 @@ try_method(const HaNode *node, const HaCloneMethod *method,
 	if (!method->keep_data && !ha_aside_make_way(node))
 		return HA_CLONE_FAILED;
 	if (!ha_datadir_put_marker(node, method->program[0] != '\0' ?
-							   HA_RESTORE_MARKER : HA_CLONE_MARKER))
+							   HA_RESTORE_MARKER : HA_CLONE_MARKER) ||
+		!make_data_dir(node, method))
 		return HA_CLONE_FAILED;
 	if (source != NULL)
 		pg_log_info("cloning from \"%s\" at %s:%d by method \"%s\"",

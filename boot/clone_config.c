@@ -268,12 +268,10 @@ static bool
 wal_dir_is_fine(const HaNode *node, char *err, size_t errlen,
 				const char **hint)
 {
-	char		path[HA_PATH_SIZE];
+	const char *path = node->wal_dir;
 
-	if (node->wal_dir[0] == '\0')
+	if (path[0] == '\0')
 		return true;
-	strlcpy(path, node->wal_dir, sizeof(path));
-	canonicalize_path(path);
 	if (!path_is_prefix_of_path(node->data_dir, path) &&
 		!path_is_prefix_of_path(path, node->data_dir) &&
 		!path_is_prefix_of_path(node->state_dir, path) &&

@@ -401,15 +401,17 @@ append_hba(const HaNode *node)
 static bool
 initdb(const HaNode *node)
 {
+	char		wal_dir[HA_PATH_SIZE + 16];
 	const char *make[] = {
 		"initdb", "-D", node->data_dir, "--auth-local=peer",
 		"--auth-host=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-		NULL
+		node->wal_dir[0] != '\0' ? wal_dir : NULL, NULL
 	};
 	const char *sync[] = {"initdb", "--sync-only", "-D", node->data_dir, NULL};
 	char		password[1024];
 	char	   *verifier;
 
+	snprintf(wal_dir, sizeof(wal_dir), "--waldir=%s", node->wal_dir);
 	if (!ha_node_password(node, password, sizeof(password)))
 		return false;
 	verifier = build_verifier(password);
@@ -425,6 +427,7 @@ ha_datadir_start_initdb(const HaNode *node)
 	pid_t		pid;
 
 	if (!ha_work_end_leftovers(node) || !check_is_empty(node) ||
+		!ha_aside_make_way(node) ||
 		!ha_datadir_put_marker(node, HA_INITDB_MARKER))
 		return -1;
 	pid = ha_work_fork(node);

@@ -944,6 +944,7 @@ check_clone(NodeFile *file)
 	char		err[2 * HA_TEXT_SIZE];
 	const char *hint;
 
+	canonicalize_path(file->node->wal_dir);
 	for (const HaCloneCheck *check = ha_clone_checks; check->key != NULL;
 		 check++)
 	{

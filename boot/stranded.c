@@ -46,7 +46,7 @@ is_waiting(const HaBoot *b, const HaControlWorker *w, const HaMember *leader)
 {
 	const HaView *view = ha_session_last_view(b->session);
 
-	return leader != NULL && strcmp(w->leader, leader->name) == 0 &&
+	return leader != NULL && !view->config.pause && strcmp(w->leader, leader->name) == 0 &&
 		(w->role == HA_ROLE_STANDBY || w->role == HA_ROLE_STARTING) &&
 		w->awaited_lsn != 0 && w->awaited_lsn == b->awaited_lsn &&
 		view->heartbeat.lsn > w->awaited_lsn;

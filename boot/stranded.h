@@ -11,8 +11,8 @@
 #include "supervise.h"
 
 /*
- * Look whether the standby that runs is stranded, in each round of the loop.  true:
- * it is, why is in b->rejoin_why, and it has to be cloned again.
+ * Look whether the standby that runs is stranded, in each round of the loop that has
+ * a fresh report of its worker.  true: it is, why is in b->rejoin_why, and it has to be cloned again.
  */
 extern bool ha_stranded_look(HaBoot *b, const HaControlWorker *w);
 

@@ -451,7 +451,7 @@ obey(HaBoot *b, const HaControlWorker *w)
 static void
 note_streaming(HaBoot *b, const HaControlWorker *w)
 {
-	if (w->role != HA_ROLE_STANDBY || !w->streaming || !is_fresh(b, w))
+	if (w->role != HA_ROLE_STANDBY || !w->streaming)
 		return;
 	b->stale_methods = 0;
 	if (!b->pruned)
@@ -462,6 +462,9 @@ note_streaming(HaBoot *b, const HaControlWorker *w)
 static void
 tend_standby(HaBoot *b, const HaControlWorker *w)
 {
+	/* What a frozen worker said last tells nothing of where the server is now. */
+	if (!is_fresh(b, w))
+		return;
 	note_streaming(b, w);
 	if (!ha_stranded_look(b, w))
 		return;
