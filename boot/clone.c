@@ -36,7 +36,7 @@
 #include "programs.h"
 
 #define PROGRESS_EVERY		10000	/* ms between two lines of the log */
-#define DRAIN_AFTER			200		/* ms without output from a dead method */
+#define DRAIN_AFTER			200 /* ms without output from a dead method */
 
 /* What the loop sees of the child; two words of which each stands for itself. */
 typedef struct Progress
@@ -369,7 +369,7 @@ clone(const HaNode *node, const HaCloneOrder *order)
 	HaCloneMethod methods[HA_CLONE_METHODS];
 	int			n = ha_clone_methods(node, methods);
 	const HaSource *source = order->has_leader ?
-		choose_source(node, order) : NULL;
+	choose_source(node, order) : NULL;
 	HaCloneResult result = HA_CLONE_FAILED;
 
 	for (int i = 0; i < n; i++)

@@ -23,7 +23,7 @@
  * is HA_DATA_TORN.
  */
 #define HA_INITDB_MARKER	"initdb_in_progress"
-#define HA_CLONE_MARKER		"clone_in_progress"	/* pg_basebackup's */
+#define HA_CLONE_MARKER		"clone_in_progress" /* pg_basebackup's */
 #define HA_RESTORE_MARKER	"restore_in_progress"	/* a clone program's */
 #define HA_REWIND_MARKER	"rewind_in_progress"
 #define HA_ASIDE_MARKER		"aside_in_progress"

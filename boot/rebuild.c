@@ -102,7 +102,7 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 	{
 		/* A standby that could not be copied is not tried again at once. */
 		const HaMember *source = b->clone_failures > 0 ? leader :
-			ha_leader_clone_source(view, b->node.name);
+		ha_leader_clone_source(view, b->node.name);
 
 		ha_source_of(leader, &order.leader);
 		ha_source_of(source, &order.source);

@@ -114,7 +114,7 @@ static PGresult *
 ask(PGconn *conn, const char *question)
 {
 	PGresult   *result = PQstatus(conn) == CONNECTION_OK ?
-		PQexec(conn, question) : NULL;
+	PQexec(conn, question) : NULL;
 
 	alarm(0);
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)

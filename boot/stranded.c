@@ -79,7 +79,7 @@ ha_stranded_look(HaBoot *b, const HaControlWorker *w)
 	const HaView *view = ha_session_last_view(b->session);
 	const HaMember *leader = ha_leader_source(view, b->node.name);
 	int64_t		patience = STRANDED_AFTER * view->config.ttl *
-		(w->has_archive ? ARCHIVE_FACTOR : 1);
+	(w->has_archive ? ARCHIVE_FACTOR : 1);
 
 	if (!is_waiting(b, w, leader))
 	{

@@ -462,7 +462,7 @@ note_streaming(HaBoot *b, const HaControlWorker *w)
 static void
 tend_standby(HaBoot *b, const HaControlWorker *w)
 {
-	/* What a frozen worker said last tells nothing of where the server is now. */
+	/* What a frozen worker said last is not where the server is now. */
 	if (!is_fresh(b, w))
 		return;
 	note_streaming(b, w);

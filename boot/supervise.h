@@ -117,9 +117,10 @@ typedef struct HaBoot
 								 * was made equal to a leader's; 0 = none */
 	uint64_t	discarded_bytes;
 	uint32_t	discarded_timeline;
-	char		rejoin_why[HA_WHY_SIZE];	/* why it must be rewound or cloned */
-	uint32_t	stale_methods;	/* bits of clone methods whose clones could not
-								 * follow */
+	char		rejoin_why[HA_WHY_SIZE];	/* why it must be rewound or
+											 * cloned */
+	uint32_t	stale_methods;	/* bits of clone methods whose clones could
+								 * not follow */
 	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */
 	int			clone_percent;
 
