@@ -87,7 +87,8 @@ sub strike
 sub nothing_is_left
 {
 	my ($node, $leader) = @_;
-	my @files = map { glob "$node->{dir}$_" } '.pg_ha/*_in_progress', '.pg_ha/*.new',
+	my @files = grep { -e }
+	  map { glob "$node->{dir}$_" } '.pg_ha/*_in_progress', '.pg_ha/*.new',
 	  '/*.new', '/pg_ha.probe.conf', '/tablespace_map', '/backup_label';
 
 	is("@files", '', 'no temporary file is left');
@@ -131,23 +132,22 @@ sub kill_rewind
 {
 	my ($program) = @_;
 	my $old = $cluster->wait_for_leader;
-	my ($other) = grep { $_ != $old } $cluster->nodes;
 
 	$cluster->wait_streaming(1);
 	my $writer = write_some();
-	$other->freeze($other->walreceiver_pid);
+	my @walsenders = split /\n/, $old->safe_psql('SELECT pid FROM pg_stat_replication');
+	$old->freeze(@walsenders);
 	my $session = $old->session;
 	my $backend = $session->backend_pid;
-	$session->send('CREATE TABLE IF NOT EXISTS diverged AS SELECT generate_series(1, 100000)');
+	$session->send('CREATE TABLE diverged' . $old->timeline . ' ()');
 	HaCluster::wait_until(
 		'only it has a commit',
 		sub {
 			$old->safe_psql("SELECT coalesce(wait_event, '') FROM pg_stat_activity
 				WHERE pid = $backend") eq 'SyncRep';
 		});
-	$old->kill_node;
+	$old->kill9($old->boot_pid, $old->postmaster_pid, @walsenders);
 	$session->quit;
-	$other->thaw;
 	$cluster->wait_for_leader(other_than => $old);
 	strike($old, $program, 0.3, $writer);
 	return;
