@@ -178,48 +178,74 @@ holds_only_ours(const char *tablespace)
 	return false;
 }
 
-/* Move what a link of the old data directory leads to, if it is one. */
-static bool
-move_linked(const char *dir, const char *name, const char *stamp,
-			bool tablespace)
+/*
+ * What a link leads to, malloc'd, if it is a link and there is something that was not
+ * moved yet.
+ */
+static char *
+find_target(const char *link)
 {
-	char		link[MAXPGPATH];
-	char		aside[MAXPGPATH];
 	struct stat st;
 	char	   *target;
-	bool		ok = true;
 
-	if (!ha_path_in(link, dir, name))
-		return false;
 	if (lstat(link, &st) != 0 || !S_ISLNK(st.st_mode))
-		return true;
+		return NULL;
 	target = realpath(link, NULL);
-	if (target != NULL && !is_empty(target) && !is_copy(target))
-		ok = (!tablespace || holds_only_ours(target)) &&
-			move_directory(target, stamp,
-						   tablespace ? "tablespace directory" : "WAL directory",
-						   aside) &&
-			redirect(link, aside);
+	if (target == NULL || (!is_empty(target) && !is_copy(target)))
+		return target;
+	free(target);
+	return NULL;
+}
+
+/* Move what a link of the old data directory leads to. */
+static bool
+move_linked(const char *link, const char *stamp, const char *what)
+{
+	char	   *target = find_target(link);
+	char		aside[MAXPGPATH];
+	bool		ok;
+
+	ok = target == NULL || (move_directory(target, stamp, what, aside) &&
+							redirect(link, aside));
 	free(target);
 	return ok;
 }
 
+/* stamp: NULL = only see whether all of them can be moved. */
 static bool
 move_tablespaces(const char *data_dir, const char *stamp)
 {
 	char		path[MAXPGPATH];
+	char		link[MAXPGPATH];
 	DIR		   *dir;
 	const char *name;
-	bool		ok = true;
+	bool		ok = ha_path_in(path, data_dir, "pg_tblspc");
 
-	if (!ha_path_in(path, data_dir, "pg_tblspc"))
-		return false;
-	dir = opendir(path);
+	dir = ok ? opendir(path) : NULL;
 	while (ok && dir != NULL && (name = next_entry(dir)) != NULL)
-		ok = move_linked(path, name, stamp, true);
+	{
+		char	   *target;
+
+		ok = ha_path_in(link, path, name);
+		target = ok ? find_target(link) : NULL;
+		if (target != NULL)
+			ok = stamp == NULL ? holds_only_ours(target) :
+				move_linked(link, stamp, "tablespace directory");
+		free(target);
+	}
 	if (dir != NULL)
 		closedir(dir);
 	return ok;
+}
+
+static bool
+move_all_linked(const char *data_dir, const char *stamp)
+{
+	char		wal[MAXPGPATH];
+
+	return move_tablespaces(data_dir, stamp) &&
+		ha_path_in(wal, data_dir, "pg_wal") &&
+		move_linked(wal, stamp, "WAL directory");
 }
 
 static void
@@ -250,12 +276,12 @@ move_data(const HaNode *node)
 	if (real == NULL)
 		pg_log_error("could not find directory \"%s\": %m", node->data_dir);
 	else if (choose_stamp(real, stamp) &&
+			 (foreign || move_tablespaces(real, NULL)) &&
 			 ha_datadir_put_marker(node, HA_ASIDE_MARKER))
 	{
 		if (foreign)
 			warn_of_links(real);
-		ok = (foreign || (move_tablespaces(real, stamp) &&
-						  move_linked(real, "pg_wal", stamp, false))) &&
+		ok = (foreign || move_all_linked(real, stamp)) &&
 			move_directory(real, stamp, "data directory", aside);
 	}
 	free(real);

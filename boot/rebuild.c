@@ -134,7 +134,7 @@ end_clone(HaBoot *b)
 	b->clone_failures = b->rewind_failures = b->unclean_rounds = 0;
 	b->not_before = 0;
 	b->wrote_timeline = 0;
-	b->rewind_wanted = b->stranded = false;
+	b->rewind_wanted = b->stranded = b->clone_streamed = false;
 }
 
 /* What is left of it goes aside, unless the first method builds on that. */
@@ -190,7 +190,8 @@ ha_rebuild_step_clone(HaBoot *b)
 static void
 distrust_last_method(HaBoot *b)
 {
-	b->stale_methods |= ha_clone_last_method();
+	if (!b->clone_streamed)
+		b->stale_methods |= ha_clone_last_method();
 	if (ha_clone_has_method(&b->node, true, b->stale_methods))
 		return;
 	b->stale_methods = 0;

@@ -454,6 +454,7 @@ note_streaming(HaBoot *b, const HaControlWorker *w)
 	if (w->role != HA_ROLE_STANDBY || !w->streaming)
 		return;
 	b->stale_methods = 0;
+	b->clone_streamed = true;
 	if (!b->pruned)
 		ha_aside_start_pruning(&b->node);
 	b->pruned = true;

@@ -121,6 +121,7 @@ typedef struct HaBoot
 											 * cloned */
 	uint32_t	stale_methods;	/* bits of clone methods whose clones could
 								 * not follow */
+	bool		clone_streamed; /* the last clone was of use */
 	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */
 	int			clone_percent;
 
