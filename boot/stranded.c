@@ -58,6 +58,11 @@ ask(HaBoot *b, const HaMember *leader)
 	const HaView *view = ha_session_last_view(b->session);
 	HaSource	source;
 
+	if (b->asked_about != b->awaited_lsn)
+		pg_log_info("nothing has come for %d s: asking leader \"%s\" whether it still has the WAL from %X/%X on",
+					(int) ((b->now - b->awaited_since) / 1000), leader->name,
+					(uint32) (b->awaited_lsn >> 32), (uint32) b->awaited_lsn);
+	b->asked_about = b->awaited_lsn;
 	b->ask_at = b->now + ASK_AGAIN;
 	ha_source_of(leader, &source);
 	if (!ha_source_is_usable(&source))

@@ -131,6 +131,7 @@ typedef struct HaBoot
 	int64_t		awaited_since;
 	pid_t		asker;			/* child that asks the leader; 0 = none */
 	int64_t		ask_at;			/* not again before */
+	uint64_t	asked_about;	/* for the log */
 	bool		wal_is_gone;	/* says the leader */
 
 	bool		pruned;			/* moved-aside copies, since this server began

@@ -225,6 +225,9 @@ sub clonefrom
 	$n3->start;
 	streams($n3);
 	ok($n3->log_contains(qr/cloning from "n2" at/), 'the tagged standby was copied');
+	my ($made) = slurp_file($n1->{log}) =~ /^(\S+ \S+) .*created replication slot "n3"/m;
+	my ($began) = slurp_file($n3->{log}) =~ /^(\S+ \S+) pg_ha_boot: cloning from/m;
+	cmp_ok($made, 'lt', $began, 'the leader had made its slot before that began');
 	is(members($n2, 'tags'), 'clonefrom', 'the tag is shown');
 	is(readlink("$n3->{dir}/pg_wal"), "$base/wal_n3", 'its WAL is elsewhere');
 	my @old = glob "$base/wal_n3.aside.*";
@@ -236,6 +239,10 @@ sub clonefrom
 # Torn, twice.  The second time one copy has to go.
 sub aside
 {
+	# A name alone makes no copy of ours
+	my $users = "$n3->{dir}.aside.20000101T000000";
+	mkdir $users or die "could not mkdir: $!";
+
 	foreach my $n (1, 2)
 	{
 		$n3->stop;
@@ -257,7 +264,8 @@ sub aside
 		wait_for_log($n3,
 			qr/removed moved-aside copy "$n3->{dir}\.aside\.[^"]+", \d\d+ MB: pg_ha.keep_aside is 1/,
 			$offset);
-		is_deeply([ glob "$n3->{dir}.aside.*" ], [$copy], 'the older one is gone');
+		is_deeply([ glob "$n3->{dir}.aside.*" ], [ $users, $copy ],
+			'the older one is gone, and nothing else');
 		my @parts = (glob("$base/ts_n3.aside.*"), glob("$base/wal_n3.aside.*"));
 		is(scalar @parts, 3, 'and its parts, but nothing else') or diag "@parts";
 	}

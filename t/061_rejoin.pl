@@ -152,7 +152,7 @@ sub not_allowed
 sub wal_is_gone
 {
 	my $leader = $cluster->wait_for_leader;
-	my ($node) = grep { $_ != $leader } $cluster->nodes;
+	my ($node, $patient) = grep { $_ != $leader } $cluster->nodes;
 
 	set($node, rebuild_on_divergence => 'off');
 	$leader->safe_psql("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'");
@@ -164,6 +164,15 @@ sub wal_is_gone
 		$leader->safe_psql('SELECT pg_switch_wal()');
 	}
 	$leader->safe_psql('CHECKPOINT');
+
+	# Of another one nothing is gone, but nothing comes either
+	my $offset = $patient->log_size;
+	HaCluster::wait_until('the other one has it all',
+		sub { $leader->safe_psql("SELECT count(*) FROM pg_stat_replication
+			WHERE replay_lsn = pg_current_wal_lsn()") eq '1' });
+	$patient->freeze($patient->walreceiver_pid);
+	$leader->safe_psql('CREATE TABLE later (i int)');
+
 	$node->{offset} = $node->log_size;
 	$node->start;
 	is(wait_for_end($node), 12, 'exit code 12');
@@ -173,5 +182,11 @@ sub wal_is_gone
 		'C05 says what is missing');
 	is_deeply([ glob "$node->{dir}.pg_ha/*_in_progress" ], [], 'the data is unmarked');
 
+	HaCluster::wait_until('the other one has asked as well',
+		sub { $patient->log_contains(qr/nothing has come for \d+ s: asking leader/, $offset) });
+	$patient->thaw;
+	$cluster->wait_streaming(1);
+	ok(!$patient->log_contains(qr/cloning again|stopping the server/, $offset),
+		'and goes on, since its leader has what it lacks');
 	return;
 }
