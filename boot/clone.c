@@ -36,7 +36,7 @@
 #include "programs.h"
 
 #define PROGRESS_EVERY		10000	/* ms between two lines of the log */
-#define DRAIN_AFTER			200 /* ms without output from a dead method */
+#define DRAIN_AFTER			200 /* ms for what a dead method has left to say */
 
 /* What the loop sees of the child; two words of which each stands for itself. */
 typedef struct Progress
@@ -128,23 +128,19 @@ follow(pid_t pid, Output *out)
 {
 	struct pollfd pfd = {.fd = out->fd,.events = POLLIN};
 	int			status = 0;
-	bool		ended = false;
+	int64_t		drained_at = 0; /* 0 = it has not ended */
 	bool		open = true;
 
-	while (open)
+	while (open && (drained_at == 0 || ha_now() < drained_at))
 	{
-		int			ready = poll(&pfd, 1, DRAIN_AFTER);
-
-		if (ready > 0)
+		if (poll(&pfd, 1, DRAIN_AFTER) > 0)
 			open = read_some(out);
-		else if (ready == 0 && ended)
-			break;
-		if (!ended && waitpid(pid, &status, WNOHANG) == pid)
-			ended = true;
+		if (drained_at == 0 && waitpid(pid, &status, WNOHANG) == pid)
+			drained_at = ha_now() + DRAIN_AFTER;
 	}
 	if (out->n > 0)
 		end_line(out);
-	while (!ended && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (drained_at == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	return status;
 }
