@@ -219,7 +219,11 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 		return;
 	}
 	facts->state = has_marker(node) ? HA_DATA_TORN : HA_DATA_STRANGE;
-	facts->rewinding = ha_exists_in(node->state_dir, HA_REWIND_MARKER);
+
+	/* With one of the others, it has been given up already. */
+	facts->rewinding = ha_exists_in(node->state_dir, HA_REWIND_MARKER) &&
+		!ha_exists_in(node->state_dir, HA_RESTORE_MARKER) &&
+		!ha_exists_in(node->state_dir, HA_ASIDE_MARKER);
 	facts->standby_signal = ha_exists_in(node->data_dir, "standby.signal");
 	if (!has_our_version(node) || !read_control_file(node, &control))
 		return;

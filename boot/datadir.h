@@ -47,7 +47,8 @@ typedef struct HaDataFacts
 	bool		was_primary;	/* pg_control: shut down, shutting down, in
 								 * production or in crash recovery */
 	bool		standby_signal; /* standby.signal is there */
-	bool		rewinding;		/* TORN by a rewind: it was good data before */
+	bool		rewinding;		/* TORN by a rewind: it was good data before,
+								 * and has not been given up */
 } HaDataFacts;
 
 extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);

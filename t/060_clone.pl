@@ -280,11 +280,13 @@ sub keep_data
 	script('resume', '[ -f $PGDATA/PG_VERSION ] || { echo "nothing there" >&2; exit 1; }');
 	methods($n2, 'resume keep_data', 'basebackup');
 	$n2->stop;
-	append_to_file("$n2->{dir}.pg_ha/clone_in_progress", 'x');
+	append_to_file("$n2->{dir}.pg_ha/rewind_in_progress", 'x');
 	my @before = glob "$n2->{dir}.aside.*";
 	my $offset = $n2->log_size;
 	$n2->start;
 	streams($n2);
+	ok($n2->log_contains(qr/cloning again: a rewind was interrupted/, $offset),
+		'a clone was necessary');
 	ok($n2->log_contains(qr/by method "resume"/, $offset), 'the data was kept');
 	is_deeply([ glob "$n2->{dir}.aside.*" ], \@before, 'nothing was moved aside');
 	is(members($n2, 'clone_method'), 'resume', 'it is known as cloned by that');
