@@ -233,7 +233,8 @@ ha_rebuild_torn(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 	else if (ha_clone_keeps_data(&b->node) && view->sysid != 0)
 	{
-		if (leader != NULL || ha_rebuild_needs_no_leader(b, view))
+		/* Without a leader only an empty directory is filled. */
+		if (leader != NULL)
 			ha_rebuild_clone(b, view, leader);
 		else
 			ha_boot_wait_for(b, "a leader to clone");
