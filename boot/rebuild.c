@@ -155,30 +155,38 @@ end_failed_clone(HaBoot *b)
 		ha_datadir_move_aside(&b->node);
 }
 
+/* Trying again would only fill the disk with copies. */
+static void
+refuse_foreign(HaBoot *b)
+{
+	char		names[HA_TEXT_SIZE];
+
+	pg_log_error("C03 no clone method succeeded (%s), and what one of them produced is of another cluster",
+				 ha_clone_method_names(&b->node, names, sizeof(names)));
+	pg_log_error_hint("Mend pg_ha.clone_methods, then start pg_ha_boot again.");
+	ha_boot_quit(b, HA_EXIT_REFUSED);
+}
+
 void
 ha_rebuild_step_clone(HaBoot *b)
 {
-	bool		is_program;
+	/* A restore does not care who leads. */
+	bool		may_give_up = b->job_source[0] != '\0' &&
+		strcmp(b->clone_method, "basebackup") == 0;
 	bool		ok;
 
-	/* A restore does not care who leads. */
-	is_program = strcmp(b->clone_method, "basebackup") != 0;
-	if (!ha_boot_job_is_over(b, !is_program && b->job_source[0] != '\0' &&
-							 source_is_past(b), &ok))
+	if (!ha_boot_job_is_over(b, may_give_up && source_is_past(b), &ok))
 		return;
 	if (ok && is_of_cluster(b) && ha_datadir_finish(&b->node))
 		end_clone(b);
-	else
-		end_failed_clone(b);
-	if (!ok && !b->stop_requested && WIFEXITED(b->job_status) &&
-		WEXITSTATUS(b->job_status) == HA_CLONE_FOREIGN)
+	else if (!ok && !b->stop_requested && WIFEXITED(b->job_status) &&
+			 WEXITSTATUS(b->job_status) == HA_CLONE_FOREIGN)
 	{
-		/* Trying again would only fill the disk with copies. */
-		pg_log_error("a clone method produces the data of another cluster, and no other one succeeds");
-		pg_log_error_hint("Mend pg_ha.clone_methods, then start pg_ha_boot again.");
-		ha_boot_quit(b, HA_EXIT_REFUSED);
+		refuse_foreign(b);
 		return;
 	}
+	else
+		end_failed_clone(b);
 	ha_boot_enter(b, BOOT_LOOK);
 }
 

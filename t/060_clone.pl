@@ -165,6 +165,8 @@ sub only_foreign
 	ok( $n2->log_contains(
 			qr/C03 clone method "foreign" produced a data directory of another cluster: system identifier \d+, cluster "$cluster->{scope}" has \d+/),
 		'C03 with both identifiers');
+	ok(!$n2->log_contains(qr/C02 no clone method succeeded \(foreign\)/),
+		'it is not tried again');
 	my @aside = glob "$n2->{dir}.aside.*";
 	is(scalar @aside, 1, 'its data was moved aside, once');
 	ok(-f "$aside[0]/global/pg_control", 'as it was');
