@@ -188,6 +188,11 @@ typedef struct HaMember
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
 	uint32_t	discarded_timeline; /* ... and the timeline it was on */
+	bool		clonefrom;		/* others should rather clone it than the
+								 * leader */
+	char		clone_method[HA_NAME_SIZE]; /* by which it is being cloned, or
+											 * was; '' = not told */
+	int32_t		clone_percent;	/* of a clone that is being made; 0 = not told */
 } HaMember;
 
 /*

@@ -938,6 +938,18 @@ take_refusal(json_t *tags, const char *name, bool *ok)
 	return result;
 }
 
+/* What is merely preferred is not wanted unless it was said clearly. */
+static bool
+take_wish(json_t *tags, const char *name, bool *ok)
+{
+	json_t	   *value = member_of(tags, name);
+	bool		result = false;
+
+	if (value != NULL && !read_switch(value, &result))
+		*ok = false;
+	return result;
+}
+
 static void
 take_tags(json_t *json, HaMember *member, bool *ok)
 {
@@ -947,6 +959,7 @@ take_tags(json_t *json, HaMember *member, bool *ok)
 		*ok = false;
 	member->nofailover = take_refusal(tags, "nofailover", ok);
 	member->nosync = take_refusal(tags, "nosync", ok);
+	member->clonefrom = take_wish(tags, "clonefrom", ok);
 	member->failover_priority = (int32_t)
 		take_int(tags, "failover_priority", INT32_MIN, INT32_MAX, 1, ok);
 	member->sync_priority = (int32_t)
@@ -971,6 +984,18 @@ take_discarded(json_t *json, HaMember *member, bool *ok)
 	}
 	member->discarded_timeline = (uint32_t) timeline;
 	member->discarded_bytes = (uint64_t) bytes;
+}
+
+/* {"method": ..., "percent": ...} */
+static void
+take_clone(json_t *json, HaMember *member, bool *ok)
+{
+	json_t	   *clone = member_of(json, "pg_ha_clone");
+
+	if (clone != NULL && !json_is_object(clone))
+		*ok = false;
+	take_name(clone, "method", member->clone_method, ok);
+	member->clone_percent = (int32_t) take_int(clone, "percent", 0, 100, 0, ok);
 }
 
 static bool
@@ -1002,6 +1027,7 @@ fill_member(const HaKv *kv, HaMember *member)
 	take_text(json, "pg_ha_identity", member->identity,
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
+	take_clone(json, member, &ok);
 	json_decref(json);
 	return ok;
 }
@@ -1395,6 +1421,8 @@ tags_json(const HaMember *member)
 		add(&tags, "nofailover", json_true());
 	if (member->nosync)
 		add(&tags, "nosync", json_true());
+	if (member->clonefrom)
+		add(&tags, "clonefrom", json_true());
 	if (member->failover_priority != 1)
 		add(&tags, "failover_priority",
 			json_integer(member->failover_priority));
@@ -1414,7 +1442,7 @@ ha_member_json(const HaMember *member)
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
 	add(&json, "role", text_json(ha_role_name(member->role)));
 	add(&json, "version", text_json(PATRONI_LEVEL));
-	if (member->nofailover || member->nosync ||
+	if (member->nofailover || member->nosync || member->clonefrom ||
 		member->failover_priority != 1 || member->sync_priority != 1)
 		add(&json, "tags", tags_json(member));
 	if (member->lsn != 0)
@@ -1437,6 +1465,10 @@ ha_member_json(const HaMember *member)
 		add(&json, "pg_ha_discarded",
 			json_pack("[I,o]", (json_int_t) member->discarded_timeline,
 					  lsn_json(member->discarded_bytes)));
+	if (member->clone_method[0] != '\0')
+		add(&json, "pg_ha_clone",
+			json_pack("{s:o,s:i}", "method", text_json(member->clone_method),
+					  "percent", (int) member->clone_percent));
 	return dump(json);
 }
 
@@ -1659,6 +1691,9 @@ static const Field member_fields[] = {
 	TEXT(HaMember, identity),
 	UINT64(HaMember, discarded_bytes),
 	UINT32(HaMember, discarded_timeline),
+	BOOL(HaMember, clonefrom),
+	TEXT(HaMember, clone_method),
+	INT32(HaMember, clone_percent),
 	{.name = NULL}
 };
 

@@ -42,6 +42,14 @@
 #define ha_slots_clean_up()	ReplicationSlotCleanup()
 #endif
 
+/* 16: a slot tells why it has lost the WAL that it held. */
+#if PG_VERSION_NUM >= 160000
+#define ha_slot_is_invalid(slot)	((slot)->data.invalidated != RS_INVAL_NONE)
+#else
+#define ha_slot_is_invalid(slot) \
+	((slot)->data.invalidated_at != InvalidXLogRecPtr)
+#endif
+
 /* 17: owned instead of allocated in a memory context; this one lives for ever. */
 #if PG_VERSION_NUM >= 170000
 #define ha_wait_event_set(nevents)	CreateWaitEventSet(NULL, nevents)

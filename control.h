@@ -53,6 +53,10 @@ typedef struct HaControlWorker
 	uint64_t	flush_lsn;
 	uint64_t	replay_lsn;
 	bool		streaming;
+	bool		has_archive;	/* restore_command is set */
+	uint64_t	awaited_lsn;	/* standby: from where on it has asked a
+								 * leader for WAL, after all that it has
+								 * itself; 0 = not yet */
 	uint64_t	sysid;
 	int32_t		server_version; /* PG_VERSION_NUM of the server */
 	int64_t		postmaster_started_us;	/* Unix time, microseconds; display */

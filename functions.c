@@ -244,6 +244,8 @@ member_tags(const HaMember *member)
 		appendStringInfoString(&buf, "nofailover ");
 	if (member->nosync)
 		appendStringInfoString(&buf, "nosync ");
+	if (member->clonefrom)
+		appendStringInfoString(&buf, "clonefrom ");
 	if (member->failover_priority != 1)
 		appendStringInfo(&buf, "failover_priority=%d ",
 						 member->failover_priority);
@@ -287,6 +289,11 @@ pg_ha_members(PG_FUNCTION_ARGS)
 		add_text(&row, member_tags(m));
 		add(&row, BoolGetDatum(is_leader));
 		add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
+		add_text(&row, m->clone_method);
+		if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
+			add_null(&row);
+		else
+			add(&row, Int32GetDatum(m->clone_percent));
 		put_row(fcinfo, &row);
 	}
 	return (Datum) 0;

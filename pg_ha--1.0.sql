@@ -43,7 +43,9 @@ CREATE FUNCTION pg_ha_members(
 	OUT lag_bytes pg_catalog.int8,
 	OUT tags pg_catalog.text,
 	OUT is_leader pg_catalog.bool,
-	OUT sync pg_catalog.bool)
+	OUT sync pg_catalog.bool,
+	OUT clone_method pg_catalog.text,
+	OUT clone_percent pg_catalog.int4)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;

@@ -133,7 +133,8 @@ define_boot_settings(void)
 		"connect_address", "etcd_srv", "rest_listen", "rest_connect_address",
 		"rest_cert", "rest_key", "rest_cafile", "rest_allow",
 		"clone_methods", "local_hba_file", "local_ident_file",
-		"rewind", "rebuild_on_divergence", "on_start", "on_stop",
+		"rewind", "rebuild_on_divergence", "clone_max_rate",
+		"tablespace_mapping", "wal_dir", "keep_aside", "on_start", "on_stop",
 		"on_restart", "on_reload", "on_role_change", "pre_promote",
 		"before_stop", "site", "start_without_dcs", "dcs_start_timeout"
 	};

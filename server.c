@@ -144,6 +144,19 @@ ha_server_facts(HaLocal *local)
 		primary_facts(local);
 }
 
+uint64
+ha_server_awaited_lsn(bool *has_archive)
+{
+	XLogRecPtr	received;
+
+	*has_archive = recoveryRestoreCommand != NULL &&
+		recoveryRestoreCommand[0] != '\0';
+	if (!RecoveryInProgress())
+		return 0;
+	received = GetWalRcvFlushRecPtr(NULL, NULL);
+	return received != 0 ? Max(received, GetXLogReplayRecPtr(NULL)) : 0;
+}
+
 bool
 ha_server_receiver_is_gone(void)
 {

@@ -19,6 +19,12 @@
  */
 extern void ha_server_facts(HaLocal *local);
 
+/*
+ * On a standby, from where on it has asked for WAL to be streamed, which it does when
+ * it has used up what it has itself; 0 = not yet.  Has it an archive besides?
+ */
+extern uint64 ha_server_awaited_lsn(bool *has_archive);
+
 /* Is no walreceiver there any more (S-2 b)? */
 extern bool ha_server_receiver_is_gone(void);
 

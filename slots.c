@@ -77,6 +77,25 @@ try_on_slot(void (*action) (const char *name), const char *name)
 	return ok;
 }
 
+/*
+ * Has it lost its WAL, while its member is there and does not stream?  Then it holds
+ * nothing for anybody and lets nobody stream through it.
+ */
+static bool
+is_spoilt(const HaMember *member, const char *name)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+	bool		spoilt = false;
+
+	if (slot != NULL && !member->streaming)
+	{
+		SpinLockAcquire(&slot->mutex);
+		spoilt = slot->active_pid == 0 && ha_slot_is_invalid(slot);
+		SpinLockRelease(&slot->mutex);
+	}
+	return spoilt;
+}
+
 void
 ha_slots_create(const HaView *view)
 {
@@ -91,7 +110,13 @@ ha_slots_create(const HaView *view)
 		char		slot[HA_NAME_SIZE];
 
 		ha_slot_name(member, slot);
-		if (strcmp(member, ha_member_name) == 0 || slot_exists(slot))
+		if (strcmp(member, ha_member_name) == 0)
+			continue;
+		if (is_spoilt(&view->members[i], slot) && try_on_slot(drop_slot, slot))
+			ereport(LOG,
+					(errmsg("dropped replication slot \"%s\" of member \"%s\", whose WAL had been removed",
+							slot, member)));
+		if (slot_exists(slot))
 			continue;
 		if (try_on_slot(create_slot, slot))
 			ereport(LOG,

@@ -14,8 +14,8 @@
 #include "settings.h"
 
 /*
- * On the leader: create the slot of every other member that has none.  Trouble is
- * logged, and the next attempt made a minute later.
+ * On the leader: create the slot of every other member that has none, or one that has
+ * lost its WAL.  Trouble is logged, and the next attempt made a minute later.
  */
 extern void ha_slots_create(const HaView *view);
 

@@ -623,6 +623,7 @@ publish_report(int64 now)
 	report.flush_lsn = local.flush_lsn;
 	report.replay_lsn = local.replay_lsn;
 	report.streaming = local.streaming;
+	report.awaited_lsn = ha_server_awaited_lsn(&report.has_archive);
 	report.sysid = local.sysid;
 	report.dcs_seen_at = lease.seen_at;
 	report.seen_cluster_id = ha_dcs_seen(dcs).cluster_id;

@@ -40,28 +40,20 @@
 #include "common/saslprep.h"
 #include "common/scram-common.h"
 #include "fe_utils/string_utils.h"
-#include "libpq-fe.h"
 #include "port/pg_crc32c.h"
 #include "pqexpbuffer.h"
 
 #include "../compat.h"
-#include "../control.h"
+#include "aside.h"
 #include "datadir.h"
 #include "files.h"
 #include "prepare.h"
 #include "programs.h"
 
-#define INITDB_MARKER		"initdb_in_progress"
-#define CLONE_MARKER		"clone_in_progress"
-#define REWIND_MARKER		"rewind_in_progress"
-
 static const char *const markers[] = {
-	INITDB_MARKER, CLONE_MARKER, REWIND_MARKER
+	HA_INITDB_MARKER, HA_CLONE_MARKER, HA_RESTORE_MARKER, HA_REWIND_MARKER,
+	HA_ASIDE_MARKER
 };
-
-/* How long a rewind waits for the source's checkpoint after promotion. */
-#define TIMELINE_WAIT_S		60
-#define TIMELINE_POLL_US	100000L
 
 #define SCRAM_ITERATIONS	4096
 #define SCRAM_SALT_SIZE		16
@@ -92,8 +84,8 @@ make_state_dir(const HaNode *node)
 	return false;
 }
 
-static bool
-put_marker(const HaNode *node, const char *name)
+bool
+ha_datadir_put_marker(const HaNode *node, const char *name)
 {
 	char		path[MAXPGPATH];
 
@@ -115,8 +107,8 @@ has_marker(const HaNode *node)
 	return false;
 }
 
-static bool
-remove_markers(const HaNode *node)
+bool
+ha_datadir_remove_markers(const HaNode *node)
 {
 	for (int i = 0; i < lengthof(markers); i++)
 	{
@@ -127,18 +119,33 @@ remove_markers(const HaNode *node)
 }
 
 /*
- * A base backup carries its source's settings along.  Those of pg_ha must be
- * gone before the marker is.
+ * A clone carries its source's settings along, and what a restore program wants of the
+ * server.  What concerns pg_ha must be gone before the marker is.
  */
+static bool
+remove_foreign_files(const HaNode *node)
+{
+	static const char *const names[] = {
+		"postmaster.opts", "postmaster.pid", "recovery.signal", CONF_FILE,
+		MANAGED_CONF_FILE
+	};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (!ha_remove_file(node->data_dir, names[i]))
+			return false;
+	}
+	return true;
+}
+
 bool
 ha_datadir_finish(const HaNode *node)
 {
-	if (ha_exists_in(node->state_dir, CLONE_MARKER) &&
-		!(ha_remove_file(node->data_dir, "postmaster.opts") &&
-		  ha_remove_file(node->data_dir, CONF_FILE) &&
-		  ha_remove_file(node->data_dir, MANAGED_CONF_FILE)))
-		return false;
-	return remove_markers(node);
+	bool		cloned = ha_exists_in(node->state_dir, HA_CLONE_MARKER) ||
+	ha_exists_in(node->state_dir, HA_RESTORE_MARKER);
+
+	return (!cloned || remove_foreign_files(node)) &&
+		ha_datadir_remove_markers(node);
 }
 
 /*
@@ -212,6 +219,11 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 		return;
 	}
 	facts->state = has_marker(node) ? HA_DATA_TORN : HA_DATA_STRANGE;
+
+	/* With one of the others, it has been given up already. */
+	facts->rewinding = ha_exists_in(node->state_dir, HA_REWIND_MARKER) &&
+		!ha_exists_in(node->state_dir, HA_RESTORE_MARKER) &&
+		!ha_exists_in(node->state_dir, HA_ASIDE_MARKER);
 	facts->standby_signal = ha_exists_in(node->data_dir, "standby.signal");
 	if (!has_our_version(node) || !read_control_file(node, &control))
 		return;
@@ -231,49 +243,6 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 		(control.state == DB_SHUTDOWNED || control.state == DB_SHUTDOWNING ||
 		 control.state == DB_IN_PRODUCTION ||
 		 control.state == DB_IN_CRASH_RECOVERY);
-}
-
-/*
- * How libpq programs find the password and present themselves.  What else the
- * environment says of connections could lead them elsewhere.
- */
-static void
-set_connection_environment(const HaNode *node)
-{
-	static const char *const others[] = {
-		"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD",
-		"PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGTARGETSESSIONATTRS",
-		"PGREQUIREPEER"
-	};
-
-	for (int i = 0; i < lengthof(others); i++)
-		unsetenv(others[i]);
-
-	/*
-	 * Not the name of a member: a stream of pg_basebackup reports what it has
-	 * flushed, and must never be taken for a synchronous standby.
-	 */
-	if (setenv("PGPASSFILE", node->replication_passfile, 1) != 0 ||
-		setenv("PGAPPNAME", "pg_ha clone", 1) != 0 ||
-		setenv("PGCONNECT_TIMEOUT", "10", 1) != 0)
-		_exit(1);
-}
-
-/*
- * It comes from the store, so from anybody: no list of hosts, no socket path.
- */
-static bool
-check_source(const char *host, int port)
-{
-	static const char allowed[] =
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
-
-	if (host[0] != '\0' && host[0] != '-' &&
-		strspn(host, allowed) == strlen(host) && port >= 1 && port <= 65535)
-		return true;
-	pg_log_error("a member gives no usable address to copy from");
-	pg_log_error_hint("Look at the conn_url of its member key.");
-	return false;
 }
 
 static bool
@@ -436,15 +405,17 @@ append_hba(const HaNode *node)
 static bool
 initdb(const HaNode *node)
 {
+	char		wal_dir[HA_PATH_SIZE + 16];
 	const char *make[] = {
 		"initdb", "-D", node->data_dir, "--auth-local=peer",
 		"--auth-host=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-		NULL
+		node->wal_dir[0] != '\0' ? wal_dir : NULL, NULL
 	};
 	const char *sync[] = {"initdb", "--sync-only", "-D", node->data_dir, NULL};
 	char		password[1024];
 	char	   *verifier;
 
+	snprintf(wal_dir, sizeof(wal_dir), "--waldir=%s", node->wal_dir);
 	if (!ha_node_password(node, password, sizeof(password)))
 		return false;
 	verifier = build_verifier(password);
@@ -460,7 +431,8 @@ ha_datadir_start_initdb(const HaNode *node)
 	pid_t		pid;
 
 	if (!ha_work_end_leftovers(node) || !check_is_empty(node) ||
-		!put_marker(node, INITDB_MARKER))
+		!ha_aside_make_way(node) ||
+		!ha_datadir_put_marker(node, HA_INITDB_MARKER))
 		return -1;
 	pid = ha_work_fork(node);
 	if (pid == 0)
@@ -469,160 +441,44 @@ ha_datadir_start_initdb(const HaNode *node)
 }
 
 /*
- * Clone.
- */
-
-pid_t
-ha_datadir_start_clone(const HaNode *node, const char *host, int port)
-{
-	char		host_option[HA_HOST_SIZE + 16];
-	char		port_option[32];
-	const char *argv[] = {
-		"pg_basebackup", "-D", node->data_dir, host_option, port_option,
-		"-U", node->replication_user, "-X", "stream", "--checkpoint=fast",
-		"--no-password", "-P", NULL
-	};
-	pid_t		pid;
-
-	if (!check_source(host, port) || !ha_work_end_leftovers(node) ||
-		!check_is_empty(node) || !put_marker(node, CLONE_MARKER))
-		return -1;
-	snprintf(host_option, sizeof(host_option), "--host=%s", host);
-	snprintf(port_option, sizeof(port_option), "--port=%d", port);
-	pid = ha_work_fork(node);
-	if (pid == 0)
-	{
-		set_connection_environment(node);
-		ha_program_exec(node, argv, -1, -1);
-	}
-	return pid;
-}
-
-/*
  * Rewind.
  */
 
-/* What the source says of itself; zeros if it could not be asked. */
-typedef struct Source
-{
-	uint64_t	sysid;
-	uint32_t	timeline;		/* of its latest checkpoint */
-} Source;
-
-static void
-ask_source(const HaNode *node, const char *host, const char *port,
-		   Source *source)
-{
-	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "application_name",
-		"connect_timeout", NULL
-	};
-	const char *const values[] = {
-		host, port, node->replication_user, "postgres",
-		node->replication_passfile, node->name, "3", NULL
-	};
-	PGconn	   *conn = PQconnectdbParams(keywords, values, 0);
-	PGresult   *result = NULL;
-
-	memset(source, 0, sizeof(*source));
-	if (PQstatus(conn) == CONNECTION_OK)
-		result = PQexec(conn,
-						"SELECT s.system_identifier, c.timeline_id"
-						" FROM pg_catalog.pg_control_system() AS s,"
-						" pg_catalog.pg_control_checkpoint() AS c");
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-	{
-		source->sysid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-		source->timeline = strtoul(PQgetvalue(result, 0, 1), NULL, 10);
-	}
-	else
-		pg_log_warning("could not ask %s:%s for its timeline: %s",
-					   host, port, PQerrorMessage(conn));
-	PQclear(result);
-	PQfinish(conn);
-}
-
-/*
- * pg_rewind reads the source's control file, which tells of the promotion only
- * after the checkpoint that follows it: before, it would find nothing to do.
- */
-static bool
-wait_for_timeline(const HaNode *node, const char *host, int port,
-				  uint64_t sysid, uint32_t timeline)
-{
-	int64_t		give_up_at = ha_now() + TIMELINE_WAIT_S * 1000;
-	char		port_text[16];
-	Source		source;
-
-	snprintf(port_text, sizeof(port_text), "%d", port);
-
-	/*
-	 * A connection may die without a word; then this child dies by the alarm.
-	 */
-	alarm(TIMELINE_WAIT_S + 10);
-	for (;;)
-	{
-		ask_source(node, host, port_text, &source);
-		if (source.sysid != 0 && source.sysid != sysid)
-		{
-			pg_log_error("%s:%d is a server of another cluster", host, port);
-			pg_log_error_hint("Look at the conn_url of its member key.");
-			return false;
-		}
-		if (source.timeline == timeline)
-			break;
-		if (ha_now() >= give_up_at)
-		{
-			pg_log_error("%s:%d did not come to timeline %u within %d s, but is on %u",
-						 host, port, timeline, TIMELINE_WAIT_S,
-						 source.timeline);
-			return false;
-		}
-
-		/* A server that does not answer is asked less often. */
-		pg_usleep(TIMELINE_POLL_US * (source.sysid != 0 ? 1 : 10));
-	}
-	alarm(0);
-	return true;
-}
-
 /* What the child does; it does not come back but by _exit. */
 static void
-rewind_from(const HaNode *node, const char *host, int port, uint64_t sysid,
+rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
 			uint32_t timeline)
 {
-	PQExpBufferData source;
+	PQExpBufferData option;
 	char		target_option[HA_PATH_SIZE + 32];
 	const char *argv[] = {
 		"pg_rewind", target_option, NULL, "--no-ensure-shutdown", NULL
 	};
 
-	set_connection_environment(node);
-	if (!wait_for_timeline(node, host, port, sysid, timeline))
+	ha_source_environment(node);
+	if (!ha_source_wait_for_timeline(node, source, sysid, timeline))
 		_exit(1);
 
-	initPQExpBuffer(&source);
-	appendPQExpBufferStr(&source, "--source-server=host=");
-	appendConnStrVal(&source, host);
-	appendPQExpBuffer(&source, " port=%d user=", port);
-	appendConnStrVal(&source, node->replication_user);
-	appendPQExpBufferStr(&source, " dbname=postgres");
+	initPQExpBuffer(&option);
+	appendPQExpBufferStr(&option, "--source-server=");
+	ha_source_conninfo(node, source, &option);
 	snprintf(target_option, sizeof(target_option), "--target-pgdata=%s",
 			 node->data_dir);
-	argv[2] = source.data;
-	if (PQExpBufferDataBroken(source) || !put_marker(node, REWIND_MARKER))
+	argv[2] = option.data;
+	if (PQExpBufferDataBroken(option) ||
+		!ha_datadir_put_marker(node, HA_REWIND_MARKER))
 		_exit(1);
 	ha_program_exec(node, argv, -1, -1);
 }
 
 pid_t
-ha_datadir_start_rewind(const HaNode *node, const char *host, int port,
+ha_datadir_start_rewind(const HaNode *node, const HaSource *source,
 						uint32_t timeline)
 {
 	HaDataFacts facts;
 	pid_t		pid;
 
-	if (!check_source(host, port) || !ha_work_end_leftovers(node) ||
+	if (!ha_source_is_usable(source) || !ha_work_end_leftovers(node) ||
 		!make_state_dir(node))
 		return -1;
 
@@ -640,85 +496,12 @@ ha_datadir_start_rewind(const HaNode *node, const char *host, int port,
 	}
 	pid = ha_work_fork(node);
 	if (pid == 0)
-		rewind_from(node, host, port, facts.sysid, timeline);
+		rewind_from(node, source, facts.sysid, timeline);
 	return pid;
 }
 
-/*
- * Moving aside.
- */
-
-/* A name that is not taken yet. */
-static bool
-choose_aside(const char *path, char *aside)
-{
-	time_t		now = time(NULL);
-	struct tm	local;
-	struct stat st;
-	char		stamp[32];
-	int			n;
-
-	localtime_r(&now, &local);
-	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &local);
-	n = snprintf(aside, MAXPGPATH, "%s.aside.%s", path, stamp);
-	for (int i = 2; n < MAXPGPATH && lstat(aside, &st) == 0; i++)
-		n = snprintf(aside, MAXPGPATH, "%s.aside.%s.%d", path, stamp, i);
-	if (n < MAXPGPATH)
-		return true;
-	pg_log_error("path \"%s\" is too long", path);
-	return false;
-}
-
-static void
-warn_of_tablespaces(const char *aside)
-{
-	char		path[MAXPGPATH];
-
-	if (!ha_path_in(path, aside, "pg_tblspc") || pg_check_dir(path) <= 1)
-		return;
-	pg_log_warning("the tablespaces that \"%s\" links to were left where they are",
-				   path);
-	pg_log_warning_hint("Move them aside as well before a clone needs their place.");
-}
-
-/*
- * Where PGDATA is a symbolic link, what it leads to is renamed, so that the
- * new one is made in the same file system as the old.
- */
 bool
 ha_datadir_move_aside(const HaNode *node)
 {
-	char		aside[MAXPGPATH];
-	char	   *real;
-	struct stat st;
-	bool		ok = false;
-
-	if (!ha_work_end_leftovers(node))
-		return false;
-	if (is_empty(node))
-		return true;
-	real = realpath(node->data_dir, NULL);
-	if (real == NULL || stat(real, &st) != 0)
-		pg_log_error("could not find directory \"%s\": %m", node->data_dir);
-	else if (choose_aside(real, aside))
-	{
-		ok = rename(real, aside) == 0;
-		if (!ok)
-		{
-			pg_log_error("could not rename directory \"%s\" to \"%s\": %m",
-						 real, aside);
-			pg_log_error_hint("The data directory cannot be a mount point itself, and its parent must be writable.");
-		}
-	}
-	if (ok)
-	{
-		pg_log_info("the old data directory was moved to \"%s\"", aside);
-		warn_of_tablespaces(aside);
-		ok = mkdir(real, st.st_mode & 0777) == 0;
-		if (!ok)
-			pg_log_error("could not create directory \"%s\": %m", real);
-		ok = ok && ha_sync_parent(real) && remove_markers(node);
-	}
-	free(real);
-	return ok;
+	return ha_work_end_leftovers(node) && ha_aside_make_way(node);
 }

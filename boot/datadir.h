@@ -1,12 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * datadir.h
- *	  The data directory while no server runs in it: make, clone, rewind.
+ *	  The data directory while no server runs in it: facts, markers, make, rewind.
  *
- * Nothing here deletes a data directory: what must go is renamed to
- * PGDATA.aside.YYYYMMDDTHHMMSS (with a number if that is taken).
- *
- * Long work (initdb, pg_basebackup, pg_rewind) runs in a child process, whose
+ * Long work (initdb, pg_rewind) runs in a child process, whose
  * exit the caller waits for in its loop; each "start" function returns the
  * child's pid, or -1 after reporting why.
  *
@@ -19,6 +16,17 @@
 
 #include "../cluster.h"
 #include "node_file.h"
+#include "source.h"
+
+/*
+ * Files in the state directory.  While one stands, a data directory that is not empty
+ * is HA_DATA_TORN.
+ */
+#define HA_INITDB_MARKER	"initdb_in_progress"
+#define HA_CLONE_MARKER		"clone_in_progress" /* pg_basebackup's */
+#define HA_RESTORE_MARKER	"restore_in_progress"	/* a clone program's */
+#define HA_REWIND_MARKER	"rewind_in_progress"
+#define HA_ASIDE_MARKER		"aside_in_progress"
 
 typedef enum HaDataState
 {
@@ -39,6 +47,8 @@ typedef struct HaDataFacts
 	bool		was_primary;	/* pg_control: shut down, shutting down, in
 								 * production or in crash recovery */
 	bool		standby_signal; /* standby.signal is there */
+	bool		rewinding;		/* TORN by a rewind: it was good data before,
+								 * and has not been given up */
 } HaDataFacts;
 
 extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
@@ -51,24 +61,25 @@ extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
 extern pid_t ha_datadir_start_initdb(const HaNode *node);
 
 /*
- * pg_basebackup from host:port into an empty data directory; a marker in the state
- * directory makes an interrupted clone HA_DATA_TORN.
- */
-extern pid_t ha_datadir_start_clone(const HaNode *node, const char *host,
-									int port);
-
-/*
  * Wait until the source's control file shows "timeline" (its checkpoint after
  * promotion is done), then pg_rewind.  A marker in the state directory makes an
  * interrupted rewind HA_DATA_TORN.
  */
-extern pid_t ha_datadir_start_rewind(const HaNode *node, const char *host,
-									 int port, uint32_t timeline);
+extern pid_t ha_datadir_start_rewind(const HaNode *node,
+									 const HaSource *source,
+									 uint32_t timeline);
 
 /* The child of that kind ended well: remove the marker.  false: reported. */
 extern bool ha_datadir_finish(const HaNode *node);
 
-/* Rename the data directory aside; a missing or empty one is left alone. */
+/*
+ * End what earlier work has left, and move the data directory aside; a missing or
+ * empty one is left alone.
+ */
 extern bool ha_datadir_move_aside(const HaNode *node);
+
+/* Durably.  false: reported. */
+extern bool ha_datadir_put_marker(const HaNode *node, const char *marker);
+extern bool ha_datadir_remove_markers(const HaNode *node);
 
 #endif							/* HA_DATADIR_H */

@@ -73,6 +73,35 @@ ha_leader_source(const HaView *view, const char *name)
 	return NULL;
 }
 
+static bool
+is_good_copy(const HaMember *member, const HaTerm *term)
+{
+	return member->clonefrom && member->state == HA_STATE_RUNNING &&
+		member->role == HA_ROLE_STANDBY && member->streaming &&
+		!member->sick && member->timeline == term->timeline &&
+		member->host[0] != '\0' && member->port > 0;
+}
+
+const HaMember *
+ha_leader_clone_source(const HaView *view, const char *name)
+{
+	const HaMember *leader = ha_leader_source(view, name);
+	const HaMember *best = leader;
+
+	if (leader == NULL)
+		return NULL;
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, name) != 0 &&
+			is_good_copy(member, &view->term) &&
+			(best == leader || member->lsn > best->lsn))
+			best = member;
+	}
+	return best;
+}
+
 /*
  * An id is handed out once, so one that is not in the leader's lineage at all
  * names nothing but our own branch.  The record forgets its oldest entries,

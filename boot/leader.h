@@ -32,6 +32,13 @@ extern bool ha_leader_is_synchronous(const HaView *view, const char *name);
 extern const HaMember *ha_leader_source(const HaView *view, const char *name);
 
 /*
+ * The member to clone: a standby that streams from that leader and is tagged
+ * clonefrom, the furthest of them, else the leader.  NULL = there is no leader now.
+ */
+extern const HaMember *ha_leader_clone_source(const HaView *view,
+											  const char *name);
+
+/*
  * May pg_rewind be trusted with data that a primary wrote on "timeline"?  Not
  * if somebody else is, or may be, on record for that timeline id: it then
  * names two histories, and pg_rewind can't tell them apart.

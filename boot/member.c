@@ -488,7 +488,8 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->timeline == b->timeline && a->streaming == b->streaming &&
 		a->pause == b->pause && a->sick == b->sick &&
 		a->nofailover == b->nofailover &&
-		a->nosync == b->nosync &&
+		a->nosync == b->nosync && a->clonefrom == b->clonefrom &&
+		strcmp(a->clone_method, b->clone_method) == 0 &&
 		a->failover_priority == b->failover_priority &&
 		a->sync_priority == b->sync_priority &&
 		a->discarded_bytes == b->discarded_bytes &&
@@ -751,6 +752,7 @@ ha_member_describe(const HaNode *node, const char *identity,
 	strlcpy(self->version, HA_VERSION, sizeof(self->version));
 	self->nofailover = node->nofailover;
 	self->nosync = node->nosync;
+	self->clonefrom = node->clonefrom;
 	self->failover_priority = node->failover_priority;
 	self->sync_priority = node->sync_priority;
 	strlcpy(self->identity, identity, sizeof(self->identity));

@@ -25,6 +25,7 @@
 #include "port.h"
 
 #include "../cluster_json.h"
+#include "clone_config.h"
 #include "node_file.h"
 
 #define PREFIX			"pg_ha."
@@ -38,6 +39,7 @@ typedef enum KeyKind
 	KEY_NAME,					/* [A-Za-z0-9_.-]{1,63} */
 	KEY_PATH,					/* absolute, or empty */
 	KEY_TEXT,					/* checked by a function of its own */
+	KEY_SWITCH,					/* on or off */
 	KEY_SERVER,					/* for the extension: not looked at here */
 	KEY_LATER,					/* has no effect yet, which is said */
 } KeyKind;
@@ -47,7 +49,7 @@ typedef struct Key
 	const char *name;			/* without the prefix */
 	KeyKind		kind;
 	bool		required;
-	size_t		offset;			/* in HaNode, of the first three kinds */
+	size_t		offset;			/* in HaNode, of the first four kinds */
 	size_t		size;
 } Key;
 
@@ -73,6 +75,13 @@ static const Key keys[] = {
 	{"replication_user", KEY_NAME, false, FIELD(replication_user)},
 	{"replication_passfile", KEY_PATH, true, FIELD(replication_passfile)},
 	{"state_dir", KEY_PATH, false, FIELD(state_dir)},
+	{"clone_methods", KEY_TEXT, false, FIELD(clone_methods)},
+	{"clone_max_rate", KEY_TEXT, false, FIELD(clone_max_rate)},
+	{"tablespace_mapping", KEY_TEXT, false, FIELD(tablespace_mapping)},
+	{"keep_aside", KEY_TEXT, false, FIELD(keep_aside)},
+	{"wal_dir", KEY_PATH, false, FIELD(wal_dir)},
+	{"rewind", KEY_SWITCH, false, FIELD(rewind)},
+	{"rebuild_on_divergence", KEY_SWITCH, false, FIELD(rebuild_on_divergence)},
 	{"fence", KEY_SERVER, false, 0, 0},
 	{"fence_wait", KEY_SERVER, false, 0, 0},
 	{"health_grace", KEY_SERVER, false, 0, 0},
@@ -87,9 +96,6 @@ static const Key keys[] = {
 	{"replication_sslcert", KEY_LATER, false, 0, 0},
 	{"replication_sslkey", KEY_LATER, false, 0, 0},
 	{"replication_sslrootcert", KEY_LATER, false, 0, 0},
-	{"clone_methods", KEY_LATER, false, 0, 0},
-	{"rewind", KEY_LATER, false, 0, 0},
-	{"rebuild_on_divergence", KEY_LATER, false, 0, 0},
 	{"on_start", KEY_LATER, false, 0, 0},
 	{"on_stop", KEY_LATER, false, 0, 0},
 	{"on_restart", KEY_LATER, false, 0, 0},
@@ -557,6 +563,24 @@ fault_too_long(NodeFile *file, int line, const char *name)
 	fault(file, line, "Shorten it.", "the value of \"%s\" is too long", name);
 }
 
+static bool
+parse_switch(const char *text, bool *on)
+{
+	static const char *const words[] = {
+		"off", "on", "false", "true", "no", "yes", "0", "1"
+	};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		if (pg_strcasecmp(text, words[i]) == 0)
+		{
+			*on = i % 2 == 1;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Copy a value of one of the simple kinds into the node. */
 static void
 check_value(NodeFile *file, const Key *key, const Setting *value)
@@ -596,6 +620,13 @@ check_value(NodeFile *file, const Key *key, const Setting *value)
 		fault(file, value->line, "Give an absolute path.",
 			  "the value of \"%s\" is a relative path: \"%s\"",
 			  name, value->text);
+	else if (key->kind == KEY_SWITCH)
+	{
+		if (!parse_switch(value->text, (bool *) field))
+			fault(file, value->line, "Give on or off.",
+				  "the value of \"%s\" is neither on nor off: \"%s\"",
+				  name, value->text);
+	}
 	else if (strlcpy(field, value->text, key->size) >= key->size)
 		fault_too_long(file, value->line, name);
 }
@@ -830,7 +861,8 @@ check_tag(NodeFile *file, int line, const char *key, const char *value)
 		check_priority(file, line, key, value, &node->failover_priority);
 	else if (strcmp(key, "sync_priority") == 0)
 		check_priority(file, line, key, value, &node->sync_priority);
-	else if (strcmp(key, "nofailover") == 0 || strcmp(key, "nosync") == 0)
+	else if (strcmp(key, "nofailover") == 0 || strcmp(key, "nosync") == 0 ||
+			 strcmp(key, "clonefrom") == 0)
 	{
 		if (strcmp(value, "false") == 0)
 			on = false;
@@ -839,6 +871,8 @@ check_tag(NodeFile *file, int line, const char *key, const char *value)
 				  "\"%s\" is no value for the tag \"%s\"", value, key);
 		if (strcmp(key, "nosync") == 0)
 			node->nosync = on;
+		else if (strcmp(key, "clonefrom") == 0)
+			node->clonefrom = on;
 		else
 			node->nofailover = on;
 	}
@@ -904,6 +938,21 @@ check_state_dir(NodeFile *file)
 			  "the state directory must not be inside the data directory, nor around it");
 }
 
+static void
+check_clone(NodeFile *file)
+{
+	char		err[2 * HA_TEXT_SIZE];
+	const char *hint;
+
+	canonicalize_path(file->node->wal_dir);
+	for (const HaCloneCheck *check = ha_clone_checks; check->key != NULL;
+		 check++)
+	{
+		if (!check->is_fine(file->node, err, sizeof(err), &hint))
+			fault(file, setting_of(file, check->key)->line, hint, "%s", err);
+	}
+}
+
 /* A path from the command line. */
 static void
 take_path(NodeFile *file, const char *what, const char *path, char *out)
@@ -934,6 +983,8 @@ set_defaults(HaNode *node)
 			sizeof(node->replication_user));
 	node->failover_priority = 1;
 	node->sync_priority = 1;
+	node->rewind = true;
+	node->rebuild_on_divergence = true;
 }
 
 bool
@@ -964,6 +1015,7 @@ ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
 		check_tags(file);
 		check_role(file);
 		check_state_dir(file);
+		check_clone(file);
 	}
 	ok = file->nfaults == 0;
 	pg_free(file);

@@ -41,11 +41,21 @@ typedef struct HaNode
 	char		tags[HA_TEXT_SIZE];
 	bool		nofailover;		/* parsed from tags */
 	bool		nosync;
+	bool		clonefrom;
 	int			failover_priority;	/* default 1 */
 	int			sync_priority;	/* default 1 */
 	char		replication_user[64];
 	char		replication_passfile[HA_PATH_SIZE];
 	char		state_dir[HA_PATH_SIZE];	/* default DATA_DIR.pg_ha */
+
+	/* taken apart in clone_config.c */
+	char		clone_methods[HA_TEXT_SIZE];
+	char		clone_max_rate[16];
+	char		tablespace_mapping[HA_TEXT_SIZE];
+	char		keep_aside[8];
+	char		wal_dir[HA_PATH_SIZE];	/* '' = inside the data directory */
+	bool		rewind;			/* data that diverged may be rewound */
+	bool		rebuild_on_divergence;	/* ... or replaced by a clone */
 } HaNode;
 
 /*

@@ -165,7 +165,7 @@ ha_program_wait(pid_t pid, const char *program)
 }
 
 /*
- * Become the program argv[0] of bin_dir, under its whole path, since
+ * Become the program argv[0], of bin_dir if it is a mere name, under its whole path, since
  * PostgreSQL's programs look for each other where they were called from.  What
  * it prints goes to our stderr unless out is given.  But for the lock of the
  * work, our sockets and files end here: a clone that outlived us must not keep
@@ -176,7 +176,9 @@ ha_program_exec(const HaNode *node, const char **argv, int in, int out)
 {
 	char		path[MAXPGPATH];
 
-	if (!ha_path_in(path, node->bin_dir, argv[0]))
+	if (is_absolute_path(argv[0]))
+		strlcpy(path, argv[0], sizeof(path));
+	else if (!ha_path_in(path, node->bin_dir, argv[0]))
 		_exit(127);
 	if (in < 0)
 		in = open("/dev/null", O_RDONLY);

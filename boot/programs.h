@@ -20,8 +20,8 @@
 extern pid_t ha_program_fork(void);
 
 /*
- * In the child: become the program argv[0] of bin_dir; in and out are -1 for
- * nothing and our stderr.  Does not return.
+ * In the child: become the program argv[0], of bin_dir if it is a mere name; in and
+ * out are -1 for nothing and our stderr.  Does not return.
  */
 extern void ha_program_exec(const HaNode *node, const char **argv, int in,
 							int out);

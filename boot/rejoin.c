@@ -33,6 +33,7 @@
 #include "../decide.h"
 #include "../lease.h"
 #include "leader.h"
+#include "rebuild.h"
 #include "rejoin.h"
 
 /* A read that is older says too little of the present to act on. */
@@ -43,14 +44,6 @@
 
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
-
-/* A child gives up on a source that has not led for so long. */
-#define SOURCE_PATIENCE		30000
-
-/* A rewind that could not even begin is tried so often before a clone is. */
-#define REWIND_TRIES		3
-
-#define CLONE_BACK_OFF_MAX	15000
 
 #define RETRY_AFTER			1000
 #define SOON				300
@@ -433,163 +426,6 @@ step_adopt(HaBoot *b)
 }
 
 /*
- * Cloning.
- */
-
-/* Whom a child copies from is no use any more if another one leads. */
-static bool
-source_is_past(const HaBoot *b)
-{
-	const HaMember *source;
-
-	source = ha_leader_source(ha_session_last_view(b->session), b->node.name);
-	return b->now > b->entered_at + SOURCE_PATIENCE && source != NULL &&
-		strcmp(source->name, b->job_source) != 0;
-}
-
-static void
-clone(HaBoot *b, const HaMember *source)
-{
-	/* Its leader makes our slot when it sees this, before we need it. */
-	b->member_state = HA_STATE_CLONING;
-	if (!ha_session_has_published(b->session, HA_STATE_CLONING))
-		return;
-	if (b->now < b->not_before)
-	{
-		ha_boot_wait_for(b, "the time to try the next clone");
-		return;
-	}
-	pg_log_info("cloning from leader \"%s\" at %s:%d", source->name,
-				source->host, source->port);
-	strlcpy(b->job_source, source->name, sizeof(b->job_source));
-	b->job = ha_datadir_start_clone(&b->node, source->host, source->port);
-	ha_boot_enter(b, BOOT_CLONE);
-}
-
-static void
-step_clone(HaBoot *b)
-{
-	const HaView *view = ha_session_last_view(b->session);
-	HaDataFacts facts;
-	bool		ok;
-
-	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
-		return;
-	if (ok)
-	{
-		ha_datadir_facts(&b->node, &facts);
-		ok = view->sysid != 0 && facts.sysid == view->sysid;
-		if (!ok)
-			pg_log_error("the clone has system identifier " UINT64_FORMAT ", but the cluster's is " UINT64_FORMAT,
-						 facts.sysid, view->sysid);
-	}
-	if (ok && ha_datadir_finish(&b->node))
-	{
-		pg_log_info("the clone is complete");
-		b->clone_failures = b->rewind_failures = b->unclean_rounds = 0;
-		b->not_before = 0;
-		b->wrote_timeline = 0;
-		b->rewind_wanted = false;
-	}
-	else
-	{
-		b->not_before = b->now +
-			Min(CLONE_BACK_OFF_MAX, 1000 << Min(b->clone_failures, 4));
-		b->clone_failures++;
-		if (!b->stop_requested)
-			pg_log_warning("the clone failed, the next one is tried in %d s",
-						   (int) ((b->not_before - b->now) / 1000));
-		ha_datadir_move_aside(&b->node);
-	}
-	ha_boot_enter(b, BOOT_LOOK);
-}
-
-/*
- * Rewinding.
- */
-
-static void
-clone_instead(HaBoot *b, const char *why)
-{
-	pg_log_warning("this data can't be rewound: %s; it is moved aside and a clone made",
-				   why);
-	if (ha_datadir_move_aside(&b->node))
-		ha_boot_enter(b, BOOT_LOOK);
-	else
-		ha_boot_quit(b, HA_EXIT_TEMPORARY);
-}
-
-static void
-look_rewind(HaBoot *b, const HaView *view, const HaDataFacts *facts)
-{
-	const HaMember *source = ha_leader_source(view, b->node.name);
-
-	b->member_state = HA_STATE_REWINDING;
-	if (source == NULL)
-	{
-		ha_boot_wait_for(b, "a leader to rewind from");
-		return;
-	}
-	if (b->wrote_timeline != 0 &&
-		!ha_leader_allows_rewind(&view->term, b->wrote_timeline, b->node.name))
-		clone_instead(b, "another member is on record for the timeline on which it was primary");
-	else if (b->rewind_failures >= REWIND_TRIES)
-		clone_instead(b, "pg_rewind has failed again and again");
-	else if (!facts->clean && b->unclean_rounds > 0)
-		clone_instead(b, "it does not shut down cleanly");
-	else if (!facts->clean)
-	{
-		/*
-		 * pg_rewind would run crash recovery on it as a primary, whose
-		 * checkpoint makes the divergence worse; as a standby there is none.
-		 */
-		b->unclean_rounds++;
-		b->rewind_wanted = false;
-		ha_boot_start_server(b, false, false,
-							 "crash recovery has to come before a rewind");
-	}
-	else
-	{
-		pg_log_info("rewinding to timeline %u of leader \"%s\" at %s:%d",
-					view->term.timeline, source->name, source->host,
-					source->port);
-		strlcpy(b->job_source, source->name, sizeof(b->job_source));
-		b->job = ha_datadir_start_rewind(&b->node, source->host, source->port,
-										 view->term.timeline);
-		ha_boot_enter(b, BOOT_REWIND);
-	}
-}
-
-static void
-step_rewind(HaBoot *b)
-{
-	HaDataFacts facts;
-	bool		ok;
-
-	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
-		return;
-	if (ok && ha_datadir_finish(&b->node))
-	{
-		pg_log_info("the rewind is complete");
-		b->rewind_failures = b->unclean_rounds = 0;
-		b->wrote_timeline = 0;
-		b->rewind_wanted = false;
-		ha_boot_enter(b, BOOT_LOOK);
-		return;
-	}
-	ha_datadir_facts(&b->node, &facts);
-	if (facts.state == HA_DATA_CLUSTER || b->stop_requested)
-	{
-		/* It did not touch the data, or the next life will see to that. */
-		b->rewind_failures++;
-		b->not_before = b->now + RETRY_AFTER;
-		ha_boot_enter(b, BOOT_LOOK);
-	}
-	else
-		clone_instead(b, "pg_rewind failed half way");
-}
-
-/*
  * Starting what is there.
  */
 
@@ -681,6 +517,26 @@ is_stray(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
 		ha_leader_source(view, b->node.name) != NULL;
 }
 
+/* With its leader, if there is one: the worker then sees whether it can be followed. */
+static void
+start_standby(HaBoot *b, const HaView *view, const HaDataFacts *facts,
+			  const char *why)
+{
+	const HaMember *leader = ha_leader_source(view, b->node.name);
+	char		text[HA_WHY_SIZE + HA_NAME_SIZE];
+
+	b->stranded = false;
+	if (leader == NULL)
+	{
+		ha_boot_start_server(b, false, false, why);
+		return;
+	}
+	snprintf(text, sizeof(text),
+			 "following \"%s\": it leads on timeline %u, this data is on timeline %u",
+			 leader->name, view->term.timeline, facts->timeline);
+	ha_boot_start_server(b, false, false, text);
+}
+
 static void
 start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
@@ -698,14 +554,16 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 	else if (b->now < b->not_before)
 		ha_boot_wait_for(b, "the time to try again");
+	else if (b->stranded && ha_leader_source(view, b->node.name) != NULL)
+		ha_rebuild_again(b, b->rejoin_why);
 	else if (b->rewind_wanted)
-		look_rewind(b, view, facts);
+		ha_rebuild_diverged(b, view, facts);
 	else if (start == HA_START_PRIMARY && ours)
 		reput(b, view, &lease);
 	else if (is_stray(b, view, facts))
-		clone_instead(b, "another member is on record for the timeline on which it was primary");
+		ha_rebuild_again(b, "another member is on record for the timeline on which it was primary");
 	else
-		ha_boot_start_server(b, false, false, why);
+		start_standby(b, view, facts, why);
 }
 
 static void
@@ -752,8 +610,9 @@ look_empty(HaBoot *b, const HaView *view)
 		else
 			race(b);
 	}
-	else if (source != NULL && view->sysid != 0)
-		clone(b, source);
+	else if (view->sysid != 0 &&
+			 (source != NULL || ha_rebuild_needs_no_leader(b, view)))
+		ha_rebuild_clone(b, view, source);
 	else if (view->leader.present)
 		ha_boot_wait_for(b, "leader \"%s\" to be ready to be cloned",
 						 view->leader.name);
@@ -878,9 +737,7 @@ step_look(HaBoot *b)
 			look_cluster(b, view, &facts);
 			break;
 		case HA_DATA_TORN:
-			pg_log_warning("an earlier initdb, clone or rewind was interrupted");
-			if (!ha_datadir_move_aside(&b->node))
-				ha_boot_quit(b, HA_EXIT_TEMPORARY);
+			ha_rebuild_torn(b, view, &facts);
 			break;
 		case HA_DATA_STRANGE:
 			pg_log_error("directory \"%s\" is neither empty nor a data directory of this PostgreSQL version",
@@ -912,10 +769,10 @@ ha_rejoin_step(HaBoot *b)
 			step_adopt(b);
 			break;
 		case BOOT_CLONE:
-			step_clone(b);
+			ha_rebuild_step_clone(b);
 			break;
 		case BOOT_REWIND:
-			step_rewind(b);
+			ha_rebuild_step_rewind(b);
 			break;
 		case BOOT_REPUT:
 			step_reput(b);

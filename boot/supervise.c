@@ -32,8 +32,11 @@
 #include "common/logging.h"
 
 #include "../decide.h"
+#include "aside.h"
+#include "clone.h"
 #include "leader.h"
 #include "rejoin.h"
+#include "stranded.h"
 #include "supervise.h"
 
 /* The longest sleep: how late a change in the control block may be seen. */
@@ -186,6 +189,8 @@ ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 	b->starts_seen = 0;
 	b->empty = false;
 	b->up = false;
+	b->pruned = false;
+	b->awaited_lsn = 0;
 	b->purpose = HA_WANT_NOTHING;
 	b->member_state = HA_STATE_STARTING;
 	ha_boot_enter(b, BOOT_SERVING);
@@ -426,6 +431,7 @@ obey(HaBoot *b, const HaControlWorker *w)
 	if (w->want == HA_WANT_REWIND)
 	{
 		b->rewind_wanted = true;
+		strlcpy(b->rejoin_why, w->why, sizeof(b->rejoin_why));
 		b->discarded_bytes = w->discarded_bytes;
 		b->discarded_timeline = w->discarded_timeline;
 	}
@@ -439,6 +445,32 @@ obey(HaBoot *b, const HaControlWorker *w)
 			 w->want == HA_WANT_SWITCHOVER ? "for a switchover, %s" :
 			 w->want == HA_WANT_REWIND ? "to rewind, %s" : "%s", w->why);
 	begin_stop(b, w->want, why);
+}
+
+/* A standby is whole again: nothing that was moved aside is needed for that. */
+static void
+note_streaming(HaBoot *b, const HaControlWorker *w)
+{
+	if (w->role != HA_ROLE_STANDBY || !w->streaming)
+		return;
+	b->stale_methods = 0;
+	b->clone_streamed = true;
+	if (!b->pruned)
+		ha_aside_start_pruning(&b->node);
+	b->pruned = true;
+}
+
+static void
+tend_standby(HaBoot *b, const HaControlWorker *w)
+{
+	/* What a frozen worker said last is not where the server is now. */
+	if (!is_fresh(b, w))
+		return;
+	note_streaming(b, w);
+	if (!ha_stranded_look(b, w))
+		return;
+	b->stranded = true;
+	begin_stop(b, HA_WANT_REWIND, b->rejoin_why);
 }
 
 static void
@@ -460,7 +492,10 @@ step_serving(HaBoot *b)
 	else if (b->keeping)
 		keep_key(b);
 	else if (reported)
+	{
 		take_key_over(b, &w);
+		tend_standby(b, &w);
+	}
 }
 
 /*
@@ -626,6 +661,8 @@ reap(HaBoot *b)
 			b->job_ended = true;
 			b->job_status = status;
 		}
+		else if (pid == b->asker)
+			ha_stranded_answer(b, status);
 		else if (pid == b->server.pid && b->server.child && server_lives(b))
 			note_server_end(b, status);
 	}
@@ -704,6 +741,23 @@ needs_restart(const HaNode *old, const HaNode *new)
 		old->port != new->port;
 }
 
+/* What is running is not changed by them. */
+static void
+take_clone_settings(HaNode *node, const HaNode *fresh)
+{
+	node->clonefrom = fresh->clonefrom;
+	node->rewind = fresh->rewind;
+	node->rebuild_on_divergence = fresh->rebuild_on_divergence;
+	memcpy(node->clone_methods, fresh->clone_methods,
+		   sizeof(node->clone_methods));
+	memcpy(node->clone_max_rate, fresh->clone_max_rate,
+		   sizeof(node->clone_max_rate));
+	memcpy(node->tablespace_mapping, fresh->tablespace_mapping,
+		   sizeof(node->tablespace_mapping));
+	memcpy(node->keep_aside, fresh->keep_aside, sizeof(node->keep_aside));
+	memcpy(node->wal_dir, fresh->wal_dir, sizeof(node->wal_dir));
+}
+
 static void
 reload(HaBoot *b)
 {
@@ -729,6 +783,7 @@ reload(HaBoot *b)
 			sizeof(b->node.replication_user));
 	strlcpy(b->node.replication_passfile, fresh.replication_passfile,
 			sizeof(b->node.replication_passfile));
+	take_clone_settings(&b->node, &fresh);
 	pg_log_info("the node file was read again");
 	if (server_lives(b))
 		ha_postmaster_signal(&b->server, SIGHUP);
@@ -776,6 +831,11 @@ publish(HaBoot *b)
 		self.role = HA_ROLE_UNINITIALIZED;
 	self.discarded_bytes = b->discarded_bytes;
 	self.discarded_timeline = b->discarded_timeline;
+	if (b->state == BOOT_CLONE)
+		ha_clone_progress(&b->node, b->clone_method, sizeof(b->clone_method),
+						  &b->clone_percent);
+	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
+	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
 	ha_session_describe(b->session, &self);
 }
 

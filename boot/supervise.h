@@ -30,7 +30,7 @@ typedef enum HaBootState
 	BOOT_INITDB,				/* it is ours, initdb runs */
 	BOOT_PUBLISH,				/* initdb is done, its result is being put */
 	BOOT_ADOPT,					/* data but no initialize key: being put */
-	BOOT_CLONE,					/* pg_basebackup runs */
+	BOOT_CLONE,					/* the methods of clone.c are being tried */
 	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
 								 * directory is unusable */
 	BOOT_REPUT,					/* the leader key is being put anew, to start
@@ -117,6 +117,25 @@ typedef struct HaBoot
 								 * was made equal to a leader's; 0 = none */
 	uint64_t	discarded_bytes;
 	uint32_t	discarded_timeline;
+	char		rejoin_why[HA_WHY_SIZE];	/* why it must be rewound or
+											 * cloned */
+	uint32_t	stale_methods;	/* bits of clone methods whose clones could
+								 * not follow */
+	bool		clone_streamed; /* the last clone was of use */
+	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */
+	int			clone_percent;
+
+	/* is the WAL that comes next gone?  (stranded.c) */
+	bool		stranded;		/* yes, so it has to be cloned again */
+	uint64_t	awaited_lsn;
+	int64_t		awaited_since;
+	pid_t		asker;			/* child that asks the leader; 0 = none */
+	int64_t		ask_at;			/* not again before */
+	uint64_t	asked_about;	/* for the log */
+	bool		wal_is_gone;	/* says the leader */
+
+	bool		pruned;			/* moved-aside copies, since this server began
+								 * to stream */
 } HaBoot;
 
 /* Run a node until it is told to stop; the exit code. */

@@ -525,6 +525,15 @@ test_members(void)
 	OK(view.nmalformed == 1 && m->timeline == 0 && m->lsn == 0 &&
 	   m->discarded_bytes == 0 && m->identity[0] == '\0' &&
 	   m->role == HA_ROLE_PRIMARY, "a bad field is as if it were absent");
+	look("members/n1", "{\"state\":\"creating replica\",\"role\":\"replica\","
+		 "\"tags\":{\"clonefrom\":\"yes please\"},"
+		 "\"pg_ha_clone\":{\"method\":\"rm -rf\",\"percent\":101}}");
+	OK(view.nmalformed == 1 && !m->clonefrom && m->clone_method[0] == '\0' &&
+	   m->clone_percent == 0, "a clone that can't be read");
+	look("members/n1", "{\"state\":\"creating replica\",\"role\":\"replica\","
+		 "\"tags\":{\"clonefrom\":\"true\"},\"pg_ha_clone\":[1]}");
+	OK(view.nmalformed == 1 && m->clonefrom && m->clone_method[0] == '\0',
+	   "a clone that is no object");
 
 	start();
 	for (int i = 20; i > 0; i--)
@@ -627,7 +636,8 @@ test_round_trips(void)
 		.timeline = UINT32_MAX,.lsn = 5,.replay_lsn = 4,.streaming = true,
 		.nofailover = true,.nosync = true,.failover_priority = 0,
 		.pause = true,.sick = true,.identity = "0123456789abcdef",
-	.discarded_bytes = 9,.discarded_timeline = 2};
+		.discarded_bytes = 9,.discarded_timeline = 2,.clonefrom = true,
+	.clone_method = "restore",.clone_percent = 40};
 
 	start();
 	add_json("pg_ha/heartbeat", ha_heartbeat_json(&heartbeat));
