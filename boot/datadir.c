@@ -174,8 +174,8 @@ has_our_version(const HaNode *node)
  * Read pg_control.  Not by get_controlfile(), which ends the process if the
  * file is missing or short.
  */
-static bool
-read_control_file(const HaNode *node, ControlFileData *control)
+bool
+ha_datadir_control(const HaNode *node, struct ControlFileData *control)
 {
 	char		path[MAXPGPATH];
 	struct stat st;
@@ -213,7 +213,7 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 	}
 	facts->state = has_marker(node) ? HA_DATA_TORN : HA_DATA_STRANGE;
 	facts->standby_signal = ha_exists_in(node->data_dir, "standby.signal");
-	if (!has_our_version(node) || !read_control_file(node, &control))
+	if (!has_our_version(node) || !ha_datadir_control(node, &control))
 		return;
 
 	if (facts->state != HA_DATA_TORN)
