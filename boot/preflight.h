@@ -84,7 +84,8 @@ typedef struct HaPreflight
 	bool		boot_runs;		/* another pg_ha_boot, for this node */
 	bool		has_settings;
 	HaProbe		settings[HA_NUM_SETTINGS];
-	char		endpoint[HA_TEXT_SIZE]; /* of etcd, that can be used; '' = none */
+	char		endpoint[HA_TEXT_SIZE]; /* of etcd, that can be used; '' =
+										 * none */
 	bool		has_view;
 	HaView		view;
 	char		config_error[256];	/* of /config; '' = it is fine or absent */
