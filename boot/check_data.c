@@ -22,27 +22,6 @@
 
 #define NAMES_SHOWN			3
 
-void
-ha_check_owner(HaPreflight *p)
-{
-	const char *dir = p->node.data_dir;
-	struct stat st;
-
-	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
-		return;					/* P05 tells what is wrong, if anything */
-	if (st.st_uid != geteuid())
-		ha_report_error(&p->report, "P04",
-						"Run pg_ha_boot as the user that owns the data directory.",
-						"data directory \"%s\" is owned by uid %u, but this is uid %u",
-						dir, (unsigned) st.st_uid, (unsigned) geteuid());
-	else if ((st.st_mode & (S_IWGRP | S_IRWXO)) != 0 &&
-			 ha_exists_in(dir, "PG_VERSION"))
-		ha_report_error(&p->report, "P04",
-						psprintf("Run: chmod 0700 \"%s\"", dir),
-						"data directory \"%s\" has mode %04o, but must have 0700 or 0750",
-						dir, (unsigned) (st.st_mode & 0777));
-}
-
 /*
  * The verdict.
  */
@@ -169,6 +148,28 @@ ha_check_directory(HaPreflight *p)
 		default:
 			break;
 	}
+}
+
+/* Only data that is kept needs its mode: initdb and pg_basebackup set their own. */
+void
+ha_check_owner(HaPreflight *p)
+{
+	const char *dir = p->node.data_dir;
+	struct stat st;
+
+	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+		return;					/* P05 tells what is wrong, if anything */
+	if (st.st_uid != geteuid())
+		ha_report_error(&p->report, "P04",
+						"Run pg_ha_boot as the user that owns the data directory.",
+						"data directory \"%s\" is owned by uid %u, but this is uid %u",
+						dir, (unsigned) st.st_uid, (unsigned) geteuid());
+	else if ((st.st_mode & (S_IWGRP | S_IRWXO)) != 0 &&
+			 p->directory == HA_DIR_VALID)
+		ha_report_error(&p->report, "P04",
+						psprintf("Run: chmod 0700 \"%s\"", dir),
+						"data directory \"%s\" has mode %04o, but must have 0700 or 0750",
+						dir, (unsigned) (st.st_mode & 0777));
 }
 
 /*

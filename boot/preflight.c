@@ -42,8 +42,8 @@ static const struct
 }			checks[] = {
 	{0, ha_check_programs},		/* P02, P03 */
 	{NEEDS_PROGRAMS, ha_check_library}, /* P03 */
-	{0, ha_check_owner},		/* P04 */
 	{0, ha_check_directory},	/* P05, P03 */
+	{0, ha_check_owner},		/* P04 */
 	{NEEDS_TIME | NEEDS_NODE, ha_check_second_boot},	/* P11 */
 	{0, ha_check_running},		/* P06 */
 	{NEEDS_DATA, ha_check_links},	/* P09 */
