@@ -217,7 +217,12 @@ ha_check_standby_settings(HaPreflight *p)
 {
 	ControlFileData control;
 
-	if (!ha_datadir_control(&p->node, &control))
+	/*
+	 * Before a start, data that was never a member's is left to P12, which tells
+	 * more of it.
+	 */
+	if ((p->starting && !ha_exists_in(p->node.data_dir, "pg_ha.conf")) ||
+		!ha_datadir_control(&p->node, &control))
 		return;
 	check_limit(p, HA_SETTING_CONNECTIONS, control.MaxConnections, 0);
 	check_limit(p, HA_SETTING_WORKERS, control.max_worker_processes, 0);

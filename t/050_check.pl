@@ -547,7 +547,8 @@ sub files
 {
 	my $text = '';
 	my $running = $n1->is_running;
-	my @roots = grep { !$running || !/n1(\.pg_ha)?$/ } glob "$base/{n?,n?.*,plain,foreign}";
+	my @roots = grep { -e && !($running && /n1(\.pg_ha)?$/) }
+	  glob "$base/{n?,n?.*,plain,foreign}";
 
 	File::Find::find(
 		{
