@@ -113,19 +113,32 @@ has_own_library_path(HaPreflight *p)
 	return ok && strcmp(probe.value, "$libdir") != 0;
 }
 
+/* Is it where that program, wherever it really is, would look? */
+static bool
+has_library(const HaPreflight *p, const char *program, char *directory)
+{
+	char		path[MAXPGPATH];
+	char	   *real;
+
+	snprintf(path, sizeof(path), "%s/%s", p->node.bin_dir, program);
+	real = realpath(path, NULL);
+	get_pkglib_path(real != NULL ? real : path, directory);
+	free(real);
+	return ha_exists_in(directory, "pg_ha.so");
+}
+
+/* "postgres" may be a script that starts the real one; then the others know. */
 void
 ha_check_library(HaPreflight *p)
 {
-	char		program[MAXPGPATH];
 	char		directory[MAXPGPATH];
-	char	   *real;
 
-	/* The server looks beside where it really is. */
-	snprintf(program, sizeof(program), "%s/postgres", p->node.bin_dir);
-	real = realpath(program, NULL);
-	get_pkglib_path(real != NULL ? real : program, directory);
-	free(real);
-	if (ha_exists_in(directory, "pg_ha.so") || has_own_library_path(p))
+	for (int i = lengthof(programs) - 1; i >= 0; i--)
+	{
+		if (has_library(p, programs[i], directory))
+			return;
+	}
+	if (has_own_library_path(p))
 		return;
 	ha_report_error(&p->report, "P03",
 					"Run \"make install\" of pg_ha with the pg_config of these programs.",

@@ -177,6 +177,11 @@ build_configuration(const HaPreflight *p, PQExpBuffer text)
 void
 ha_check_settings(HaPreflight *p)
 {
+	/*
+	 * Each costs some time, and the last ones are not looked at before a
+	 * start.
+	 */
+	int			n = p->starting ? HA_SETTING_HBA : HA_NUM_SETTINGS;
 	PQExpBufferData text;
 	PQExpBufferData said;
 
@@ -187,7 +192,7 @@ ha_check_settings(HaPreflight *p)
 		p->settings[i].name = setting_names[i];
 	p->has_settings = ha_probe_text(&p->node, p->directory == HA_DIR_VALID ?
 									p->node.data_dir : "/", text.data,
-									p->settings, HA_NUM_SETTINGS, &said);
+									p->settings, n, &said);
 	if (!p->has_settings)
 		report_messages(p, said.data);
 	termPQExpBuffer(&text);
@@ -218,8 +223,8 @@ ha_check_standby_settings(HaPreflight *p)
 	ControlFileData control;
 
 	/*
-	 * Before a start, data that was never a member's is left to P12, which tells
-	 * more of it.
+	 * Before a start, data that was never a member's is left to P12, which
+	 * tells more of it.
 	 */
 	if ((p->starting && !ha_exists_in(p->node.data_dir, "pg_ha.conf")) ||
 		!ha_datadir_control(&p->node, &control))

@@ -85,13 +85,25 @@ ha_preflight(HaPreflight *p)
 	}
 }
 
-/* Did this node hold the leader key, as far as it knows? */
+/*
+ * Did this node hold the leader key, as far as it knows, and so lately that its lease
+ * may live?
+ */
 static bool
 may_still_lead(const HaControl *control)
 {
 	HaControlLease lease;
+	HaControlWorker worker;
+	HaControlBoot boot;
+	int64_t		alive_at = 0;
 
-	return ha_control_get_lease(control, &lease) && lease.holding;
+	if (!ha_control_get_lease(control, &lease) || !lease.holding)
+		return false;
+	if (ha_control_get_worker(control, &worker))
+		alive_at = worker.heartbeat_at;
+	if (ha_control_get_boot(control, &boot))
+		alive_at = Max(alive_at, boot.heartbeat_at);
+	return ha_now() - alive_at <= lease.ttl;
 }
 
 int

@@ -58,7 +58,7 @@ typedef enum HaSettingName
 	HA_SETTING_WAL_SENDERS,
 	HA_SETTING_PREPARED,
 	HA_SETTING_LOCKS,
-	HA_SETTING_HBA,
+	HA_SETTING_HBA,				/* from here on for "check" only */
 	HA_SETTING_IDENT,
 	HA_NUM_SETTINGS
 } HaSettingName;

@@ -44,7 +44,7 @@ start_probe(const HaNode *node, const char *data_dir, const char *config_file,
 {
 	char		config_option[MAXPGPATH + 32];
 	const char *argv[] = {
-		"postgres", "-D", data_dir, "-C", probe->name,
+		"postgres", "-C", probe->name, "-D", data_dir,
 		"-c", config_option, NULL
 	};
 	int			out[2];

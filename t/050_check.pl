@@ -167,6 +167,7 @@ subtest 'three faults at once' => sub {
 
 verdicts();
 with_a_leader();
+documented();
 done_testing();
 
 # ---------------------------------------------------------------------------
@@ -398,6 +399,31 @@ sub with_a_leader
 	};
 	unlink $large;
 	$n1->stop;
+	return;
+}
+
+# Every message that docs/check.md shows in its tables is one of the program, and every
+# code of the program is there.
+sub documented
+{
+	my $top = "$FindBin::RealBin/..";
+	my $source = join '', map { slurp_file($_) } glob "$top/boot/*.c";
+	my $text = slurp_file("$top/docs/check.md");
+	my ($tables) = $text =~ /(### P01.*)/s;
+
+	$source =~ s/\\"/"/g;
+	subtest 'docs/check.md' => sub {
+		foreach my $message (map { /`([^`]+)`/g } $tables =~ /^\| (`[^|]*) \|/mg)
+		{
+			# What stands between names, numbers and texts of others
+			my @pieces = grep { length > 7 }
+			  split /\b[A-Z]+\b|\.\.\.|\d+|[":]|pg_ha\.|pg_wal|process/, $message;
+			my @missing = grep { index($source, $_) < 0 } @pieces;
+			is("@missing", '', $message);
+		}
+		my %codes = map { $_ => 1 } $source =~ /"([PB]\d\d)[" ]/g;
+		like($text, qr/\b$_\b/, "$_ is explained") foreach sort keys %codes;
+	};
 	return;
 }
 
