@@ -416,7 +416,7 @@ sub documented
 		foreach my $message (map { /`([^`]+)`/g } $tables =~ /^\| (`[^|]*) \|/mg)
 		{
 			# What stands between names, numbers and texts of others
-			my @pieces = grep { length > 7 }
+			my @pieces = grep { length > 7 } map { s/^ +| +$//gr }
 			  split /\b[A-Z]+\b|\.\.\.|\d+|[":]|pg_ha\.|pg_wal|process/, $message;
 			my @missing = grep { index($source, $_) < 0 } @pieces;
 			is("@missing", '', $message);
