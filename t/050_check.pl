@@ -68,14 +68,13 @@ is_found('P05: something else is there', n2(-D => $foreign), REFUSED,
 
 my $plain = make_plain();
 subtest 'P06: a server runs there' => sub {
-	my $port = HaCluster::get_free_port();
-	pg_ctl('start', '-o', "-p $port -c unix_socket_directories=$cluster->{sockets}");
-	my $pid = (split /\n/, slurp_file("$plain->{dir}/postmaster.pid"))[0];
+	my $server = start_plain();
+	my $pid = $server->{pid};
 
 	found_here(plain(), REFUSED,
 		[qr/P06 server already runs on "\S+" \(pid $pid, started/], except => 'P17');
-	ok(kill(0, $pid), 'it goes on running');
-	pg_ctl('stop', '-m', 'fast');
+	ok(HaCluster::is_alive($pid), 'it goes on running');
+	stop_plain($server);
 };
 
 subtest 'P07: the port is in use' => sub {
@@ -449,13 +448,29 @@ sub make_plain
 	return { dir => $dir };
 }
 
-sub pg_ctl
+# By hand, so to speak; it is ended with the cluster if this test dies.
+sub start_plain
 {
-	my ($verb, @options) = @_;
-	my ($rc) = HaCluster::capture(60, "$bin/pg_ctl", '-D', $plain->{dir}, '-w',
-		'-l', "$cluster->{log_prefix}_plain.log", @options, $verb);
+	my $dir = $plain->{dir};
+	my $server = {
+		pid => HaCluster::spawn("$cluster->{log_prefix}_plain.log",
+			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
+			'-c', "unix_socket_directories=$cluster->{sockets}")
+	};
 
-	is($rc, 0, "pg_ctl $verb");
+	push @{ $cluster->{proxies} }, $server;
+	HaCluster::wait_until('the plain server is ready',
+		sub { -e "$dir/postmaster.pid" && slurp_file("$dir/postmaster.pid") =~ /^ready/m });
+	return $server;
+}
+
+sub stop_plain
+{
+	my ($server) = @_;
+
+	kill 'INT', $server->{pid};
+	waitpid $server->{pid}, 0;
+	$server->{pid} = 0;
 	return;
 }
 

@@ -103,17 +103,16 @@ subtest 'O5, P11: a second pg_ha_boot' => sub {
 
 my $plain = "$base/plain";
 subtest 'O5, P06: a server runs there' => sub {
-	my $port = HaCluster::get_free_port();
 	($rc) = HaCluster::capture(120, "$bin/initdb", '-N', '-A', 'trust', '-D', $plain);
 	is($rc, 0, 'initdb');
-	pg_ctl('start', '-o', "-p $port -c unix_socket_directories=$short");
-	my ($pid) = slurp_file("$plain/postmaster.pid") =~ /^(\d+)/;
+	my $server = start_plain();
+	my $pid = $server->{pid};
 	my $start = HaCluster::start_time($pid);
 
 	is_refused($n2, REFUSED, qr/P06 server already runs on "\S+" \(pid $pid, /,
 		dir => $plain);
 	ok(HaCluster::is_alive($pid, $start), 'it goes on running');
-	pg_ctl('stop', '-m', 'fast');
+	stop_plain($server);
 };
 
 subtest 'D2, P12: data of another cluster' => sub {
@@ -188,6 +187,8 @@ sub d6
 		my ($code, $out, $err) = $n1->psql('INSERT INTO acked VALUES (0, 0)');
 		isnt($code, 0, 'it writes nothing');
 		like($err, qr/read-only transaction/, 'being a standby');
+		is($n1->safe_psql("SELECT ok FROM pg_ha_health() WHERE check_name = 'store'"),
+			'f', 'it knows that it has no store');
 		$cluster->etcd_start;
 		is($cluster->wait_for_leader, $n1, 'it leads when etcd is back');
 	};
@@ -227,12 +228,29 @@ sub basename_of
 	return $path =~ s{.*/}{}r;
 }
 
-sub pg_ctl
+# By hand, so to speak; it is ended with the cluster if this test dies.
+sub start_plain
 {
-	my ($verb, @options) = @_;
-	my ($status) = HaCluster::capture(60, "$bin/pg_ctl", '-D', $plain, '-w',
-		'-l', "$cluster->{log_prefix}_plain.log", @options, $verb);
-	is($status, 0, "pg_ctl $verb");
+	my $dir = $plain;
+	my $server = {
+		pid => HaCluster::spawn("$cluster->{log_prefix}_plain.log",
+			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
+			'-c', "unix_socket_directories=$cluster->{sockets}")
+	};
+
+	push @{ $cluster->{proxies} }, $server;
+	HaCluster::wait_until('the plain server is ready',
+		sub { -e "$dir/postmaster.pid" && slurp_file("$dir/postmaster.pid") =~ /^ready/m });
+	return $server;
+}
+
+sub stop_plain
+{
+	my ($server) = @_;
+
+	kill 'INT', $server->{pid};
+	waitpid $server->{pid}, 0;
+	$server->{pid} = 0;
 	return;
 }
 
