@@ -49,6 +49,14 @@ is_found(
 	n2(-b => elder_programs()),
 	CONFIGURATION,
 	[ (qr/P03 "\S+" is of PostgreSQL 9, but pg_ha_boot was built for \d+/) x 4 ]);
+my ($major) = (HaCluster::capture(10, "$bin/postgres", '--version'))[1] =~ /(\d+)/;
+SKIP:
+{
+	skip 'the library is where these programs would look for it', 1
+	  if -e "/usr/lib/postgresql/$major/lib/pg_ha.so";
+	is_found('P03: the library is missing', n2(-b => wrapped_programs()), CONFIGURATION,
+		[qr/P03 library "pg_ha" not found in "\S+"/]);
+}
 with_change("$n1->{dir}/PG_VERSION", sub { return "14\n" },
 	sub {
 		is_found('P03: data of another version', n1(), CONFIGURATION,
@@ -82,6 +90,11 @@ subtest 'P07: the port is in use' => sub {
 	found_here(n2(), CONFIGURATION,
 		[qr/P07 port $n2->{port} on 127.0.0.1 is in use by process $$ \(/]);
 };
+my $lock = "$cluster->{sockets}/.s.PGSQL.$n2->{port}.lock";
+append_to_file($lock, "$$\n");
+is_found('P07: the socket is in use', n2(), CONFIGURATION,
+	[qr/P07 socket lock file "\Q$lock\E" belongs to process $$/]);
+unlink $lock;
 is_found('P07: no address of this host', n2("listen_addresses = '192.0.2.1'"),
 	CONFIGURATION, [qr/P07 none of listen_addresses = '192.0.2.1' is an address/]);
 
@@ -486,6 +499,20 @@ sub programs
 
 	mkdir $dir;
 	symlink "$bin/$_", "$dir/$_" foreach @_;
+	return $dir;
+}
+
+# They are not where they were built for, and don't know where that is.
+sub wrapped_programs
+{
+	my $dir = "$base/wrapped";
+
+	mkdir $dir;
+	foreach my $program (qw(postgres initdb pg_basebackup pg_rewind))
+	{
+		append_to_file("$dir/$program", qq(#!/bin/sh\nexec "$bin/$program" "\$@"\n));
+		chmod 0755, "$dir/$program";
+	}
 	return $dir;
 }
 

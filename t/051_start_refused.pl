@@ -101,6 +101,12 @@ subtest 'O5, P11: a second pg_ha_boot' => sub {
 	is($cluster->leader, $n1, 'the first one leads on');
 };
 
+subtest 'P11: two names that would share a slot' => sub {
+	is_refused($n2, REFUSED, qr/P11 member names "N1" and "n1" would share one replication slot/,
+		lines => "pg_ha.name = 'N1'");
+	ok(!-e $n2->{dir}, 'nothing was cloned');
+};
+
 my $plain = "$base/plain";
 subtest 'O5, P06: a server runs there' => sub {
 	($rc) = HaCluster::capture(120, "$bin/initdb", '-N', '-A', 'trust', '-D', $plain);
