@@ -140,6 +140,7 @@ ha_check_library(HaPreflight *p)
 	}
 	if (has_own_library_path(p))
 		return;
+	p->library_missing = true;
 	ha_report_error(&p->report, "P03",
 					"Run \"make install\" of pg_ha with the pg_config of these programs.",
 					"library \"pg_ha\" not found in \"%s\"", directory);

@@ -241,7 +241,8 @@ use_scratch(HaPreflight *p, const char *dir)
 
 	if (!make_cluster(p, dir))
 		return;
-	load_library(p, dir);
+	if (!p->library_missing)
+		load_library(p, dir);
 	if (p->directory != HA_DIR_VALID || !p->has_settings)
 		return;
 	readable = check_readable(p, "hba_file", p->settings[HA_SETTING_HBA].value);

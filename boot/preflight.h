@@ -77,6 +77,7 @@ typedef struct HaPreflight
 
 	/* what earlier checks have found out */
 	bool		programs_work;
+	bool		library_missing;
 	HaDirectory directory;
 	HaDataFacts facts;
 	bool		server_runs;	/* in the data directory */
