@@ -238,7 +238,10 @@ sub p10
 	subtest 'P10: no leader' => sub {
 		$three->etcd_kill(2, 3);
 		HaCluster::wait_until('the one that is left has no leader',
-			sub { !$three->etcd_leader });
+			sub {
+				my ($rc, $out) = $three->etcdctl_at(1, 'endpoint', 'status', '-w', 'json');
+				return $rc == 0 && !JSON::PP::decode_json($out)->[0]{Status}{leader};
+			});
 		found_here($at->($url), TEMPORARY,
 			[ qr{P10 etcd \Q$url\E: etcd has no leader}, $none ]);
 	};
