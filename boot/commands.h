@@ -52,7 +52,15 @@ typedef struct HaCommand
 	int			(*go) (const HaInvocation *invocation);
 } HaCommand;
 
+extern const HaCommand ha_command_check;
 extern const HaCommand ha_command_run;
+
+/* Were -D and -c given?  If not, that is reported. */
+extern bool ha_invocation_is_complete(const HaInvocation *invocation);
+
+/* The directory of -b, or where the programs are otherwise; false: nowhere. */
+extern bool ha_invocation_bin_dir(const HaInvocation *invocation,
+								  char *bin_dir);
 
 /*
  * What most commands begin with: -D and -c must have been given, -b is looked for if

@@ -181,8 +181,8 @@ has_our_version(const HaNode *node)
  * Read pg_control.  Not by get_controlfile(), which ends the process if the
  * file is missing or short.
  */
-static bool
-read_control_file(const HaNode *node, ControlFileData *control)
+bool
+ha_datadir_control(const HaNode *node, struct ControlFileData *control)
 {
 	char		path[MAXPGPATH];
 	struct stat st;
@@ -225,7 +225,7 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 		!ha_exists_in(node->state_dir, HA_RESTORE_MARKER) &&
 		!ha_exists_in(node->state_dir, HA_ASIDE_MARKER);
 	facts->standby_signal = ha_exists_in(node->data_dir, "standby.signal");
-	if (!has_our_version(node) || !read_control_file(node, &control))
+	if (!has_our_version(node) || !ha_datadir_control(node, &control))
 		return;
 
 	if (facts->state != HA_DATA_TORN)

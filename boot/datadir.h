@@ -53,6 +53,11 @@ typedef struct HaDataFacts
 
 extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
 
+/* All of pg_control.  false: there is none of this version that is whole. */
+struct ControlFileData;
+extern bool ha_datadir_control(const HaNode *node,
+							   struct ControlFileData *control);
+
 /*
  * initdb (local peer, host scram-sha-256, checksums), then the replication role
  * with a SCRAM verifier and the grants pg_rewind needs, through a single-user

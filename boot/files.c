@@ -8,6 +8,7 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +98,20 @@ ha_read_all(int fd, char *text, size_t size)
 	}
 	text[length] = '\0';
 	return length;
+}
+
+int
+ha_nameless_file(const char *content)
+{
+	int			fd = memfd_create("pg_ha", MFD_CLOEXEC);
+
+	if (fd >= 0 && (!ha_write_all(fd, content, strlen(content)) ||
+					lseek(fd, 0, SEEK_SET) != 0))
+	{
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 /*

@@ -32,6 +32,9 @@ extern bool ha_write_all(int fd, const char *data, size_t length);
 /* Text up to the end or size - 1 bytes, with a zero behind it; its length. */
 extern size_t ha_read_all(int fd, char *text, size_t size);
 
+/* A file without a name that holds this text, at its beginning; -1 with errno. */
+extern int	ha_nameless_file(const char *content);
+
 /*
  * Give a file this content.  What must outlive a crash of the machine is
  * "durable"; on a busy disk that takes seconds, for which a leader's lease may

@@ -48,7 +48,7 @@ ha_lock_take(const char *state_dir)
 		return HA_EXIT_CONFIGURATION;
 	}
 	close(fd);
-	pg_log_error("another pg_ha_boot runs for this node");
+	pg_log_error("P11 another pg_ha_boot runs for this node");
 	pg_log_error_hint("It, or a child of it that works on the data directory, holds a lock on \"%s\".",
 					  path);
 	return HA_EXIT_REFUSED;

@@ -20,6 +20,7 @@
 #include "commands.h"
 
 static const HaCommand *const commands[] = {
+	&ha_command_check,
 	&ha_command_run,
 };
 
@@ -152,28 +153,37 @@ parse_and_go(const HaCommand *command, int argc, char **argv, const char *argv0)
 	return command->go(&invocation);
 }
 
-/* Where the server's programs are, if the command line does not say. */
-static bool
-find_bin_dir(const char *argv0, char *bin_dir)
+bool
+ha_invocation_is_complete(const HaInvocation *invocation)
+{
+	if (invocation->data_dir[0] != '\0' && invocation->config[0] != '\0')
+		return true;
+	pg_log_error("no %s given", invocation->data_dir[0] == '\0' ?
+				 "data directory" : "node file");
+	misused();
+	return false;
+}
+
+bool
+ha_invocation_bin_dir(const HaInvocation *invocation, char *bin_dir)
 {
 	char		path[MAXPGPATH];
 
+	strlcpy(bin_dir, invocation->bin_dir, MAXPGPATH);
+	if (bin_dir[0] != '\0')
+		return true;
 	snprintf(path, sizeof(path), "%s/postgres", PGBINDIR);
 	if (access(path, X_OK) == 0)
 	{
 		strlcpy(bin_dir, PGBINDIR, MAXPGPATH);
 		return true;
 	}
-	if (find_other_exec(argv0, "postgres", PG_BACKEND_VERSIONSTR, path) == 0)
-	{
-		get_parent_directory(path);
-		strlcpy(bin_dir, path, MAXPGPATH);
-		return true;
-	}
-	pg_log_error("could not find the program \"postgres\" of version %s",
-				 PG_VERSION);
-	pg_log_error_hint("Say where it is with --bindir.");
-	return false;
+	if (find_other_exec(invocation->argv0, "postgres", PG_BACKEND_VERSIONSTR,
+						path) != 0)
+		return false;
+	get_parent_directory(path);
+	strlcpy(bin_dir, path, MAXPGPATH);
+	return true;
 }
 
 int
@@ -181,15 +191,15 @@ ha_invocation_node(const HaInvocation *invocation, HaNode *node)
 {
 	char		bin_dir[MAXPGPATH];
 
-	if (invocation->data_dir[0] == '\0' || invocation->config[0] == '\0')
-	{
-		pg_log_error("no %s given", invocation->data_dir[0] == '\0' ?
-					 "data directory" : "node file");
-		return misused();
-	}
-	strlcpy(bin_dir, invocation->bin_dir, sizeof(bin_dir));
-	if (bin_dir[0] == '\0' && !find_bin_dir(invocation->argv0, bin_dir))
+	if (!ha_invocation_is_complete(invocation))
 		return HA_EXIT_CONFIGURATION;
+	if (!ha_invocation_bin_dir(invocation, bin_dir))
+	{
+		pg_log_error("P02 cannot find \"postgres\" of version %s in \"%s\"",
+					 PG_VERSION, PGBINDIR);
+		pg_log_error_hint("Say where it is with --bindir.");
+		return HA_EXIT_CONFIGURATION;
+	}
 	if (!ha_node_read(invocation->config, invocation->data_dir, bin_dir, node))
 		return HA_EXIT_CONFIGURATION;
 	return HA_EXIT_OK;
@@ -255,9 +265,9 @@ main(int argc, char **argv)
 	}
 	if (geteuid() == 0)
 	{
-		pg_log_error("cannot be run as root");
+		pg_log_error("P04 must not be run as root");
 		pg_log_error_hint("Run it as the user that owns the data directory.");
-		return HA_EXIT_REFUSED;
+		return HA_EXIT_CONFIGURATION;
 	}
 	umask(0077);
 	return parse_and_go(command, argc - 1, argv + 1, argv[0]);

@@ -381,6 +381,14 @@ ha_session_config(const HaSession *s)
 	return &s->config;
 }
 
+const char *
+ha_session_trouble(const HaSession *s)
+{
+	const char *trouble = ha_dcs_trouble(s->dcs);
+
+	return trouble[0] != '\0' ? trouble : "no answer yet";
+}
+
 void
 ha_session_look_every(HaSession *s, int64_t interval)
 {

@@ -33,6 +33,7 @@
 #define DEFAULT_PORT	5432
 #define DEFAULT_REST	"127.0.0.1:8008"
 #define DEFAULT_ROLE	"ha_repl"
+#define DEFAULT_START_TIMEOUT	30000
 
 typedef enum KeyKind
 {
@@ -40,7 +41,8 @@ typedef enum KeyKind
 	KEY_PATH,					/* absolute, or empty */
 	KEY_TEXT,					/* checked by a function of its own */
 	KEY_SWITCH,					/* on or off */
-	KEY_SERVER,					/* for the extension: not looked at here */
+	KEY_SERVER,					/* for the extension, or kept as something
+								 * else than text: not copied */
 	KEY_LATER,					/* has no effect yet, which is said */
 } KeyKind;
 
@@ -82,6 +84,8 @@ static const Key keys[] = {
 	{"wal_dir", KEY_PATH, false, FIELD(wal_dir)},
 	{"rewind", KEY_SWITCH, false, FIELD(rewind)},
 	{"rebuild_on_divergence", KEY_SWITCH, false, FIELD(rebuild_on_divergence)},
+	{"start_without_dcs", KEY_SERVER, false, 0, 0},
+	{"dcs_start_timeout", KEY_SERVER, false, 0, 0},
 	{"fence", KEY_SERVER, false, 0, 0},
 	{"fence_wait", KEY_SERVER, false, 0, 0},
 	{"health_grace", KEY_SERVER, false, 0, 0},
@@ -103,8 +107,6 @@ static const Key keys[] = {
 	{"on_role_change", KEY_LATER, false, 0, 0},
 	{"pre_promote", KEY_LATER, false, 0, 0},
 	{"before_stop", KEY_LATER, false, 0, 0},
-	{"start_without_dcs", KEY_LATER, false, 0, 0},
-	{"dcs_start_timeout", KEY_LATER, false, 0, 0},
 };
 
 /* The text of one setting; line 0 = it does not stand in the file. */
@@ -120,6 +122,7 @@ typedef struct NodeFile
 {
 	const char *path;
 	HaNode	   *node;
+	const HaFaultSink *sink;
 	Setting		settings[lengthof(keys)];	/* in the order of keys[] */
 	Setting		port;
 	Setting		listen_addresses;
@@ -127,25 +130,69 @@ typedef struct NodeFile
 	int			nfaults;
 } NodeFile;
 
-/* Report a fault at a line (0 = of the file as a whole) with a hint. */
+/* Tell of something at a line (0 = of the file as a whole), with a hint. */
+static void tell(NodeFile *file, bool warning, const char *code, int line,
+				 const char *hint, const char *fmt, va_list args)
+			pg_attribute_printf(6, 0);
+
+static void
+tell(NodeFile *file, bool warning, const char *code, int line,
+	 const char *hint, const char *fmt, va_list args)
+{
+	char		message[2 * HA_TEXT_SIZE];
+	char		text[sizeof(message) + HA_PATH_SIZE + 16];
+
+	vsnprintf(message, sizeof(message), fmt, args);
+	if (line > 0)
+		snprintf(text, sizeof(text), "%s:%d: %s", file->path, line, message);
+	else
+		snprintf(text, sizeof(text), "%s: %s", file->path, message);
+	file->sink->take(file->sink->arg, warning, code, text, hint);
+	if (!warning)
+		file->nfaults++;
+}
+
 static void fault(NodeFile *file, int line, const char *hint,
 				  const char *fmt,...) pg_attribute_printf(4, 5);
 
 static void
 fault(NodeFile *file, int line, const char *hint, const char *fmt,...)
 {
-	char		message[2 * HA_TEXT_SIZE];
 	va_list		args;
 
 	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
+	tell(file, false, "P01", line, hint, fmt, args);
 	va_end(args);
-	if (line > 0)
-		pg_log_error("%s:%d: %s", file->path, line, message);
-	else
-		pg_log_error("%s: %s", file->path, message);
-	pg_log_error_hint("%s", hint);
-	file->nfaults++;
+}
+
+/* The same of an address that others could not reach. */
+static void fault_of_address(NodeFile *file, int line, const char *hint,
+							 const char *fmt,...) pg_attribute_printf(4, 5);
+
+static void
+fault_of_address(NodeFile *file, int line, const char *hint,
+				 const char *fmt,...)
+{
+	va_list		args;
+
+	va_start(args, fmt);
+	tell(file, false, "P13", line, hint, fmt, args);
+	va_end(args);
+}
+
+/* What does not keep the node from running. */
+static void warn(NodeFile *file, const char *code, int line, const char *hint,
+				 const char *fmt,...) pg_attribute_printf(5, 6);
+
+static void
+warn(NodeFile *file, const char *code, int line, const char *hint,
+	 const char *fmt,...)
+{
+	va_list		args;
+
+	va_start(args, fmt);
+	tell(file, true, code, line, hint, fmt, args);
+	va_end(args);
 }
 
 /*
@@ -215,9 +262,9 @@ find_setting(NodeFile *file, int line, const char *name)
 	if (strcmp(name, "include") == 0 || strcmp(name, "include_dir") == 0 ||
 		strcmp(name, "include_if_exists") == 0)
 	{
-		pg_log_warning("%s:%d: only the server follows \"%s\"",
-					   file->path, line, name);
-		pg_log_warning_hint("Settings of pg_ha, port and listen_addresses must stand in the node file itself.");
+		warn(file, "P01", line,
+			 "Settings of pg_ha, port and listen_addresses must stand in the node file itself.",
+			 "only the server follows \"%s\"", name);
 		return NULL;
 	}
 	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
@@ -601,8 +648,8 @@ check_value(NodeFile *file, const Key *key, const Setting *value)
 		return;					/* the default is there already */
 	if (key->kind == KEY_LATER)
 	{
-		pg_log_warning("%s:%d: setting \"%s\" has no effect in this version",
-					   file->path, value->line, name);
+		warn(file, "P01", value->line, "Remove it.",
+			 "setting \"%s\" has no effect in this version", name);
 		return;
 	}
 	if (key->kind == KEY_SERVER)
@@ -747,17 +794,17 @@ check_connect_address(NodeFile *file)
 							sizeof(node->connect_host), &node->port) ||
 			 is_wildcard(node->connect_host))
 	{
-		fault(file, address->line,
-			  "Write 'host:port', with the address that other members connect to.",
-			  "the value of \"pg_ha.connect_address\" is no address: \"%s\"",
-			  address->text);
+		fault_of_address(file, address->line,
+						 "Write 'host:port', with the address that other members connect to.",
+						 "the value of \"pg_ha.connect_address\" is no address: \"%s\"",
+						 address->text);
 		return;
 	}
 	if (is_loopback(node->connect_host) && !file->etcd_is_local)
-		fault(file, address->line,
-			  "Set pg_ha.connect_address to an address of this host that other members can reach.",
-			  "members on other hosts could not connect to \"%s\"",
-			  node->connect_host);
+		fault_of_address(file, address->line,
+						 "Set pg_ha.connect_address to an address of this host that other members can reach.",
+						 "members on other hosts could not connect to \"%s\"",
+						 node->connect_host);
 }
 
 /* The default is fine for one host; with peers elsewhere it misleads them. */
@@ -770,14 +817,12 @@ check_rest_reach(NodeFile *file, const char *host, int line)
 	if (!is_loopback(host) || file->etcd_is_local)
 		return;
 	if (line > 0)
-		fault(file, line, hint,
-			  "members on other hosts could not reach HTTP at \"%s\"", host);
+		fault_of_address(file, line, hint,
+						 "members on other hosts could not reach HTTP at \"%s\"",
+						 host);
 	else
-	{
-		pg_log_warning("%s: members on other hosts cannot reach HTTP at \"%s\"",
-					   file->path, host);
-		pg_log_warning_hint("%s", hint);
-	}
+		warn(file, "P13", 0, hint,
+			 "members on other hosts cannot reach HTTP at \"%s\"", host);
 }
 
 static void
@@ -920,6 +965,58 @@ check_role(NodeFile *file)
 			  "a role cannot be called \"%s\"", file->node->replication_user);
 }
 
+/* "30s", "500 ms", "2min" or, in seconds, "30"; false: it is none of these. */
+static bool
+parse_time(const char *text, int *ms)
+{
+	static const struct
+	{
+		const char *name;
+		int			ms;
+	}			units[] = {
+		{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}
+	};
+	char	   *unit;
+	long		number;
+
+	errno = 0;
+	number = strtol(text, &unit, 10);
+	if (unit == text || errno != 0 || number < 0)
+		return false;
+	while (is_blank(*unit))
+		unit++;
+	for (int i = 0; i < lengthof(units); i++)
+	{
+		if (strcmp(unit, units[i].name) != 0)
+			continue;
+		if (number > INT_MAX / units[i].ms)
+			return false;
+		*ms = (int) number * units[i].ms;
+		return true;
+	}
+	return false;
+}
+
+/* What to do when etcd can't be asked at the start. */
+static void
+check_start_without_dcs(NodeFile *file)
+{
+	const Setting *what = setting_of(file, "start_without_dcs");
+	const Setting *when = setting_of(file, "dcs_start_timeout");
+	HaNode	   *node = file->node;
+
+	if (what->line > 0 && pg_strcasecmp(what->text, "no") == 0)
+		node->start_without_dcs = false;
+	else if (what->line > 0 && pg_strcasecmp(what->text, "standby") != 0)
+		fault(file, what->line, "Write standby or no.",
+			  "the value of \"pg_ha.start_without_dcs\" is neither standby nor no: \"%s\"",
+			  what->text);
+	if (when->line > 0 && !parse_time(when->text, &node->dcs_start_timeout))
+		fault(file, when->line, "Write a time, such as '30s'.",
+			  "the value of \"pg_ha.dcs_start_timeout\" is no time: \"%s\"",
+			  when->text);
+}
+
 /* It is no part of the data: a base backup must never copy it. */
 static void
 check_state_dir(NodeFile *file)
@@ -981,6 +1078,8 @@ set_defaults(HaNode *node)
 	strlcpy(node->rest_listen, DEFAULT_REST, sizeof(node->rest_listen));
 	strlcpy(node->replication_user, DEFAULT_ROLE,
 			sizeof(node->replication_user));
+	node->start_without_dcs = true;
+	node->dcs_start_timeout = DEFAULT_START_TIMEOUT;
 	node->failover_priority = 1;
 	node->sync_priority = 1;
 	node->rewind = true;
@@ -988,8 +1087,8 @@ set_defaults(HaNode *node)
 }
 
 bool
-ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
-			 HaNode *node)
+ha_node_check(const char *path, const char *data_dir, const char *bin_dir,
+			  const HaFaultSink *sink, HaNode *node)
 {
 	NodeFile   *file = pg_malloc0(sizeof(NodeFile));
 	bool		ok;
@@ -997,6 +1096,7 @@ ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
 	set_defaults(node);
 	file->path = path;
 	file->node = node;
+	file->sink = sink;
 	take_path(file, "node file", path, node->path);
 	take_path(file, "data directory", data_dir, node->data_dir);
 	take_path(file, "programs", bin_dir, node->bin_dir);
@@ -1014,12 +1114,38 @@ ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
 		check_rest(file);
 		check_tags(file);
 		check_role(file);
+		check_start_without_dcs(file);
 		check_state_dir(file);
 		check_clone(file);
 	}
 	ok = file->nfaults == 0;
 	pg_free(file);
 	return ok;
+}
+
+static void
+log_fault(void *arg, bool warning, const char *code, const char *message,
+		  const char *hint)
+{
+	if (warning)
+	{
+		pg_log_warning("%s %s", code, message);
+		pg_log_warning_hint("%s", hint);
+	}
+	else
+	{
+		pg_log_error("%s %s", code, message);
+		pg_log_error_hint("%s", hint);
+	}
+}
+
+static const HaFaultSink log_sink = {.take = log_fault};
+
+bool
+ha_node_read(const char *path, const char *data_dir, const char *bin_dir,
+			 HaNode *node)
+{
+	return ha_node_check(path, data_dir, bin_dir, &log_sink, node);
 }
 
 /*
@@ -1106,25 +1232,38 @@ find_password(const HaNode *node, FILE *stream, const char *database,
 	return ok;
 }
 
+static void tell_of_passfile(const HaFaultSink *sink, const char *hint,
+							 const char *fmt,...) pg_attribute_printf(3, 4);
+
+static void
+tell_of_passfile(const HaFaultSink *sink, const char *hint,
+				 const char *fmt,...)
+{
+	char		message[2 * HA_PATH_SIZE];
+	va_list		args;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	sink->take(sink->arg, false, "P15", message, hint);
+}
+
 /* Open it, if nobody else can read it. */
 static FILE *
-open_passfile(const char *path)
+open_passfile(const char *path, const HaFaultSink *sink)
 {
 	struct stat st;
 	FILE	   *stream = fopen(path, "r");
 
 	if (stream == NULL || fstat(fileno(stream), &st) != 0)
-	{
-		pg_log_error("could not open password file \"%s\": %m", path);
-		pg_log_error_hint("Create it with mode 0600 and the line *:*:*:ROLE:PASSWORD.");
-	}
+		tell_of_passfile(sink,
+						 "Create it with mode 0600 and the line *:*:*:ROLE:PASSWORD.",
+						 "could not open password file \"%s\": %m", path);
 	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
 			 (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-	{
-		pg_log_error("password file \"%s\" must be a file of the server's user and of mode 0600",
-					 path);
-		pg_log_error_hint("Run chown and chmod 0600 on it.");
-	}
+		tell_of_passfile(sink, "Run chown and chmod 0600 on it.",
+						 "password file \"%s\" must be a file of the server's user and of mode 0600",
+						 path);
 	else
 		return stream;
 	if (stream != NULL)
@@ -1137,11 +1276,13 @@ open_passfile(const char *path)
  * for "replication" and pg_rewind for "postgres": they must find the same.
  */
 bool
-ha_node_password(const HaNode *node, char *password, size_t size)
+ha_node_check_password(const HaNode *node, const HaFaultSink *sink,
+					   char *password, size_t size)
 {
 	const char *path = node->replication_passfile;
-	FILE	   *stream = open_passfile(path);
+	FILE	   *stream = open_passfile(path, sink);
 	char		other[LINE_SIZE];
+	char		hint[128];
 	bool		ok;
 
 	if (stream == NULL)
@@ -1155,10 +1296,17 @@ ha_node_password(const HaNode *node, char *password, size_t size)
 	if (ok)
 		return true;
 	explicit_bzero(password, size);
-	pg_log_error("password file \"%s\" has no usable password for role \"%s\" at %s:%d in both databases \"replication\" and \"postgres\"",
-				 path, node->replication_user, node->connect_host,
-				 node->port);
-	pg_log_error_hint("Add the line *:*:*:%s:PASSWORD.",
-					  node->replication_user);
+	snprintf(hint, sizeof(hint), "Add the line *:*:*:%s:PASSWORD.",
+			 node->replication_user);
+	tell_of_passfile(sink, hint,
+					 "password file \"%s\" has no usable password for role \"%s\" at %s:%d in both databases \"replication\" and \"postgres\"",
+					 path, node->replication_user, node->connect_host,
+					 node->port);
 	return false;
+}
+
+bool
+ha_node_password(const HaNode *node, char *password, size_t size)
+{
+	return ha_node_check_password(node, &log_sink, password, size);
 }

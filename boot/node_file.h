@@ -56,7 +56,17 @@ typedef struct HaNode
 	char		wal_dir[HA_PATH_SIZE];	/* '' = inside the data directory */
 	bool		rewind;			/* data that diverged may be rewound */
 	bool		rebuild_on_divergence;	/* ... or replaced by a clone */
+	bool		start_without_dcs;	/* as a standby, after ... */
+	int			dcs_start_timeout;	/* ms */
 } HaNode;
+
+/* Who wants to be told of faults, and of what is no fault but may surprise. */
+typedef struct HaFaultSink
+{
+	void		(*take) (void *arg, bool warning, const char *code,
+						 const char *message, const char *hint);
+	void	   *arg;
+} HaFaultSink;
 
 /*
  * Read and check a node file.  Every fault found is reported with pg_log_error
@@ -67,11 +77,18 @@ typedef struct HaNode
 extern bool ha_node_read(const char *path, const char *data_dir,
 						 const char *bin_dir, HaNode *node);
 
+/* The same, with the faults told to somebody else than the log. */
+extern bool ha_node_check(const char *path, const char *data_dir,
+						  const char *bin_dir, const HaFaultSink *sink,
+						  HaNode *node);
+
 /*
  * The replication role's password, from the line of the passfile that matches
  * it (libpq's format, '\' escapes undone).  The file must be ours and of mode
  * 0600.  false: reported.
  */
 extern bool ha_node_password(const HaNode *node, char *password, size_t size);
+extern bool ha_node_check_password(const HaNode *node, const HaFaultSink *sink,
+								   char *password, size_t size);
 
 #endif							/* HA_NODE_FILE_H */

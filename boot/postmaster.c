@@ -190,7 +190,8 @@ find_running(const HaNode *node, const HaControl *control, pid_t *pid,
 	HaControlWorker w;
 
 	/* True even where somebody removed postmaster.pid or moved PGDATA. */
-	if (ha_control_get_worker(control, &w) && w.postmaster_pid > 0 &&
+	if (control != NULL && ha_control_get_worker(control, &w) &&
+		w.postmaster_pid > 0 &&
 		ha_process_is_alive(w.postmaster_pid, w.postmaster_start))
 	{
 		*pid = w.postmaster_pid;

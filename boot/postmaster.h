@@ -36,7 +36,8 @@ extern bool ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
 								const HaPrepared *prepared);
 
 /*
- * Find a postmaster that already runs in the data directory, and watch it.
+ * Find a postmaster that already runs in the data directory, and watch it.  Without
+ * a control block only postmaster.pid can tell.
  * false: there is none.
  */
 extern bool ha_postmaster_attach(HaPostmaster *pm, const HaNode *node,

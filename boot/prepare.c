@@ -22,9 +22,10 @@
 #include "common/logging.h"
 #include "pqexpbuffer.h"
 
+#include "directories.h"
 #include "files.h"
 #include "prepare.h"
-#include "programs.h"
+#include "probe.h"
 
 #define PROBE_CONF_FILE		"pg_ha.probe.conf"
 
@@ -33,85 +34,6 @@ static const char *const managed_names[] = {
 	"primary_conninfo", "primary_slot_name", "synchronous_standby_names",
 	"recovery_target_timeline"
 };
-
-/*
- * Asking the server's programs.
- */
-
-/* A "postgres -C name" on its way. */
-typedef struct Probe
-{
-	const char *name;
-	pid_t		pid;
-	int			fd;
-	char		value[HA_TEXT_SIZE];
-} Probe;
-
-static void
-start_probe(const HaNode *node, const char *config_file, Probe *probe)
-{
-	char		config_option[MAXPGPATH + 32];
-	const char *argv[] = {
-		"postgres", "-D", node->data_dir, "-C", probe->name,
-		"-c", config_option, NULL
-	};
-	int			out[2];
-
-	snprintf(config_option, sizeof(config_option), "config_file=%s",
-			 config_file);
-	probe->pid = -1;
-	probe->fd = -1;
-	if (pipe(out) != 0)
-	{
-		pg_log_error("could not create pipe: %m");
-		return;
-	}
-	probe->pid = ha_program_fork();
-	if (probe->pid == 0)
-		ha_program_exec(node, argv, -1, out[1]);
-	close(out[1]);
-	probe->fd = out[0];
-}
-
-static bool
-finish_probe(Probe *probe)
-{
-	size_t		length = 0;
-
-	if (probe->fd >= 0)
-	{
-		length = ha_read_all(probe->fd, probe->value, sizeof(probe->value));
-		close(probe->fd);
-	}
-	if (probe->pid <= 0 || !ha_program_wait(probe->pid, "postgres -C"))
-		return false;
-	if (length == 0 || probe->value[length - 1] != '\n')
-	{
-		pg_log_error("the value of \"%s\" is too long", probe->name);
-		return false;
-	}
-	probe->value[length - 1] = '\0';
-	return true;
-}
-
-/* Ask for several settings at once: each takes some 30 ms to be told. */
-static bool
-probe_settings(const HaNode *node, const char *config_file,
-			   Probe *probes, int nprobes)
-{
-	bool		ok = true;
-
-	for (int i = 0; i < nprobes; i++)
-		start_probe(node, config_file, &probes[i]);
-	for (int i = 0; i < nprobes; i++)
-	{
-		if (!finish_probe(&probes[i]))
-			ok = false;
-	}
-	if (!ok)
-		pg_log_error_hint("The messages of the server above tell why.");
-	return ok;
-}
 
 /*
  * Configuration files.
@@ -157,20 +79,6 @@ next_line(const char *line)
 	const char *end = strchr(line, '\n');
 
 	return end != NULL ? end + 1 : line + strlen(line);
-}
-
-/* A line "name = 'value'", quoted as the server's scanner undoes it. */
-static void
-append_setting(PQExpBuffer conf, const char *name, const char *value)
-{
-	appendPQExpBuffer(conf, "%s = '", name);
-	for (; *value != '\0'; value++)
-	{
-		if (*value == '\'' || *value == '\\')
-			appendPQExpBufferChar(conf, *value);
-		appendPQExpBufferChar(conf, *value);
-	}
-	appendPQExpBufferStr(conf, "'\n");
 }
 
 /* Does shared_preload_libraries name our library? */
@@ -235,6 +143,9 @@ enum
 	SETTING_WAL_SENDERS,
 	SETTING_SLOTS,
 	SETTING_WAL_KEEP,
+	SETTING_SOCKETS,			/* these only say which directories must be */
+	SETTING_COLLECTOR,
+	SETTING_LOG_DIRECTORY,
 	NUM_SETTINGS
 };
 
@@ -245,11 +156,12 @@ enum
  */
 static bool
 probe_user_settings(const HaNode *node, const char *postgresql_conf,
-					Probe *probes)
+					HaProbe *probes)
 {
 	static const char *const names[NUM_SETTINGS] = {
 		"shared_preload_libraries", "wal_level", "max_wal_senders",
-		"max_replication_slots", "wal_keep_size"
+		"max_replication_slots", "wal_keep_size", "unix_socket_directories",
+		"logging_collector", "log_directory"
 	};
 	char		path[MAXPGPATH];
 	PQExpBufferData conf;
@@ -263,7 +175,7 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
 			appendBinaryPQExpBuffer(&conf, line, next_line(line) - line);
 	}
 	appendPQExpBufferChar(&conf, '\n');
-	append_setting(&conf, "include", node->path);
+	ha_append_setting(&conf, "include", node->path);
 
 	for (int i = 0; i < NUM_SETTINGS; i++)
 		probes[i].name = names[i];
@@ -273,10 +185,18 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
 	termPQExpBuffer(&conf);
 	if (!ok)
 		return false;
-	ok = probe_settings(node, path, probes, NUM_SETTINGS);
+	ok = ha_probe_settings(node, path, probes, NUM_SETTINGS);
 	if (unlink(path) != 0 && errno != ENOENT)
 		pg_log_warning("could not remove file \"%s\": %m", path);
 	return ok;
+}
+
+static bool
+make_directories(const HaNode *node, const HaProbe *user)
+{
+	return ha_directories_make(node, user[SETTING_SOCKETS].value,
+							   strcmp(user[SETTING_COLLECTOR].value, "on") == 0,
+							   user[SETTING_LOG_DIRECTORY].value);
 }
 
 /*
@@ -285,7 +205,7 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
  * a lower wal_level, would not even start.
  */
 static bool
-write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
+write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
 {
 	PQExpBufferData conf;
 	const char *old = user[SETTING_LIBRARIES].value;
@@ -300,10 +220,10 @@ write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
 	appendPQExpBufferStr(&conf,
 						 "# Written by pg_ha_boot before a start: changes made here are lost.\n"
 						 "# Put settings into the node file or into postgresql.conf.\n\n");
-	append_setting(&conf, "include", node->path);
+	ha_append_setting(&conf, "include", node->path);
 	appendPQExpBufferChar(&conf, '\n');
-	append_setting(&conf, "shared_preload_libraries", prepared->libraries);
-	append_setting(&conf, "pg_ha.state_dir", node->state_dir);
+	ha_append_setting(&conf, "shared_preload_libraries", prepared->libraries);
+	ha_append_setting(&conf, "pg_ha.state_dir", node->state_dir);
 	appendPQExpBuffer(&conf,
 					  "wal_level = %s\n"
 					  "hot_standby = on\n"
@@ -318,7 +238,7 @@ write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
 					  Max(atoi(user[SETTING_WAL_SENDERS].value), 16),
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
-	append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
+	ha_append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
 	ok = !PQExpBufferDataBroken(conf) &&
 		(ha_data_file_is(node, CONF_FILE, conf.data) ||
 		 ha_replace_data_file(node, CONF_FILE, conf.data, true));
@@ -359,7 +279,7 @@ write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
 	char		path[MAXPGPATH];
 	char	   *real;
 	PQExpBufferData content;
-	Probe		user[NUM_SETTINGS];
+	HaProbe		user[NUM_SETTINGS];
 	bool		ok;
 
 	if (!ha_path_in(path, node->data_dir, "postgresql.conf"))
@@ -375,6 +295,7 @@ write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
 	initPQExpBuffer(&content);
 	ok = ha_read_file(real, &content) &&
 		(ready || (probe_user_settings(node, content.data, user) &&
+				   make_directories(node, user) &&
 				   write_conf(node, user, prepared))) && add_include(real, &content);
 	termPQExpBuffer(&content);
 	free(real);
@@ -392,13 +313,13 @@ check_effective(const HaNode *node, bool as_primary)
 	static const char hint[] =
 	"Look for it below the include of \"" CONF_FILE "\" in postgresql.conf, and in postgresql.auto.conf.";
 	char		path[MAXPGPATH];
-	Probe		probes[2] = {
+	HaProbe		probes[2] = {
 		{.name = "shared_preload_libraries"},
 		{.name = "primary_conninfo"}
 	};
 
 	if (!ha_path_in(path, node->data_dir, "postgresql.conf") ||
-		!probe_settings(node, path, probes, 2))
+		!ha_probe_settings(node, path, probes, 2))
 		return false;
 	if (!list_has_pg_ha(probes[0].value))
 	{

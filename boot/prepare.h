@@ -28,7 +28,7 @@ typedef struct HaPrepared
  * removed.  What a crash of the machine must not undo is fsynced.
  *
  * A primary that crashed under its lease has no time for what this costs on a
- * busy machine (seven runs of postgres -C): as "again" it starts with the
+ * busy machine (ten runs of postgres -C): as "again" it starts with the
  * configuration that was prepared last, if there is one.  What a user has
  * changed in it since counts, but for shared_preload_libraries.
  *

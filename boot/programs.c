@@ -205,3 +205,32 @@ ha_program_run(const HaNode *node, const char **argv)
 		ha_program_exec(node, argv, -1, -1);
 	return pid > 0 && ha_program_wait(pid, argv[0]);
 }
+
+/* In plain English, since somebody may have to make sense of it. */
+int
+ha_program_capture(const HaNode *node, const char **argv, int in,
+				   PQExpBuffer said)
+{
+	char		buf[4096];
+	int			out[2];
+	int			status = -1;
+	ssize_t		n;
+	pid_t		pid;
+
+	if (pipe(out) != 0)
+		return -1;
+	pid = ha_program_fork();
+	if (pid == 0)
+	{
+		if (dup2(out[1], STDERR_FILENO) < 0 || setenv("LC_ALL", "C", 1) != 0)
+			_exit(127);
+		ha_program_exec(node, argv, in, out[1]);
+	}
+	close(out[1]);
+	while ((n = read(out[0], buf, sizeof(buf))) > 0)
+		appendBinaryPQExpBuffer(said, buf, n);
+	close(out[0]);
+	if (pid <= 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}

@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include "pqexpbuffer.h"
+
 #include "node_file.h"
 
 /*
@@ -31,6 +33,13 @@ extern bool ha_program_wait(pid_t pid, const char *program);
 
 /* Run a program of bin_dir to its end; false: reported. */
 extern bool ha_program_run(const HaNode *node, const char **argv);
+
+/*
+ * The same with everything it prints appended to "said", which is all that is
+ * reported: its exit code, or -1 if it has none.
+ */
+extern int	ha_program_capture(const HaNode *node, const char **argv, int in,
+							   PQExpBuffer said);
 
 /*
  * ha_program_fork() for work on the data directory, in a process group of its

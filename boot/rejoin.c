@@ -33,17 +33,21 @@
 #include "../decide.h"
 #include "../lease.h"
 #include "leader.h"
+#include "preflight.h"
 #include "rebuild.h"
 #include "rejoin.h"
 
 /* A read that is older says too little of the present to act on. */
 #define VIEW_MAX_AGE		5000
 
-/* pg_ha.dcs_start_timeout: a standby may start without the store after it. */
-#define DCS_START_TIMEOUT	30000
+/* How long an unanswered put of the member key keeps the server from starting. */
+#define NAME_PATIENCE		30000
 
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
+
+/* How often the log says that etcd is still away. */
+#define TELL_AGAIN			60000
 
 #define RETRY_AFTER			1000
 #define SOON				300
@@ -567,6 +571,16 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 }
 
 static void
+tell_conflict(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	HaReport	report = {0};
+
+	ha_check_system_id(&b->node, facts, view, &report);
+	ha_report_log(&report);
+	ha_report_free(&report);
+}
+
+static void
 look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	HaControlLease lease;
@@ -588,10 +602,7 @@ look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 	else if (view->sysid != facts->sysid)
 	{
-		pg_log_error("the data directory has system identifier " UINT64_FORMAT ", but the cluster's is " UINT64_FORMAT,
-					 facts->sysid, view->sysid);
-		pg_log_error_hint("This data is of another cluster. Check pg_ha.scope; to join with a fresh copy, move \"%s\" away.",
-						  b->node.data_dir);
+		tell_conflict(b, view, facts);
 		ha_boot_quit(b, HA_EXIT_REFUSED);
 		return;
 	}
@@ -628,10 +639,20 @@ static bool
 have_name(HaBoot *b)
 {
 	int64_t		rival_since = ha_session_rival_since(b->session);
+	const char *twin;
 
 	/* Later it may be lost to a dead lease, and is no reason to stay down. */
 	if (b->name_is_ours)
 		return true;
+	twin = ha_slot_twin(ha_session_last_view(b->session), b->node.name);
+	if (twin != NULL)
+	{
+		pg_log_error("P11 member names \"%s\" and \"%s\" would share one replication slot",
+					 b->node.name, twin);
+		pg_log_error_hint("Choose a name that differs in more than case, dots and hyphens.");
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+		return false;
+	}
 	if (ha_session_has_published(b->session, b->member_state))
 	{
 		b->name_is_ours = true;
@@ -640,11 +661,11 @@ have_name(HaBoot *b)
 
 	/* A full store takes no key, but shows that nobody else has the name. */
 	if (rival_since == 0)
-		return b->now - b->died_at > DCS_START_TIMEOUT;
+		return b->now - b->died_at > NAME_PATIENCE;
 	if (b->now - rival_since >
 		ha_session_config(b->session)->ttl + RIVAL_GRACE)
 	{
-		pg_log_error("member name is taken: another node calls itself \"%s\" in cluster \"%s\"",
+		pg_log_error("P11 member name is taken: another node calls itself \"%s\" in cluster \"%s\"",
 					 b->node.name, b->node.scope);
 		pg_log_error_hint("Give each node a pg_ha.name of its own.");
 		ha_boot_quit(b, HA_EXIT_REFUSED);
@@ -653,6 +674,19 @@ have_name(HaBoot *b)
 		ha_boot_wait_for(b, "the other node called \"%s\" to go away",
 						 b->node.name);
 	return false;
+}
+
+/* Why nothing happens, again and again while it stays so. */
+static void
+tell_of_etcd(HaBoot *b)
+{
+	ha_boot_wait_for(b, "etcd to answer");
+	if (b->etcd_told_at != 0 && b->now - b->etcd_told_at < TELL_AGAIN)
+		return;
+	b->etcd_told_at = b->now;
+	pg_log_warning("P10 no etcd endpoint is usable, so the state of the cluster is not known: %s",
+				   ha_session_trouble(b->session));
+	pg_log_warning_hint("\"pg_ha_boot check\" asks each endpoint and tells what is wrong with it.");
 }
 
 /* The store does not answer. */
@@ -674,11 +708,11 @@ look_blindly(HaBoot *b)
 	}
 	if (b->now - b->entered_at < RETRY_AFTER)
 		return;					/* a read takes its time */
-	ha_boot_wait_for(b, "etcd to answer");
+	tell_of_etcd(b);
 
 	/* A standby can't lead without the store, and serves reads meanwhile. */
-	if (b->rewind_wanted || b->now < b->not_before ||
-		b->now - since < DCS_START_TIMEOUT)
+	if (!b->node.start_without_dcs || b->rewind_wanted ||
+		b->now < b->not_before || b->now - since < b->node.dcs_start_timeout)
 		return;
 	ha_datadir_facts(&b->node, &facts);
 	if (facts.state != HA_DATA_CLUSTER)
@@ -719,6 +753,7 @@ step_look(HaBoot *b)
 		look_blindly(b);
 		return;
 	}
+	b->etcd_told_at = 0;
 	ha_datadir_facts(&b->node, &facts);
 	b->empty = facts.state == HA_DATA_EMPTY;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)
@@ -740,7 +775,7 @@ step_look(HaBoot *b)
 			ha_rebuild_torn(b, view, &facts);
 			break;
 		case HA_DATA_STRANGE:
-			pg_log_error("directory \"%s\" is neither empty nor a data directory of this PostgreSQL version",
+			pg_log_error("P05 directory \"%s\" is neither empty nor a data directory of this PostgreSQL version",
 						 b->node.data_dir);
 			pg_log_error_hint("Check -D, or move what is there away.");
 			ha_boot_quit(b, HA_EXIT_REFUSED);

@@ -12,8 +12,35 @@
 #include "common/logging.h"
 
 #include "lock.h"
+#include "preflight.h"
 #include "supervise.h"
 #include "commands.h"
+
+enum
+{
+	OPTION_IGNORE_UNIT = HA_OPTION_FIRST,
+	OPTION_ROOT,
+};
+
+static const struct option options[] = {
+	{"ignore-unit", no_argument, NULL, OPTION_IGNORE_UNIT},
+	{"root", required_argument, NULL, OPTION_ROOT},
+	{NULL, 0, NULL, 0}
+};
+
+/* From the command line. */
+static bool ignore_unit;
+static const char *root = "";
+
+static bool
+take_option(int value, const char *text)
+{
+	if (value == OPTION_IGNORE_UNIT)
+		ignore_unit = true;
+	else
+		root = text;
+	return true;
+}
 
 static int
 run(const HaInvocation *invocation)
@@ -45,7 +72,10 @@ run(const HaInvocation *invocation)
 		return HA_EXIT_CONFIGURATION;
 	}
 	pg_log_info("node \"%s\" of cluster \"%s\" starts", node.name, node.scope);
-	code = ha_supervise(&node, control, control_was_lost, identity);
+	code = ha_preflight_start(&node, control, control_was_lost, ignore_unit,
+							  root);
+	if (code == 0)
+		code = ha_supervise(&node, control, control_was_lost, identity);
 	ha_control_close(control);
 	pg_log_info("exits with code %d", code);
 	return code;
@@ -55,5 +85,10 @@ const HaCommand ha_command_run = {
 	.name = "run",
 	.arguments = "-D PGDATA -c NODEFILE [-b BINDIR]",
 	.summary = "start one node and keep it, in the foreground",
+	.details =
+	"  --ignore-unit          let other systemd units be enabled (P18)\n"
+	"  --root=DIR             look for systemd units below DIR\n",
+	.options = options,
+	.take_option = take_option,
 	.go = run,
 };

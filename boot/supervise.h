@@ -61,6 +61,7 @@ typedef struct HaBoot
 	bool		sent;			/* PUBLISH: its request is out or answered */
 	int64_t		retry_at;		/* this state does nothing before */
 	char		waiting[256];	/* what was last said to be waited for */
+	int64_t		etcd_told_at;	/* when it was said that etcd is away; 0 = not */
 	HaMemberState member_state; /* shown to others */
 	bool		empty;			/* there is no data, as far as we know */
 	int			exit_code;

@@ -226,11 +226,11 @@ sub newcomer
 
 sub is_turned_away
 {
-	my ($newcomer, $reason) = @_;
+	my ($newcomer, $reason, $code) = @_;
 
 	HaCluster::wait_until("the $newcomer->{what} gives up",
 		sub { waitpid($newcomer->{pid}, POSIX::WNOHANG()) == $newcomer->{pid} });
-	is($? >> 8, EXIT_REFUSED, "the $newcomer->{what} is refused");
+	is($? >> 8, $code // EXIT_REFUSED, "the $newcomer->{what} is refused");
 	like(slurp_file($newcomer->{log}), $reason, 'and told why');
 	return;
 }
@@ -259,7 +259,8 @@ sub row_50
 	$control = slurp_file("$third->{dir}/global/pg_control");
 	is_turned_away(
 		newcomer($third, 'elder', $third->{dir}),
-		qr/neither empty nor a data directory of this PostgreSQL version/);
+		qr/neither empty nor a data directory of this PostgreSQL version/,
+		EXIT_CONFIGURATION);
 	ok(slurp_file("$third->{dir}/global/pg_control") eq $control,
 		'its data was not touched');
 	rename "$version.ours", $version or die "could not rename: $!";
