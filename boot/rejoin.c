@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "found.h"
 #include "leader.h"
 #include "rejoin.h"
 
@@ -401,37 +402,6 @@ step_publish(HaBoot *b)
 	}
 }
 
-/* Data, but no initialize key: the store has lost it, or we are the first. */
-static void
-adopt(HaBoot *b, const HaView *view, const HaDataFacts *facts)
-{
-	char		sysid[32];
-	HaTxn		txn;
-
-	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
-	memset(&txn, 0, sizeof(txn));
-	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
-	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
-				   view->leader.present ? view->leader.mod_revision : 0);
-	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
-	if (!ha_session_send_txn(b->session, &txn))
-		return;
-	pg_log_info("the cluster has no system identifier: recording ours, %s",
-				sysid);
-	ha_boot_enter(b, BOOT_ADOPT);
-}
-
-static void
-step_adopt(HaBoot *b)
-{
-	int64_t		revision;
-
-	if (ha_session_txn_outcome(b->session, &revision) == HA_ASK_OUT)
-		return;
-	b->retry_at = b->now + SOON;
-	ha_boot_enter(b, BOOT_LOOK);	/* it says what stands there now */
-}
-
 /*
  * Cloning.
  */
@@ -718,7 +688,7 @@ look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	{
 		if (!view->leader.present || key_is_ours(b, view, &lease))
 		{
-			adopt(b, view, facts);
+			ha_found_begin(b, view, facts);
 			return;
 		}
 		/* Nothing to compare with; the leader's walsender will do it. */
@@ -909,7 +879,7 @@ ha_rejoin_step(HaBoot *b)
 			step_publish(b);
 			break;
 		case BOOT_ADOPT:
-			step_adopt(b);
+			ha_found_step(b);
 			break;
 		case BOOT_CLONE:
 			step_clone(b);

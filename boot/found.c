@@ -1,0 +1,196 @@
+/*-------------------------------------------------------------------------
+ *
+ * found.c
+ *	  A cluster that is new to the store, made of data that is there.
+ *
+ * A primary that was run without pg_ha is to go on as primary, on its timeline,
+ * after one restart.  It may do so only under the leader key, as any start as
+ * primary: a standby of it that has come to pg_ha as well could otherwise be
+ * elected while this server starts, without what it lacks.  So one txn writes all
+ * that there is to a first reign: the system identifier, the leader key under a
+ * lease of its own, the term record that tells the timeline (S-15), and a
+ * heartbeat.  It compares that none of the four is there, so of several copies of
+ * the data only one can do this, and none where pg_ha has ever led: there the
+ * rules of an election apply.
+ *
+ * What can go wrong with the files of the server is tried before it, by preparing
+ * a start as standby; that also leaves standby.signal on disk until the key is
+ * ours.
+ *
+ * If the outcome of the txn is not known, or pg_ha_boot dies, the data is started
+ * as a standby, and is elected to the next timeline like any other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include "common/logging.h"
+
+#include "files.h"
+#include "found.h"
+#include "leader.h"
+#include "prepare.h"
+
+/* After trouble with the files of the server, or with the store. */
+#define RETRY_AFTER			5000
+#define SOON				300
+
+/* Has pg_ha never led this cluster, as far as the store can tell? */
+static bool
+is_untouched(const HaView *view)
+{
+	return !view->leader.present && !view->term.present &&
+		!view->heartbeat.present;
+}
+
+/*
+ * Whoever runs it without pg_ha gets a standby.  A standby.signal that we put for a
+ * founding that came to nothing stands beside our configuration.
+ */
+static bool
+is_standby(const HaBoot *b, const HaDataFacts *facts)
+{
+	return !facts->was_primary ||
+		(facts->standby_signal && !ha_exists_in(b->node.data_dir, CONF_FILE));
+}
+
+/* The system identifier alone: who leads is for the election to find out. */
+static void
+record_identifier(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	char		sysid[32];
+	HaTxn		txn;
+
+	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
+	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
+				   view->leader.present ? view->leader.mod_revision : 0);
+	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
+	if (!ha_session_send_txn(b->session, &txn))
+		return;
+	pg_log_info("the cluster has no system identifier: recording ours, %s",
+				sysid);
+	b->founding = false;
+	ha_boot_enter(b, BOOT_ADOPT);
+	b->sent = true;
+}
+
+/* The first thing is a lease for the leader key. */
+static void
+begin_founding(HaBoot *b)
+{
+	if (b->now < b->not_before)
+		return;
+	if (!ha_prepare(&b->node, false, false, &b->prepared))
+	{
+		b->not_before = b->now + RETRY_AFTER;
+		pg_log_error("this data cannot be adopted before that is mended");
+		return;
+	}
+	if (!ha_session_send_grant(b->session,
+							   ha_session_config(b->session)->ttl))
+		return;
+	b->founding = true;
+	ha_boot_enter(b, BOOT_ADOPT);
+}
+
+void
+ha_found_begin(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	if (!is_untouched(view))
+		record_identifier(b, view, facts);
+	else if (is_standby(b, facts))
+		ha_boot_wait_for(b, "the primary of this standby: E01 cluster \"%s\" has no leader yet; adopt the primary first",
+						 b->node.scope);
+	else if (!facts->clean ||
+			 ha_exists_in(b->node.data_dir, "recovery.signal"))
+		record_identifier(b, view, facts);
+	else
+		begin_founding(b);
+}
+
+static void
+look_again(HaBoot *b)
+{
+	b->retry_at = b->now + SOON;
+	ha_boot_enter(b, BOOT_LOOK);	/* it says what stands there now */
+}
+
+/*
+ * The control block tells of the key before it can be there, so that a worker, or
+ * our next life, knows whose it is.
+ */
+static void
+send_first_reign(HaBoot *b)
+{
+	HaControlLease lease = {.owner = HA_LEASE_BOOT,.confirmed = true,.term = 1};
+	HaDataFacts facts;
+	HaTxn		txn;
+
+	switch (ha_session_grant_outcome(b->session, &lease.lease, &lease.ttl))
+	{
+		case HA_ASK_OUT:
+			return;
+		case HA_ASK_DONE:
+			break;
+		default:
+			look_again(b);
+			return;
+	}
+	ha_datadir_facts(&b->node, &facts);
+	lease.timeline = facts.timeline;
+	ha_control_set_lease(b->control, &lease);
+	ha_txn_found(&txn, &lease, b->node.name, facts.sysid,
+				 facts.checkpoint_lsn);
+	b->optime = facts.checkpoint_lsn;
+	if (b->stop_requested || !ha_session_send_txn(b->session, &txn))
+		look_again(b);
+	else
+		b->sent = true;
+}
+
+static void
+start_first_leader(HaBoot *b, int64_t key_revision)
+{
+	HaControlLease lease;
+
+	if (!ha_control_get_lease(b->control, &lease))
+	{
+		look_again(b);			/* not ours any more: a standby like others */
+		return;
+	}
+	lease.key_revision = key_revision;
+	lease.holding = true;
+	ha_control_set_lease(b->control, &lease);
+	if (b->stop_requested)
+	{
+		look_again(b);			/* and release it */
+		return;
+	}
+	b->keeping = true;
+	b->keep_since = b->now;
+	b->keep_at = b->now + lease.ttl / 5;
+	ha_boot_start_server(b, true, true,
+						 "it was the primary before pg_ha, and is the first leader");
+}
+
+void
+ha_found_step(HaBoot *b)
+{
+	int64_t		revision;
+	HaOutcome	outcome;
+
+	if (!b->sent)
+	{
+		send_first_reign(b);
+		return;
+	}
+	outcome = ha_session_txn_outcome(b->session, &revision);
+	if (outcome == HA_ASK_OUT)
+		return;
+	if (outcome == HA_ASK_DONE && b->founding)
+		start_first_leader(b, revision);
+	else
+		look_again(b);
+}
