@@ -71,4 +71,20 @@ extern bool ha_datadir_finish(const HaNode *node);
 /* Rename the data directory aside; a missing or empty one is left alone. */
 extern bool ha_datadir_move_aside(const HaNode *node);
 
+/*
+ * For whoever else makes the replication role and lets it in: the SCRAM verifier of
+ * a password (malloc'd; NULL: reported), the functions that pg_rewind calls, and the
+ * lines of pg_hba.conf.
+ */
+#define HA_REWIND_FUNCTIONS		4
+extern const char *const ha_rewind_functions[HA_REWIND_FUNCTIONS];
+extern char *ha_role_verifier(const char *password);
+extern void ha_hba_lines(const HaNode *node, char *lines, size_t size);
+
+/*
+ * Is that, which comes from the store, the address of one server?  false:
+ * reported.
+ */
+extern bool ha_source_is_sane(const char *host, int port);
+
 #endif							/* HA_DATADIR_H */

@@ -21,6 +21,8 @@
 
 static const HaCommand *const commands[] = {
 	&ha_command_run,
+	&ha_command_adopt,
+	&ha_command_detach,
 };
 
 /* No command has more options of its own. */

@@ -191,6 +191,17 @@ list_has_pg_ha(const char *list)
 	return false;
 }
 
+bool
+ha_prepare_is_managed(const char *name)
+{
+	for (int i = 0; i < lengthof(managed_names); i++)
+	{
+		if (strcmp(name, managed_names[i]) == 0)
+			return true;
+	}
+	return strncmp(name, "pg_ha.", 6) == 0;
+}
+
 /* ALTER SYSTEM outranks every file of ours, so these must not stand there. */
 static bool
 check_auto_conf(const HaNode *node)
@@ -209,13 +220,8 @@ check_auto_conf(const HaNode *node)
 	for (const char *line = content.data; ok && *line != '\0';
 		 line = next_line(line))
 	{
-		bool		managed;
-
 		scan_name(line, name, sizeof(name));
-		managed = strncmp(name, "pg_ha.", 6) == 0;
-		for (int i = 0; i < lengthof(managed_names); i++)
-			managed |= strcmp(name, managed_names[i]) == 0;
-		if (!managed)
+		if (!ha_prepare_is_managed(name))
 			continue;
 		pg_log_error("setting \"%s\" stands in \"%s\", where pg_ha cannot manage it",
 					 name, path);
@@ -315,7 +321,8 @@ write_conf(const HaNode *node, const Probe *user, HaPrepared *prepared)
 					  "recovery_target_timeline = 'latest'\n"
 					  "restart_after_crash = on\n\n",
 					  logical ? "logical" : "replica",
-					  Max(atoi(user[SETTING_WAL_SENDERS].value), 16),
+					  Max(atoi(user[SETTING_WAL_SENDERS].value),
+						  HA_MIN_WAL_SENDERS),
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
 	append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
