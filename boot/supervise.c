@@ -33,6 +33,7 @@
 
 #include "../decide.h"
 #include "leader.h"
+#include "notify.h"
 #include "rejoin.h"
 #include "supervise.h"
 
@@ -777,6 +778,7 @@ publish(HaBoot *b)
 	self.discarded_bytes = b->discarded_bytes;
 	self.discarded_timeline = b->discarded_timeline;
 	ha_session_describe(b->session, &self);
+	ha_notify(b, known ? &w : NULL);
 }
 
 /* Let the state do its step, and the next one if it has come to another. */
