@@ -191,7 +191,7 @@ matrix:
 # Measurements, which take their time; each script says how to run it alone.
 BENCH = bench/rejoin
 
-bench: all
+bench: all test/writer
 	@for b in $(BENCH); do \
 		PATH='$(bindir)':$$PATH PG_CONFIG=$(PG_CONFIG) $$b || exit 1; \
 	done

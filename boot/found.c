@@ -24,6 +24,7 @@
  */
 #include "postgres_fe.h"
 
+#include "access/xlog_internal.h"
 #include "common/logging.h"
 
 #include "files.h"
@@ -118,6 +119,39 @@ look_again(HaBoot *b)
 }
 
 /*
+ * What the timeline descends from, oldest first; of a long history the newest part.
+ * Where it began tells it from another one that somebody has given the same number.
+ */
+static void
+read_history(const HaNode *node, uint32_t timeline, HaTerm *history)
+{
+	char		path[MAXPGPATH];
+	char		line[1024];
+	FILE	   *file;
+
+	memset(history, 0, sizeof(*history));
+	snprintf(line, sizeof(line), XLOGDIR "/%08X.history", timeline);
+	file = ha_path_in(path, node->data_dir, line) ? fopen(path, "re") : NULL;
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+	{
+		HaTimeline	parent = {0};
+		unsigned	high;
+		unsigned	low;
+
+		if (sscanf(line, "%u %X/%X", &parent.timeline, &high, &low) != 3)
+			continue;
+		parent.end_lsn = ((uint64_t) high << 32) | low;
+		if (history->nlineage == HA_MAX_LINEAGE)
+			memmove(history->lineage, history->lineage + 1,
+					--history->nlineage * sizeof(HaTimeline));
+		history->lineage[history->nlineage++] = parent;
+		history->begin_lsn = parent.end_lsn;
+	}
+	if (file != NULL)
+		fclose(file);
+}
+
+/*
  * The control block tells of the key before it can be there, so that a worker, or
  * our next life, knows whose it is.
  */
@@ -126,6 +160,7 @@ send_first_reign(HaBoot *b)
 {
 	HaControlLease lease = {.owner = HA_LEASE_BOOT,.confirmed = true,.term = 1};
 	HaDataFacts facts;
+	HaTerm		history;
 	HaTxn		txn;
 
 	switch (ha_session_grant_outcome(b->session, &lease.lease, &lease.ttl))
@@ -141,8 +176,9 @@ send_first_reign(HaBoot *b)
 	ha_datadir_facts(&b->node, &facts);
 	lease.timeline = facts.timeline;
 	ha_control_set_lease(b->control, &lease);
+	read_history(&b->node, facts.timeline, &history);
 	ha_txn_found(&txn, &lease, b->node.name, facts.sysid,
-				 facts.checkpoint_lsn);
+				 facts.checkpoint_lsn, &history);
 	b->optime = facts.checkpoint_lsn;
 	if (b->stop_requested || !ha_session_send_txn(b->session, &txn))
 		look_again(b);

@@ -122,19 +122,18 @@ ha_txn_reput(HaTxn *txn, const HaView *view, const HaControlLease *lease,
 
 void
 ha_txn_found(HaTxn *txn, const HaControlLease *lease, const char *name,
-			 uint64_t sysid, uint64_t lsn)
+			 uint64_t sysid, uint64_t lsn, const HaTerm *history)
 {
 	static const char *const absent[] = {
 		"initialize", "leader", "pg_ha/term", "pg_ha/heartbeat"
 	};
-	HaTerm		term = {
-		.present = true,
-		.term = lease->term,
-		.timeline = lease->timeline,
-		.reserved = lease->timeline,
-	};
+	HaTerm		term = *history;
 	char		text[32];
 
+	term.present = true;
+	term.term = lease->term;
+	term.timeline = lease->timeline;
+	term.reserved = lease->timeline;
 	memcpy(term.owner, name, strnlen(name, HA_NAME_SIZE - 1));
 	memcpy(term.timeline_owner, term.owner, sizeof(term.owner));
 	snprintf(text, sizeof(text), "%llu", (unsigned long long) sysid);

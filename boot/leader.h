@@ -45,11 +45,12 @@ extern void ha_txn_reput(HaTxn *txn, const HaView *view,
 
 /*
  * All of a first reign, of a primary that was not pg_ha's before: the system
- * identifier, the leader key and the term of "lease", and a heartbeat; if there is
- * none of these.
+ * identifier, the leader key, the term, and a heartbeat; if there is none of these.
+ * "history": what the timeline descends from, of a term.
  */
 extern void ha_txn_found(HaTxn *txn, const HaControlLease *lease,
-						 const char *name, uint64_t sysid, uint64_t lsn);
+						 const char *name, uint64_t sysid, uint64_t lsn,
+						 const HaTerm *history);
 
 /* A heartbeat, if the leader key is still as the control block knows it. */
 extern void ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease,
