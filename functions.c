@@ -320,7 +320,7 @@ pg_ha_slots(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const char *member = slots[i].physical ?
-			slot_member(&p->view, slots[i].name) : NULL;
+		slot_member(&p->view, slots[i].name) : NULL;
 		Row			row = {0};
 
 		add_text(&row, slots[i].name);

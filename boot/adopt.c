@@ -123,7 +123,7 @@ static void
 check_addresses(Adoption *a)
 {
 	const char *addresses = a->node.listen_addresses[0] != '\0' ?
-		a->node.listen_addresses : a->server.listen_addresses;
+	a->node.listen_addresses : a->server.listen_addresses;
 
 	/* A loopback connect_address is for a cluster on one host. */
 	if (is_local_only(addresses) && !ha_host_is_loopback(a->node.connect_host))

@@ -69,7 +69,7 @@ static bool
 connect_to(HaPlainServer *server, char lines[NUM_LINES][MAXPGPATH])
 {
 	const char *host = lines[LINE_SOCKET_DIR][0] != '\0' ?
-		lines[LINE_SOCKET_DIR] : lines[LINE_LISTEN];
+	lines[LINE_SOCKET_DIR] : lines[LINE_LISTEN];
 	const char *const keywords[] = {
 		"host", "port", "dbname", "options", "application_name",
 		"connect_timeout", NULL
@@ -108,7 +108,7 @@ ha_plain_server_do(HaPlainServer *server, const char *sql)
 {
 	PGresult   *result = PQexec(server->conn, sql);
 	bool		ok = PQresultStatus(result) == PGRES_COMMAND_OK ||
-		PQresultStatus(result) == PGRES_TUPLES_OK;
+	PQresultStatus(result) == PGRES_TUPLES_OK;
 
 	if (!ok)
 		pg_log_error("the server refuses: %s",
