@@ -235,6 +235,13 @@ check_as_primary(Adoption *a)
 {
 	const HaView *view = &a->view;
 
+	if (a->server.sync_names[0] != '\0' &&
+		view->config.synchronous_mode == HA_SYNC_OFF)
+	{
+		pg_log_warning("commits wait for \"%s\" now, and for nobody when pg_ha sets synchronous_standby_names",
+					   a->server.sync_names);
+		pg_log_warning_hint("Set synchronous_mode in the cluster's configuration, before the restart.");
+	}
 	if (view->leader.present)
 	{
 		pg_log_error("this server is a primary, but cluster \"%s\" has leader \"%s\"",

@@ -184,6 +184,7 @@ ha_plain_server_ask(const HaNode *node, HaPlainServer *server)
 								   " current_setting('wal_level') AS wal_level,"
 								   " current_setting('max_wal_senders') AS max_wal_senders,"
 								   " current_setting('primary_slot_name') AS slot,"
+								   " current_setting('synchronous_standby_names') AS sync_names,"
 								   " current_setting('data_checksums')::bool OR"
 								   " current_setting('wal_log_hints')::bool AS rewindable,"
 								   " pg_catalog.pg_is_in_recovery() AS standby,"
@@ -208,6 +209,8 @@ ha_plain_server_ask(const HaNode *node, HaPlainServer *server)
 			sizeof(server->hba_file));
 	strlcpy(server->wal_level, value_of(result, "wal_level"),
 			sizeof(server->wal_level));
+	strlcpy(server->sync_names, value_of(result, "sync_names"),
+			sizeof(server->sync_names));
 	strlcpy(server->slot, value_of(result, "slot"), sizeof(server->slot));
 	PQclear(result);
 	return ok && (!server->standby || ha_plain_server_look(server));

@@ -28,6 +28,7 @@ typedef struct HaPlainServer
 	char		hba_file[HA_PATH_SIZE];
 	char		wal_level[16];
 	int			max_wal_senders;
+	char		sync_names[256];	/* synchronous_standby_names */
 	bool		rewindable;		/* data checksums or wal_log_hints */
 
 	/* a standby */

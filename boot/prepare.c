@@ -437,7 +437,8 @@ ha_prepare_standby_signal(const HaNode *node)
 
 /*
  * A standby follows nobody until the worker knows whom: a leader that is not
- * proven must not get its acknowledgements.
+ * proven must not get its acknowledgements.  Names that stand in postgresql.conf
+ * are not pg_ha's, and would keep it waiting for them when it leads.
  */
 static bool
 prepare_standby(const HaNode *node)
@@ -446,7 +447,8 @@ prepare_standby(const HaNode *node)
 		ha_replace_data_file(node, MANAGED_CONF_FILE,
 							 MANAGED_HEADER
 							 "primary_conninfo = ''\n"
-							 "primary_slot_name = ''\n", true);
+							 "primary_slot_name = ''\n"
+							 "synchronous_standby_names = ''\n", true);
 }
 
 /*

@@ -64,11 +64,14 @@ subtest 'started without adopt' => sub {
 	unlink map { "$dir/$_" } 'postgresql.conf', 'conf.d';
 };
 
+append_to_file("$etc/conf.d/local.conf", "synchronous_standby_names = '*'\n");
 pg_ctl('start', '-o', "-c config_file=$etc/postgresql.conf");
 my ($rc, $out, $err) = HaCluster::capture(60, 'pg_ha_boot', 'adopt', '-D', $dir,
 	'-c', $node->{file});
 is($rc, 0, 'adopt') or diag($err);
 note $out;
+like($err, qr/warning: commits wait for "\*" now, and for nobody when pg_ha /,
+	'it is told that commits will wait for nobody');
 is(readlink "$dir/postgresql.conf", "$etc/postgresql.conf", 'the link');
 is(readlink "$dir/conf.d", "$etc/conf.d", 'and what it includes');
 like(slurp_file("$etc/pg_hba.conf"), qr/^host +replication +"ha_repl" +samenet/m,
@@ -80,6 +83,8 @@ $node->start;
 $cluster->wait_for_leader;
 is($node->timeline, 2, 'it leads on its timeline');
 is($node->safe_psql('SHOW work_mem'), '5MB', 'with its configuration');
+is($node->safe_psql('SHOW synchronous_standby_names'),
+	'', 'but for what pg_ha sets');
 ok(!$node->log_contains(qr/entering standby mode/, $offset), 'never as standby');
 
 my $term = JSON::PP::decode_json($cluster->etcd_get('pg_ha/term'));
