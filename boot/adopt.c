@@ -4,43 +4,24 @@
  *	  "pg_ha_boot adopt": prepare a server that runs without pg_ha to run with it.
  *
  * Everything is checked first, and all that is wrong is told at once.  Then come
- * the steps, each of which may be done again: whoever is interrupted starts over.
- * None of them restarts, deletes or renames anything, or changes what is not
- * pg_ha's: a role or slot that is there stays as it is.  With --dry-run they are
- * only told.
- *
- * What is left is one restart, of a kind: the plain server ends, and pg_ha_boot run
- * starts it.  found.c lets the primary go on as such.  A standby can't miss WAL
- * meanwhile, since its own slot was made and has what it needs before its settings
- * are changed; the slot that it used until then is never dropped.
+ * the steps of adopt_steps.c.  What is left is one restart, of a kind: the plain
+ * server ends, and pg_ha_boot run starts it.  found.c lets the primary go on as such.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "common/logging.h"
-#include "fe_utils/string_utils.h"
 
-#include "../cluster_json.h"
-#include "../control.h"
+#include "adopt.h"
 #include "commands.h"
-#include "datadir.h"
-#include "files.h"
 #include "leader.h"
-#include "plain_server.h"
 #include "prepare.h"
 #include "programs.h"
 #include "store.h"
 #include "unit.h"
 
 #define STORE_TIMEOUT		10000
-
-/* For a standby to come beyond its new slot's position. */
-#define SLOT_WAIT			60000
-#define SLOT_POLL_US		100000L
 
 enum
 {
@@ -49,25 +30,15 @@ enum
 	OPTION_RESTART
 };
 
-static bool dry_run;
 static bool ignore_unit;
 static bool restart;
-
-typedef struct Adoption
-{
-	HaNode		node;
-	HaPlainServer server;
-	HaView		view;
-	char		managed_settings[1024]; /* of pg_ha in postgresql.auto.conf */
-	int			code;			/* of the worst finding; 0 = none */
-	int			steps;
-} Adoption;
+static HaAdoption adoption;
 
 static bool
 take_option(int value, const char *text)
 {
 	if (value == OPTION_DRY_RUN)
-		dry_run = true;
+		adoption.dry_run = true;
 	else if (value == OPTION_IGNORE_UNIT)
 		ignore_unit = true;
 	else
@@ -81,13 +52,13 @@ take_option(int value, const char *text)
 
 /* A refusal for safety outweighs a fault to mend. */
 static void
-found(Adoption *a, int code)
+found(HaAdoption * a, int code)
 {
 	a->code = Max(a->code, code);
 }
 
 static void
-check_unit(Adoption *a)
+check_unit(HaAdoption * a)
 {
 	char		unit[256];
 
@@ -103,8 +74,8 @@ check_unit(Adoption *a)
 }
 
 /* Is every one of them an address that only this host reaches? */
-static bool
-is_local_only(const char *listen_addresses)
+bool
+ha_adopt_is_local_only(const char *listen_addresses)
 {
 	char		list[HA_TEXT_SIZE];
 	char	   *rest = list;
@@ -120,13 +91,13 @@ is_local_only(const char *listen_addresses)
 }
 
 static void
-check_addresses(Adoption *a)
+check_addresses(HaAdoption * a)
 {
 	const char *addresses = a->node.listen_addresses[0] != '\0' ?
 	a->node.listen_addresses : a->server.listen_addresses;
 
 	/* A loopback connect_address is for a cluster on one host. */
-	if (is_local_only(addresses) && !ha_host_is_loopback(a->node.connect_host))
+	if (ha_adopt_is_local_only(addresses) && !ha_host_is_loopback(a->node.connect_host))
 	{
 		pg_log_error("E04 server listens on %s only; other members cannot connect",
 					 addresses[0] != '\0' ? addresses : "no address");
@@ -144,7 +115,7 @@ check_addresses(Adoption *a)
 
 /* What pg_ha.conf sets at the next start, if it is another value than now. */
 static void
-check_settings(Adoption *a)
+check_settings(HaAdoption * a)
 {
 	const HaPlainServer *server = &a->server;
 
@@ -169,7 +140,7 @@ check_settings(Adoption *a)
 
 /* What ALTER SYSTEM has set outranks every file of ours. */
 static void
-check_auto_conf(Adoption *a)
+check_auto_conf(HaAdoption * a)
 {
 	PGresult   *result = ha_plain_server_query(&a->server,
 											   "SELECT name, setting FROM pg_catalog.pg_file_settings"
@@ -204,7 +175,7 @@ check_auto_conf(Adoption *a)
 
 /* Nobody who lives has our name. */
 static void
-check_name(Adoption *a)
+check_name(HaAdoption * a)
 {
 	for (int i = 0; i < a->view.nmembers; i++)
 	{
@@ -220,7 +191,7 @@ check_name(Adoption *a)
 }
 
 static void
-check_is_no_other_cluster(Adoption *a)
+check_is_no_other_cluster(HaAdoption * a)
 {
 	if (a->view.sysid == 0 || a->view.sysid == a->server.sysid)
 		return;
@@ -231,7 +202,7 @@ check_is_no_other_cluster(Adoption *a)
 }
 
 static void
-check_as_primary(Adoption *a)
+check_as_primary(HaAdoption * a)
 {
 	const HaView *view = &a->view;
 
@@ -259,7 +230,7 @@ check_as_primary(Adoption *a)
 }
 
 static void
-check_as_standby(Adoption *a)
+check_as_standby(HaAdoption * a)
 {
 	const HaView *view = &a->view;
 
@@ -296,7 +267,7 @@ check_as_standby(Adoption *a)
 
 /* false: it can't even be looked. */
 static bool
-look_at_store(Adoption *a)
+look_at_store(HaAdoption * a)
 {
 	HaAnswer	keys;
 	HaDcs	   *dcs = ha_store_open(&a->node);
@@ -312,7 +283,7 @@ look_at_store(Adoption *a)
 }
 
 static void
-check_all(Adoption *a)
+check_all(HaAdoption * a)
 {
 	char		password[1024];
 
@@ -336,416 +307,16 @@ check_all(Adoption *a)
 		check_as_primary(a);
 }
 
-/*
- * Steps.
- */
-
-/* Tell it; true: it is to be done. */
-static bool
-step(Adoption *a, const char *fmt,...)
-{
-	char		text[1024];
-	va_list		args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	printf("%2d. %s%s\n", ++a->steps, dry_run ? "would " : "", text);
-	fflush(stdout);
-	return !dry_run;
-}
-
-static bool
-link_into_data_dir(Adoption *a, const char *directory, const char *name)
-{
-	char		target[MAXPGPATH];
-	char		link[MAXPGPATH];
-	struct stat st;
-
-	if (!ha_path_in(target, directory, name) ||
-		!ha_path_in(link, a->node.data_dir, name))
-		return false;
-	if (stat(target, &st) != 0 || lstat(link, &st) == 0)
-		return true;
-	if (!step(a, "link \"%s\" to \"%s\", since pg_ha starts the server with what is in its data directory",
-			  link, target))
-		return true;
-	if (symlink(target, link) == 0)
-		return true;
-	pg_log_error("could not create symbolic link \"%s\": %m", link);
-	return false;
-}
-
-/* Debian keeps the configuration elsewhere. */
-static bool
-link_configuration(Adoption *a)
-{
-	char		directory[MAXPGPATH];
-	struct stat here;
-	struct stat there;
-
-	strlcpy(directory, a->server.config_file, sizeof(directory));
-	get_parent_directory(directory);
-	if (stat(directory, &there) == 0 && stat(a->node.data_dir, &here) == 0 &&
-		here.st_dev == there.st_dev && here.st_ino == there.st_ino)
-		return true;
-	if (strcmp(last_dir_separator(a->server.config_file) + 1,
-			   "postgresql.conf") != 0)
-	{
-		pg_log_error("the configuration file is \"%s\"",
-					 a->server.config_file);
-		pg_log_error_hint("Call it postgresql.conf.");
-		return false;
-	}
-	return link_into_data_dir(a, directory, "postgresql.conf") &&
-		link_into_data_dir(a, directory, "conf.d");
-}
-
-/* One value of one row, as a bool; false also if that is not known. */
-static bool
-ask_bool(Adoption *a, const char *fmt, const char *what)
-{
-	PQExpBufferData sql;
-	PGresult   *result;
-	bool		answer;
-
-	initPQExpBuffer(&sql);
-	appendPQExpBuffer(&sql, fmt, what);
-	result = ha_plain_server_query(&a->server, sql.data);
-	answer = result != NULL && PQntuples(result) == 1 &&
-		strcmp(PQgetvalue(result, 0, 0), "t") == 0;
-	PQclear(result);
-	termPQExpBuffer(&sql);
-	return answer;
-}
-
-/* The name is checked to need no quotes but these. */
-static bool
-create_role(Adoption *a)
-{
-	PQExpBufferData sql;
-	char		password[1024];
-	char	   *verifier = NULL;
-	bool		ok;
-
-	if (!step(a, "create role \"%s\" for replication, with the password of the passfile",
-			  a->node.replication_user))
-		return true;
-	if (ha_node_password(&a->node, password, sizeof(password)))
-		verifier = ha_role_verifier(password);
-	explicit_bzero(password, sizeof(password));
-	if (verifier == NULL)
-		return false;
-	initPQExpBuffer(&sql);
-	appendPQExpBuffer(&sql, "CREATE ROLE \"%s\" LOGIN REPLICATION PASSWORD '%s'",
-					  a->node.replication_user, verifier);
-	ok = ha_plain_server_do(&a->server, sql.data);
-	termPQExpBuffer(&sql);
-	free(verifier);
-	return ok;
-}
-
-static bool
-grant_rewind(Adoption *a)
-{
-	const char *role = a->node.replication_user;
-	PQExpBufferData sql;
-	bool		ok;
-
-	if (!step(a, "let role \"%s\" read what pg_rewind reads", role))
-		return true;
-	initPQExpBuffer(&sql);
-	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
-		appendPQExpBuffer(&sql, "GRANT EXECUTE ON FUNCTION %s TO \"%s\";",
-						  ha_rewind_functions[i], role);
-	ok = ha_plain_server_do(&a->server, sql.data);
-	termPQExpBuffer(&sql);
-	return ok;
-}
-
-/* The role, on the primary; standbys get it from there. */
-static bool
-provide_role(Adoption *a)
-{
-	const char *role = a->node.replication_user;
-	PQExpBufferData sql;
-	bool		granted;
-
-	if (!ask_bool(a, "SELECT count(*) = 1 FROM pg_catalog.pg_roles WHERE rolname = '%s'",
-				  role))
-		return create_role(a) && grant_rewind(a);
-	if (!ask_bool(a, "SELECT rolcanlogin AND (rolreplication OR rolsuper)"
-				  " FROM pg_catalog.pg_roles WHERE rolname = '%s'", role))
-	{
-		pg_log_error("role \"%s\" is there, but may not log in or not replicate",
-					 role);
-		pg_log_error_hint("Run ALTER ROLE \"%s\" LOGIN REPLICATION, or name another one in pg_ha.replication_user.",
-						  role);
-		return false;
-	}
-	initPQExpBuffer(&sql);
-	appendPQExpBufferStr(&sql, "SELECT true");
-	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
-		appendPQExpBuffer(&sql, " AND pg_catalog.has_function_privilege('%s', '%s', 'EXECUTE')",
-						  role, ha_rewind_functions[i]);
-	granted = ask_bool(a, "%s", sql.data);
-	termPQExpBuffer(&sql);
-	return granted || grant_rewind(a);
-}
-
-/* Keep what was there before us, once. */
-static bool
-back_up_file(const char *path, const char *content, mode_t mode)
-{
-	char		backup[MAXPGPATH];
-	struct stat st;
-
-	snprintf(backup, sizeof(backup), "%s.before_pg_ha", path);
-	return lstat(backup, &st) == 0 ||
-		ha_replace_file(backup, content, mode, true);
-}
-
-static bool
-extend_hba(Adoption *a, const char *path)
-{
-	PQExpBufferData content;
-	struct stat st;
-	char		lines[512];
-	bool		ok = stat(path, &st) == 0;
-
-	if (!ok)
-		pg_log_error("could not stat file \"%s\": %m", path);
-	initPQExpBuffer(&content);
-	ok = ok && ha_read_file(path, &content) &&
-		back_up_file(path, content.data, st.st_mode & 0777);
-	ha_hba_lines(&a->node, lines, sizeof(lines));
-	appendPQExpBufferStr(&content, lines);
-	ok = ok && !PQExpBufferDataBroken(content) &&
-		ha_replace_file(path, content.data, st.st_mode & 0777, true);
-	termPQExpBuffer(&content);
-	return ok && ha_plain_server_do(&a->server,
-									"SELECT pg_catalog.pg_reload_conf()");
-}
-
-/* Whoever has written lines for the role has thought about it. */
-static bool
-provide_hba(Adoption *a)
-{
-	char	   *real;
-	bool		ok;
-
-	if (ask_bool(a, "SELECT count(*) > 0 FROM pg_catalog.pg_hba_file_rules"
-				 " WHERE '%s' = ANY (user_name)", a->node.replication_user))
-		return true;
-	if (!step(a, "append two lines for role \"%s\" to \"%s\" (a copy of what is there stays beside it) and reload",
-			  a->node.replication_user, a->server.hba_file))
-		return true;
-	real = realpath(a->server.hba_file, NULL);
-	if (real == NULL)
-	{
-		pg_log_error("could not find file \"%s\": %m", a->server.hba_file);
-		return false;
-	}
-	ok = extend_hba(a, real);
-	free(real);
-	return ok;
-}
-
-/* As another member would; NULL: reported. */
-static PGconn *
-log_in(Adoption *a, const char *host, int port)
-{
-	char		port_text[16];
-	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "replication",
-		"application_name", "connect_timeout", NULL
-	};
-	const char *const values[] = {
-		host, port_text, a->node.replication_user, "postgres",
-		a->node.replication_passfile, "true", "pg_ha_boot adopt", "10", NULL
-	};
-	PGconn	   *conn;
-
-	if (!ha_source_is_sane(host, port))
-		return NULL;
-	snprintf(port_text, sizeof(port_text), "%d", port);
-	conn = PQconnectdbParams(keywords, values, 0);
-	if (PQstatus(conn) == CONNECTION_OK)
-		return conn;
-	pg_log_error("cannot log in to %s:%d as \"%s\": %s", host, port,
-				 a->node.replication_user, PQerrorMessage(conn));
-	pg_log_error_hint("Members do this to stream and clone. See the password in \"%s\" and the hba file of that server.",
-					  a->node.replication_passfile);
-	PQfinish(conn);
-	return NULL;
-}
-
-/*
- * Is the server there the one that it should be?  As a replication connection,
- * since every cluster lets its replication role ask that.
- */
-static bool
-check_sysid(Adoption *a, PGconn *conn)
-{
-	PGresult   *result = PQexec(conn, "IDENTIFY_SYSTEM");
-	uint64_t	sysid = 0;
-
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-		sysid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-	PQclear(result);
-	if (sysid == a->server.sysid)
-		return true;
-	pg_log_error("the server at %s:%s has system identifier " UINT64_FORMAT ", this one has " UINT64_FORMAT,
-				 PQhost(conn), PQport(conn), sysid, a->server.sysid);
-	return false;
-}
-
-/* Where the others will look for this node, if it listens there already. */
-static bool
-try_login(Adoption *a)
-{
-	PGconn	   *conn;
-	bool		ok;
-
-	if (is_local_only(a->server.listen_addresses) &&
-		!ha_host_is_loopback(a->node.connect_host))
-		return true;
-	if (!step(a, "log in to %s:%d as \"%s\", as other members will do",
-			  a->node.connect_host, a->node.port, a->node.replication_user))
-		return true;
-	conn = log_in(a, a->node.connect_host, a->node.port);
-	ok = conn != NULL && check_sysid(a, conn);
-	PQfinish(conn);
-	return ok;
-}
-
-/* The position from which the slot keeps WAL; 0 = no such slot, or reported. */
-static uint64_t
-read_slot(PGconn *conn, const char *slot)
-{
-	char		command[HA_NAME_SIZE + 64];
-	PGresult   *result;
-	uint64_t	lsn = 0;
-	uint32_t	high;
-	uint32_t	low;
-
-	snprintf(command, sizeof(command), "READ_REPLICATION_SLOT %s", slot);
-	result = PQexec(conn, command);
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
-		sscanf(PQgetvalue(result, 0, 1), "%X/%X", &high, &low) == 2)
-		lsn = ((uint64_t) high << 32) | low;
-	PQclear(result);
-	return lsn;
-}
-
-/* Until what this standby still needs is kept by the slot. */
-static bool
-wait_for_slot(Adoption *a, const char *slot, uint64_t lsn)
-{
-	int64_t		until = ha_now() + SLOT_WAIT;
-
-	while (ha_plain_server_look(&a->server))
-	{
-		if (a->server.received_lsn >= lsn)
-			return true;
-		if (ha_now() > until)
-		{
-			pg_log_error("this standby has not come to where slot \"%s\" begins, %X/%X",
-						 slot, (unsigned) (lsn >> 32), (unsigned) lsn);
-			pg_log_error_hint("Adopt it when it has caught up.");
-			return false;
-		}
-		pg_usleep(SLOT_POLL_US);
-	}
-	return false;
-}
-
-static bool
-create_slot(Adoption *a, PGconn *conn, const char *slot)
-{
-	char		command[HA_NAME_SIZE + 64];
-	PGresult   *result;
-	uint64_t	lsn = read_slot(conn, slot);
-
-	if (lsn == 0)
-	{
-		snprintf(command, sizeof(command),
-				 "CREATE_REPLICATION_SLOT %s PHYSICAL RESERVE_WAL", slot);
-		result = PQexec(conn, command);
-		if (PQresultStatus(result) != PGRES_TUPLES_OK)
-			pg_log_error("could not create replication slot \"%s\": %s", slot,
-						 PQerrorMessage(conn));
-		PQclear(result);
-		lsn = read_slot(conn, slot);
-	}
-	return lsn != 0 && wait_for_slot(a, slot, lsn);
-}
-
-static bool
-provide_slot(Adoption *a)
-{
-	const HaMember *leader = ha_leader_source(&a->view, a->node.name);
-	char		slot[HA_NAME_SIZE];
-	PGconn	   *conn;
-	bool		ok;
-
-	ha_slot_name(a->node.name, slot);
-	if (!step(a, "create replication slot \"%s\" at leader \"%s\", and wait until this standby needs nothing older",
-			  slot, leader->name))
-		return true;
-	conn = log_in(a, leader->host, leader->port);
-	ok = conn != NULL && check_sysid(a, conn) && create_slot(a, conn, slot);
-	PQfinish(conn);
-	if (ok && a->server.slot[0] != '\0' && strcmp(a->server.slot, slot) != 0)
-		printf("    slot \"%s\", which it has used until now, stays; drop it when this member streams\n",
-			   a->server.slot);
-	return ok;
-}
-
-/* Not reloaded: it is for the next start. */
-static bool
-reset_settings(Adoption *a)
-{
-	char	   *rest = a->managed_settings;
-	char	   *name;
-
-	while ((name = strsep(&rest, " ")) != NULL)
-	{
-		char		sql[256];
-
-		if (name[0] == '\0')
-			continue;
-		if (!step(a, "take \"%s\" out of postgresql.auto.conf, since pg_ha sets it",
-				  name))
-			continue;
-		snprintf(sql, sizeof(sql), "ALTER SYSTEM RESET %s",
-				 fmtId(name));
-		if (!ha_plain_server_do(&a->server, sql))
-			return false;
-	}
-	return true;
-}
-
-static bool
-take_steps(Adoption *a)
-{
-	return link_configuration(a) &&
-		(a->server.standby || provide_role(a)) &&
-		provide_hba(a) && try_login(a) &&
-		(!a->server.standby || provide_slot(a)) &&
-		reset_settings(a);
-}
-
 static int
-finish(Adoption *a, const HaInvocation *invocation)
+finish(HaAdoption * a, const HaInvocation *invocation)
 {
 	const char *stop[] = {
 		"pg_ctl", "stop", "-D", a->node.data_dir, "-m", "fast", "-w", "-t",
 		"3600", "-s", NULL
 	};
 
-	if (!step(a, "stop the server, and start it with \"pg_ha_boot run\": this one restart is needed, since pg_ha is loaded at the start%s",
-			  restart || dry_run ? "" : ". Do it soon"))
+	if (!ha_adopt_tell(a, "stop the server, and start it with \"pg_ha_boot run\": this one restart is needed, since pg_ha is loaded at the start%s",
+					   restart || a->dry_run ? "" : ". Do it soon"))
 		return HA_EXIT_OK;
 	if (!restart)
 	{
@@ -762,8 +333,7 @@ finish(Adoption *a, const HaInvocation *invocation)
 static int
 adopt(const HaInvocation *invocation)
 {
-	static Adoption adoption;
-	Adoption   *a = &adoption;
+	HaAdoption *a = &adoption;
 	int			code = ha_invocation_node(invocation, &a->node);
 
 	if (code != 0)
@@ -776,7 +346,7 @@ adopt(const HaInvocation *invocation)
 	{
 		check_all(a);
 		code = a->code;
-		if (code == 0 && !take_steps(a))
+		if (code == 0 && !ha_adopt_steps(a))
 			code = HA_EXIT_CONFIGURATION;
 		else if (code == 0)
 		{
