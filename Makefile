@@ -188,13 +188,11 @@ soak: all test/writer sim-soak
 matrix:
 	test/matrix
 
-# Measurements, which take their time; each script says how to run it alone.
-BENCH = bench/rejoin
+# Measurements, which take their time.
+REJOIN = --gb 5
 
 bench: all test/writer
-	@for b in $(BENCH); do \
-		PATH='$(bindir)':$$PATH PG_CONFIG=$(PG_CONFIG) $$b || exit 1; \
-	done
+	PG_CONFIG=$(PG_CONFIG) bench/rejoin $(REJOIN)
 
 # 100,000 histories, from where an earlier run was interrupted.
 sim-soak: test/sim

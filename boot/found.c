@@ -15,7 +15,7 @@
  *
  * What can go wrong with the files of the server is tried before it, by preparing
  * a start as standby; that also leaves standby.signal on disk until the key is
- * ours.
+ * ours.  A marker tells that this has been done to data which is not yet pg_ha's.
  *
  * If the outcome of the txn is not known, or pg_ha_boot dies, the data is started
  * as a standby, and is elected to the next timeline like any other.
@@ -32,6 +32,9 @@
 #include "leader.h"
 #include "prepare.h"
 
+/* In the state directory, while the data is prepared but not yet pg_ha's. */
+#define FOUNDING_MARKER		"founding"
+
 /* After trouble with the files of the server, or with the store. */
 #define RETRY_AFTER			5000
 #define SOON				300
@@ -45,70 +48,83 @@ is_untouched(const HaView *view)
 }
 
 /*
- * Whoever runs it without pg_ha gets a standby.  A standby.signal that we put for a
- * founding that came to nothing stands beside our configuration.
+ * The marker names the checkpoint that the data had, so that it means nothing any
+ * more as soon as any server has run on it.
  */
-static bool
-is_standby(const HaBoot *b, const HaDataFacts *facts)
+static void
+describe_data(const HaDataFacts *facts, char *text, size_t size)
 {
-	return !facts->was_primary ||
-		(facts->standby_signal && !ha_exists_in(b->node.data_dir, CONF_FILE));
+	snprintf(text, size, UINT64_FORMAT " " UINT64_FORMAT "\n", facts->sysid,
+			 facts->checkpoint_lsn);
 }
 
-/* The system identifier alone: who leads is for the election to find out. */
-static void
-record_identifier(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+/* Has an earlier founding, which came to nothing, prepared this data? */
+static bool
+is_marked(const HaBoot *b, const HaDataFacts *facts)
 {
-	char		sysid[32];
-	HaTxn		txn;
+	char		path[MAXPGPATH];
+	char		text[64];
+	PQExpBufferData content;
+	bool		marked;
 
-	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
-	memset(&txn, 0, sizeof(txn));
-	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
-	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
-				   view->leader.present ? view->leader.mod_revision : 0);
-	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
-	if (!ha_session_send_txn(b->session, &txn))
-		return;
-	pg_log_info("the cluster has no system identifier: recording ours, %s",
-				sysid);
-	b->founding = false;
-	ha_boot_enter(b, BOOT_ADOPT);
-	b->sent = true;
+	if (!ha_exists_in(b->node.state_dir, FOUNDING_MARKER) ||
+		!ha_path_in(path, b->node.state_dir, FOUNDING_MARKER))
+		return false;
+	describe_data(facts, text, sizeof(text));
+	initPQExpBuffer(&content);
+	marked = ha_read_file(path, &content) && strcmp(content.data, text) == 0;
+	termPQExpBuffer(&content);
+	return marked;
+}
+
+static bool
+put_marker(const HaBoot *b, const HaDataFacts *facts)
+{
+	char		path[MAXPGPATH];
+	char		text[64];
+
+	describe_data(facts, text, sizeof(text));
+	return ha_path_in(path, b->node.state_dir, FOUNDING_MARKER) &&
+		ha_replace_file(path, text, 0600, true);
 }
 
 /* The first thing is a lease for the leader key. */
 static void
-begin_founding(HaBoot *b)
+begin_founding(HaBoot *b, const HaDataFacts *facts)
 {
 	if (b->now < b->not_before)
 		return;
-	if (!ha_prepare(&b->node, false, false, &b->prepared))
+	if (!put_marker(b, facts) ||
+		!ha_prepare(&b->node, false, false, &b->prepared))
 	{
 		b->not_before = b->now + RETRY_AFTER;
 		pg_log_error("this data cannot be adopted before that is mended");
 		return;
 	}
-	if (!ha_session_send_grant(b->session,
-							   ha_session_config(b->session)->ttl))
-		return;
-	b->founding = true;
-	ha_boot_enter(b, BOOT_ADOPT);
+	if (ha_session_send_grant(b->session, ha_session_config(b->session)->ttl))
+		ha_boot_enter(b, BOOT_FOUND);
 }
 
-void
+bool
 ha_found_begin(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
-	if (!is_untouched(view))
-		record_identifier(b, view, facts);
-	else if (is_standby(b, facts))
+	bool		marked = is_marked(b, facts);
+
+	/* Others may know better than data that a server of pg_ha has run on. */
+	if (!is_untouched(view) ||
+		(!marked && ha_exists_in(b->node.data_dir, CONF_FILE)))
+		return false;
+
+	/* Whoever runs it without pg_ha gets a standby. */
+	if (!facts->was_primary || (facts->standby_signal && !marked))
 		ha_boot_wait_for(b, "the primary of this standby: E01 cluster \"%s\" has no leader yet; adopt the primary first",
 						 b->node.scope);
 	else if (!facts->clean ||
 			 ha_exists_in(b->node.data_dir, "recovery.signal"))
-		record_identifier(b, view, facts);
+		return false;
 	else
-		begin_founding(b);
+		begin_founding(b, facts);
+	return true;
 }
 
 static void
@@ -191,9 +207,10 @@ start_first_leader(HaBoot *b, int64_t key_revision)
 {
 	HaControlLease lease;
 
-	if (!ha_control_get_lease(b->control, &lease))
+	if (!ha_control_get_lease(b->control, &lease) ||
+		!ha_remove_file(b->node.state_dir, FOUNDING_MARKER))
 	{
-		look_again(b);			/* not ours any more: a standby like others */
+		look_again(b);			/* as a standby, like others */
 		return;
 	}
 	lease.key_revision = key_revision;
@@ -225,7 +242,7 @@ ha_found_step(HaBoot *b)
 	outcome = ha_session_txn_outcome(b->session, &revision);
 	if (outcome == HA_ASK_OUT)
 		return;
-	if (outcome == HA_ASK_DONE && b->founding)
+	if (outcome == HA_ASK_DONE)
 		start_first_leader(b, revision);
 	else
 		look_again(b);

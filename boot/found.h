@@ -11,14 +11,14 @@
 #include "supervise.h"
 
 /*
- * In BOOT_LOOK, with data, and the store knows no system identifier: record ours,
- * and lead from the start on if this is the primary of a cluster that pg_ha never
- * led.
+ * In BOOT_LOOK, with data, and the store knows no system identifier.  true: this is
+ * a server that was run without pg_ha until now, and what is to be done about that is
+ * done: the primary is to lead from its start on, a standby to wait for that.
  */
-extern void ha_found_begin(HaBoot *b, const HaView *view,
+extern bool ha_found_begin(HaBoot *b, const HaView *view,
 						   const HaDataFacts *facts);
 
-/* In BOOT_ADOPT. */
+/* In BOOT_FOUND. */
 extern void ha_found_step(HaBoot *b);
 
 #endif							/* HA_FOUND_H */

@@ -402,6 +402,37 @@ step_publish(HaBoot *b)
 	}
 }
 
+/* Data, but no initialize key: the store has lost it, or we are the first. */
+static void
+adopt(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	char		sysid[32];
+	HaTxn		txn;
+
+	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
+	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
+				   view->leader.present ? view->leader.mod_revision : 0);
+	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
+	if (!ha_session_send_txn(b->session, &txn))
+		return;
+	pg_log_info("the cluster has no system identifier: recording ours, %s",
+				sysid);
+	ha_boot_enter(b, BOOT_ADOPT);
+}
+
+static void
+step_adopt(HaBoot *b)
+{
+	int64_t		revision;
+
+	if (ha_session_txn_outcome(b->session, &revision) == HA_ASK_OUT)
+		return;
+	b->retry_at = b->now + SOON;
+	ha_boot_enter(b, BOOT_LOOK);	/* it says what stands there now */
+}
+
 /*
  * Cloning.
  */
@@ -686,9 +717,11 @@ look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	note_end(b, facts);
 	if (view->initialize_revision == 0)
 	{
+		if (ha_found_begin(b, view, facts))
+			return;
 		if (!view->leader.present || key_is_ours(b, view, &lease))
 		{
-			ha_found_begin(b, view, facts);
+			adopt(b, view, facts);
 			return;
 		}
 		/* Nothing to compare with; the leader's walsender will do it. */
@@ -879,6 +912,9 @@ ha_rejoin_step(HaBoot *b)
 			step_publish(b);
 			break;
 		case BOOT_ADOPT:
+			step_adopt(b);
+			break;
+		case BOOT_FOUND:
 			ha_found_step(b);
 			break;
 		case BOOT_CLONE:

@@ -29,8 +29,8 @@ typedef enum HaBootState
 	BOOT_RACE,					/* asked for the initialize key, leased */
 	BOOT_INITDB,				/* it is ours, initdb runs */
 	BOOT_PUBLISH,				/* initdb is done, its result is being put */
-	BOOT_ADOPT,					/* found.c: data but no initialize key: being
-								 * put, maybe with all of a first reign */
+	BOOT_ADOPT,					/* data but no initialize key: being put */
+	BOOT_FOUND,					/* found.c: all of a first reign is being put */
 	BOOT_CLONE,					/* pg_basebackup runs */
 	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
 								 * directory is unusable */
@@ -59,7 +59,7 @@ typedef struct HaBoot
 	HaBootState state;
 	int64_t		entered_at;
 	int64_t		now;			/* of this round of the loop */
-	bool		sent;			/* PUBLISH, ADOPT: its request is out or
+	bool		sent;			/* PUBLISH, FOUND: its request is out or
 								 * answered */
 	int64_t		retry_at;		/* this state does nothing before */
 	char		waiting[256];	/* what was last said to be waited for */
@@ -111,7 +111,6 @@ typedef struct HaBoot
 	/* rejoining */
 	bool		name_is_ours;	/* once our member key stood there */
 	int64_t		init_revision;	/* of the initialize key that we created */
-	bool		founding;		/* ADOPT: to be the first leader */
 	bool		rewind_wanted;
 	int			unclean_rounds; /* starts as standby to make it rewindable */
 	int			rewind_failures;
