@@ -14,9 +14,11 @@ use Digest::MD5;
 use File::Find;
 use File::Path qw(make_path);
 use HaCluster;
+use HaDocs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+my $page = HaDocs->new('existing.md');
 my $cluster = HaCluster->new(nodes => 2);
 my ($p, $s) = $cluster->nodes;
 my $units = "$cluster->{base}/units";
@@ -105,7 +107,7 @@ subtest 'E1: the standby first' => sub {
 
 subtest 'E1: a dry run' => sub {
 	my $before = picture($p);
-	my ($rc, $out, $err) = adopt($p, '--dry-run');
+	my ($rc, $out) = run_page('dry_run', $p);
 
 	is($rc, 0, 'exit code');
 	like($out, qr/^ 1\. would create role "ha_repl" for replication/m, 'the role');
@@ -123,9 +125,9 @@ subtest 'E1: a dry run' => sub {
 
 subtest 'E1: the primary' => sub {
 	my $hba = slurp_file("$p->{dir}/pg_hba.conf");
-	my ($rc, $out, $err) = adopt($p);
+	my ($rc, $out) = run_page('adopt', $p);
 
-	is($rc, 0, 'exit code') or diag($err);
+	is($rc, 0, 'exit code') or diag($out);
 	is(slurp_file("$p->{dir}/pg_hba.conf.before_pg_ha"),
 		$hba, 'the hba file was kept');
 	is( $p->safe_psql(
@@ -139,7 +141,7 @@ subtest 'E1: the primary' => sub {
 		qr/^synchronous_standby_names/m, 'the setting is gone');
 	is_untouched();
 
-	($rc, $out, $err) = adopt($p);
+	($rc, $out) = adopt($p);
 	is($rc, 0, 'once more');
 	unlike($out, qr/create role|append/, 'what is done is not done again');
 
@@ -159,8 +161,8 @@ subtest 'E1: the primary' => sub {
 
 subtest 'E1: the standby' => sub {
 	wait_receiving($s);
-	my ($rc, $out, $err) = adopt($s, '--dry-run');
-	is($rc, 0, 'a dry run') or diag($err);
+	my ($rc, $out) = run_page('dry_run', $s);
+	is($rc, 0, 'a dry run') or diag($out);
 	like($out, qr/would create replication slot "n2" at leader "n1"/, 'the slot');
 	is($p->safe_psql(q{SELECT count(*) FROM pg_replication_slots
 					   WHERE slot_name = 'n2'}), 0, 'which it does not make');
@@ -193,8 +195,16 @@ my $verdict = $cluster->check_history($writer);
 is($verdict->{lost}, 0, 'every acknowledged row is there');
 is($verdict->{phantoms}, 0, 'no row is there whose failure was certain');
 
-($_) = adopt($p);
-is($_, 0, 'who is a member already has nothing to do');
+my ($rc, $out) = adopt($p);
+is($rc, 0, 'who is a member already has nothing to do');
+
+subtest 'O2: docs/existing.md' => sub {
+	($rc, $out) = run_page('slots', $p);
+	is($rc, 0, 'the operator drops the old slot');
+	like($out, qr/s_old +\| foreign/, 'having seen whose it is');
+	$page->check_messages;
+	$page->check_all_were_run;
+};
 
 done_testing();
 
@@ -268,6 +278,18 @@ sub adopt
 		$node->{dir}, @options);
 	note "$out\n$err";
 	return ($rc >> 8, $out, $err);
+}
+
+sub run_page
+{
+	my ($block, $node) = @_;
+
+	return $page->run(
+		$block,
+		PGDATA => $node->{dir},
+		NODEFILE => $node->{file},
+		PRIMARY => $p->connstr,
+		SYSTEMD_UNIT_PATH => $units);
 }
 
 sub enable_unit

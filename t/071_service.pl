@@ -11,11 +11,13 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaDocs;
 use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
 use Socket;
 use Test::More;
 
+my $page = HaDocs->new('service.md');
 my $cluster = HaCluster->new(nodes => 1);
 my ($node) = $cluster->nodes;
 my $path = "$cluster->{sockets}/notify";
@@ -51,11 +53,12 @@ subtest 'detach, and the next one' => sub {
 	my $writer = $cluster->start_writer(clients => 2, patience => 10_000);
 	$writer->wait_for_acks(20);
 
-	my ($rc, $out, $err) =
-	  HaCluster::capture(30, 'pg_ha_boot', 'detach', '-D', $node->{dir}, '-c',
-		$node->{file});
-	is($rc, 0, 'detach') or diag($err);
-	like($out, qr/^pg_ha_boot \(PID $old\) has ended, and its server goes on$/,
+	my ($rc, $out, $err) = $page->run(
+		'detach',
+		PGDATA => $node->{dir},
+		NODEFILE => $node->{file});
+	is($rc, 0, 'detach') or diag($out);
+	like($out, qr/^pg_ha_boot \(PID $old\) has ended, and its server goes on$/m,
 		'it says so');
 	ok(!$node->is_running, 'pg_ha_boot has ended when detach has');
 	is($node->postmaster_pid, $postmaster, 'the server runs');
@@ -138,6 +141,7 @@ subtest 'the unit template' => sub {
 	  'RestartPreventExitStatus=10 12', 'RuntimeDirectoryPreserve=yes';
 };
 
+$page->check_all_were_run;
 done_testing();
 
 # A socket as systemd's, at a path or, after a zero byte, at an abstract name
