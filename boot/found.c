@@ -9,9 +9,9 @@
  * elected while this server starts, without what it lacks.  So one txn writes all
  * that there is to a first reign: the system identifier, the leader key under a
  * lease of its own, the term record that tells the timeline (S-15), and a
- * heartbeat.  It compares that none of the four is there, so of several copies of
- * the data only one can do this, and none where pg_ha has ever led: there the
- * rules of an election apply.
+ * heartbeat.  It compares that none of the four is there, nor what an election would
+ * have to heed, so of several copies of the data only one can do this, and none where
+ * pg_ha has ever led: there the rules of an election apply.
  *
  * What can go wrong with the files of the server is tried before it, by preparing
  * a start as standby; that also leaves standby.signal on disk until the key is
@@ -44,7 +44,8 @@ static bool
 is_untouched(const HaView *view)
 {
 	return !view->leader.present && !view->term.present &&
-		!view->heartbeat.present;
+		!view->heartbeat.present && !view->sync.present &&
+		!view->failsafe.present;
 }
 
 /*

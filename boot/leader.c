@@ -125,7 +125,8 @@ ha_txn_found(HaTxn *txn, const HaControlLease *lease, const char *name,
 			 uint64_t sysid, uint64_t lsn, const HaTerm *history)
 {
 	static const char *const absent[] = {
-		"initialize", "leader", "pg_ha/term", "pg_ha/heartbeat"
+		"initialize", "leader", "pg_ha/term", "pg_ha/heartbeat", "sync",
+		"failsafe"
 	};
 	HaTerm		term = *history;
 	char		text[32];

@@ -45,8 +45,8 @@ extern void ha_txn_reput(HaTxn *txn, const HaView *view,
 
 /*
  * All of a first reign, of a primary that was not pg_ha's before: the system
- * identifier, the leader key, the term, and a heartbeat; if there is none of these.
- * "history": what the timeline descends from, of a term.
+ * identifier, the leader key, the term, and a heartbeat; if there is none of these,
+ * nor a list of who may be elected (S-1) or must be asked (S-9).  "history": what the timeline descends from, of a term.
  */
 extern void ha_txn_found(HaTxn *txn, const HaControlLease *lease,
 						 const char *name, uint64_t sysid, uint64_t lsn,

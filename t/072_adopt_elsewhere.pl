@@ -2,7 +2,9 @@
 # A primary that has been promoted before, and keeps its configuration outside its data
 # directory as Debian's do, is adopted as well: on its second timeline, whose beginning
 # the record tells, and with its configuration.  A data directory that would need a
-# change which nobody has made is not started, and etcd learns nothing of it.
+# change which nobody has made is not started, and etcd learns nothing of it.  Of two
+# copies of a primary that are started at the same time, one leads, and only that one
+# starts as primary.
 #
 use strict;
 use warnings FATAL => 'all';
@@ -91,6 +93,39 @@ my $term = JSON::PP::decode_json($cluster->etcd_get('pg_ha/term'));
 my ($high, $low) = map { hex } split m{/}, $begin;
 is($term->{begin_lsn} // '', ($high << 32) + $low, 'the record tells its beginning')
   or diag(explain($term));
+
+subtest 'two copies at the same time' => sub {
+	my $two = HaCluster->new(nodes => 2);
+	my ($n1, $n2) = $two->nodes;
+
+	run_program('initdb', '-D', $n1->{dir}, '--auth-local=peer',
+		'--auth-host=scram-sha-256', '-k');
+	append_to_file("$n1->{dir}/postgresql.conf", <<"END_OF_FILE");
+port = $n1->{port}
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$two->{sockets}'
+END_OF_FILE
+	$dir = $n1->{dir};
+	pg_ctl('start');
+	run_program('pg_ha_boot', 'adopt', '-D', $dir, '-c', $n1->{file});
+	pg_ctl('stop', '-m', 'fast');
+	run_program('cp', '-a', $dir, $n2->{dir});
+
+	$two->start_all;
+	my $leader = $two->wait_for_leader;
+	my ($other) = grep { $_ != $leader } $two->nodes;
+	$two->wait_streaming(1);
+	is($leader->timeline, 1, 'the leader is on its timeline');
+	ok(!$other->log_contains(qr/starting the server as primary/),
+		'the other one was never started as primary');
+	is( join(' ', map { $_->[1] } grep { $_->[0] eq 'PUT' }
+			  $two->etcd_events('initialize')),
+		$leader->safe_psql('SELECT system_identifier FROM pg_control_system()'),
+		'the system identifier was written once');
+	is( join(' ', grep { $_ eq $other->name } map { $_->[1] }
+			  $two->etcd_events('leader')),
+		'', 'the other one never led');
+};
 
 done_testing();
 
