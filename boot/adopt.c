@@ -52,13 +52,13 @@ take_option(int value, const char *text)
 
 /* A refusal for safety outweighs a fault to mend. */
 static void
-found(HaAdoption * a, int code)
+found(HaAdoption *a, int code)
 {
 	a->code = Max(a->code, code);
 }
 
 static void
-check_unit(HaAdoption * a)
+check_unit(HaAdoption *a)
 {
 	char		unit[256];
 
@@ -91,7 +91,7 @@ ha_adopt_is_local_only(const char *listen_addresses)
 }
 
 static void
-check_addresses(HaAdoption * a)
+check_addresses(HaAdoption *a)
 {
 	const char *addresses = a->node.listen_addresses[0] != '\0' ?
 	a->node.listen_addresses : a->server.listen_addresses;
@@ -115,7 +115,7 @@ check_addresses(HaAdoption * a)
 
 /* What pg_ha.conf sets at the next start, if it is another value than now. */
 static void
-check_settings(HaAdoption * a)
+check_settings(HaAdoption *a)
 {
 	const HaPlainServer *server = &a->server;
 
@@ -140,7 +140,7 @@ check_settings(HaAdoption * a)
 
 /* What ALTER SYSTEM has set outranks every file of ours. */
 static void
-check_auto_conf(HaAdoption * a)
+check_auto_conf(HaAdoption *a)
 {
 	PGresult   *result = ha_plain_server_query(&a->server,
 											   "SELECT name, setting FROM pg_catalog.pg_file_settings"
@@ -175,7 +175,7 @@ check_auto_conf(HaAdoption * a)
 
 /* Nobody who lives has our name. */
 static void
-check_name(HaAdoption * a)
+check_name(HaAdoption *a)
 {
 	for (int i = 0; i < a->view.nmembers; i++)
 	{
@@ -191,7 +191,7 @@ check_name(HaAdoption * a)
 }
 
 static void
-check_is_no_other_cluster(HaAdoption * a)
+check_is_no_other_cluster(HaAdoption *a)
 {
 	if (a->view.sysid == 0 || a->view.sysid == a->server.sysid)
 		return;
@@ -202,7 +202,7 @@ check_is_no_other_cluster(HaAdoption * a)
 }
 
 static void
-check_as_primary(HaAdoption * a)
+check_as_primary(HaAdoption *a)
 {
 	const HaView *view = &a->view;
 
@@ -230,7 +230,7 @@ check_as_primary(HaAdoption * a)
 }
 
 static void
-check_as_standby(HaAdoption * a)
+check_as_standby(HaAdoption *a)
 {
 	const HaView *view = &a->view;
 
@@ -267,7 +267,7 @@ check_as_standby(HaAdoption * a)
 
 /* false: it can't even be looked. */
 static bool
-look_at_store(HaAdoption * a)
+look_at_store(HaAdoption *a)
 {
 	HaAnswer	keys;
 	HaDcs	   *dcs = ha_store_open(&a->node);
@@ -283,7 +283,7 @@ look_at_store(HaAdoption * a)
 }
 
 static void
-check_all(HaAdoption * a)
+check_all(HaAdoption *a)
 {
 	char		password[1024];
 
@@ -308,7 +308,7 @@ check_all(HaAdoption * a)
 }
 
 static int
-finish(HaAdoption * a, const HaInvocation *invocation)
+finish(HaAdoption *a, const HaInvocation *invocation)
 {
 	const char *stop[] = {
 		"pg_ctl", "stop", "-D", a->node.data_dir, "-m", "fast", "-w", "-t",

@@ -20,13 +20,13 @@ typedef struct HaAdoption
 	bool		dry_run;		/* steps are only told */
 	int			code;			/* of the worst finding; 0 = none */
 	int			steps;
-}			HaAdoption;
+} HaAdoption;
 
 /* Prepare it for a start by pg_ha_boot run.  false: reported. */
-extern bool ha_adopt_steps(HaAdoption * a);
+extern bool ha_adopt_steps(HaAdoption *a);
 
 /* Tell of a step; true: it is to be done. */
-extern bool ha_adopt_tell(HaAdoption * a, const char *fmt,...)
+extern bool ha_adopt_tell(HaAdoption *a, const char *fmt,...)
 			__attribute__((format(printf, 2, 3)));
 
 /* Is every one of them an address that only this host reaches? */

@@ -30,11 +30,12 @@
 
 /* For a standby to come beyond its new slot's position. */
 #define SLOT_WAIT			60000
-#define SLOT_POLL_US		100000L
+#define LOGIN_WAIT			3000
+#define POLL_US				100000L
 
 /* Tell it; true: it is to be done. */
 bool
-ha_adopt_tell(HaAdoption * a, const char *fmt,...)
+ha_adopt_tell(HaAdoption *a, const char *fmt,...)
 {
 	char		text[1024];
 	va_list		args;
@@ -48,7 +49,7 @@ ha_adopt_tell(HaAdoption * a, const char *fmt,...)
 }
 
 static bool
-link_into_data_dir(HaAdoption * a, const char *directory, const char *name)
+link_into_data_dir(HaAdoption *a, const char *directory, const char *name)
 {
 	char		target[MAXPGPATH];
 	char		link[MAXPGPATH];
@@ -70,7 +71,7 @@ link_into_data_dir(HaAdoption * a, const char *directory, const char *name)
 
 /* Debian keeps the configuration elsewhere. */
 static bool
-link_configuration(HaAdoption * a)
+link_configuration(HaAdoption *a)
 {
 	char		directory[MAXPGPATH];
 	struct stat here;
@@ -95,7 +96,7 @@ link_configuration(HaAdoption * a)
 
 /* One value of one row, as a bool; false also if that is not known. */
 static bool
-ask_bool(HaAdoption * a, const char *fmt, const char *what)
+ask_bool(HaAdoption *a, const char *fmt, const char *what)
 {
 	PQExpBufferData sql;
 	PGresult   *result;
@@ -113,7 +114,7 @@ ask_bool(HaAdoption * a, const char *fmt, const char *what)
 
 /* The name is checked to need no quotes but these. */
 static bool
-create_role(HaAdoption * a)
+create_role(HaAdoption *a)
 {
 	PQExpBufferData sql;
 	char		password[1024];
@@ -138,7 +139,7 @@ create_role(HaAdoption * a)
 }
 
 static bool
-grant_rewind(HaAdoption * a)
+grant_rewind(HaAdoption *a)
 {
 	const char *role = a->node.replication_user;
 	PQExpBufferData sql;
@@ -155,16 +156,22 @@ grant_rewind(HaAdoption * a)
 	return ok;
 }
 
+static bool
+has_role(HaAdoption *a)
+{
+	return ask_bool(a, "SELECT count(*) = 1 FROM pg_catalog.pg_roles WHERE rolname = '%s'",
+					a->node.replication_user);
+}
+
 /* The role, on the primary; standbys get it from there. */
 static bool
-provide_role(HaAdoption * a)
+provide_role(HaAdoption *a)
 {
 	const char *role = a->node.replication_user;
 	PQExpBufferData sql;
 	bool		granted;
 
-	if (!ask_bool(a, "SELECT count(*) = 1 FROM pg_catalog.pg_roles WHERE rolname = '%s'",
-				  role))
+	if (!has_role(a))
 		return create_role(a) && grant_rewind(a);
 	if (!ask_bool(a, "SELECT rolcanlogin AND (rolreplication OR rolsuper)"
 				  " FROM pg_catalog.pg_roles WHERE rolname = '%s'", role))
@@ -198,7 +205,7 @@ back_up_file(const char *path, const char *content, mode_t mode)
 }
 
 static bool
-extend_hba(HaAdoption * a, const char *path)
+extend_hba(HaAdoption *a, const char *path)
 {
 	PQExpBufferData content;
 	struct stat st;
@@ -221,7 +228,7 @@ extend_hba(HaAdoption * a, const char *path)
 
 /* Whoever has written lines for the role has thought about it. */
 static bool
-provide_hba(HaAdoption * a)
+provide_hba(HaAdoption *a)
 {
 	char	   *real;
 	bool		ok;
@@ -243,10 +250,14 @@ provide_hba(HaAdoption * a)
 	return ok;
 }
 
-/* As another member would; NULL: reported. */
+/*
+ * As another member would; NULL: reported.  The server may be about to read its hba
+ * file, so a refusal counts only after a while.
+ */
 static PGconn *
-log_in(HaAdoption * a, const char *host, int port)
+log_in(HaAdoption *a, const char *host, int port)
 {
+	int64_t		until = ha_now() + LOGIN_WAIT;
 	char		port_text[16];
 	const char *const keywords[] = {
 		"host", "port", "user", "dbname", "passfile", "replication",
@@ -262,6 +273,11 @@ log_in(HaAdoption * a, const char *host, int port)
 		return NULL;
 	snprintf(port_text, sizeof(port_text), "%d", port);
 	conn = PQconnectdbParams(keywords, values, 0);
+	while (PQstatus(conn) != CONNECTION_OK && ha_now() < until)
+	{
+		pg_usleep(POLL_US);
+		PQreset(conn);
+	}
 	if (PQstatus(conn) == CONNECTION_OK)
 		return conn;
 	pg_log_error("cannot log in to %s:%d as \"%s\": %s", host, port,
@@ -277,7 +293,7 @@ log_in(HaAdoption * a, const char *host, int port)
  * since every cluster lets its replication role ask that.
  */
 static bool
-check_sysid(HaAdoption * a, PGconn *conn)
+check_sysid(HaAdoption *a, PGconn *conn)
 {
 	PGresult   *result = PQexec(conn, "IDENTIFY_SYSTEM");
 	uint64_t	sysid = 0;
@@ -292,15 +308,20 @@ check_sysid(HaAdoption * a, PGconn *conn)
 	return false;
 }
 
-/* Where the others will look for this node, if it listens there already. */
+/*
+ * Where the others will look for this node, if it listens there already, and if its
+ * replay, which may be paused, has come to the role.
+ */
 static bool
-try_login(HaAdoption * a)
+try_login(HaAdoption *a)
 {
 	PGconn	   *conn;
 	bool		ok;
 
 	if (ha_adopt_is_local_only(a->server.listen_addresses) &&
 		!ha_host_is_loopback(a->node.connect_host))
+		return true;
+	if (a->server.standby && !has_role(a))
 		return true;
 	if (!ha_adopt_tell(a, "log in to %s:%d as \"%s\", as other members will do",
 					   a->node.connect_host, a->node.port, a->node.replication_user))
@@ -332,7 +353,7 @@ read_slot(PGconn *conn, const char *slot)
 
 /* Until what this standby still needs is kept by the slot. */
 static bool
-wait_for_slot(HaAdoption * a, const char *slot, uint64_t lsn)
+wait_for_slot(HaAdoption *a, const char *slot, uint64_t lsn)
 {
 	int64_t		until = ha_now() + SLOT_WAIT;
 
@@ -347,13 +368,13 @@ wait_for_slot(HaAdoption * a, const char *slot, uint64_t lsn)
 			pg_log_error_hint("Adopt it when it has caught up.");
 			return false;
 		}
-		pg_usleep(SLOT_POLL_US);
+		pg_usleep(POLL_US);
 	}
 	return false;
 }
 
 static bool
-create_slot(HaAdoption * a, PGconn *conn, const char *slot)
+create_slot(HaAdoption *a, PGconn *conn, const char *slot)
 {
 	char		command[HA_NAME_SIZE + 64];
 	PGresult   *result;
@@ -374,7 +395,7 @@ create_slot(HaAdoption * a, PGconn *conn, const char *slot)
 }
 
 static bool
-provide_slot(HaAdoption * a)
+provide_slot(HaAdoption *a)
 {
 	const HaMember *leader = ha_leader_source(&a->view, a->node.name);
 	char		slot[HA_NAME_SIZE];
@@ -396,7 +417,7 @@ provide_slot(HaAdoption * a)
 
 /* Not reloaded: it is for the next start. */
 static bool
-reset_settings(HaAdoption * a)
+reset_settings(HaAdoption *a)
 {
 	char	   *rest = a->managed_settings;
 	char	   *name;
@@ -419,7 +440,7 @@ reset_settings(HaAdoption * a)
 }
 
 bool
-ha_adopt_steps(HaAdoption * a)
+ha_adopt_steps(HaAdoption *a)
 {
 	return link_configuration(a) &&
 		(a->server.standby || provide_role(a)) &&
