@@ -6,6 +6,8 @@
 #	make check-layers lint indent	habits
 #	make fuzz mutants models soak	longer runs; docs/testing.md says more
 #	make matrix				the same with other PostgreSQLs, as root
+#	make bench				measurements
+#	make install-unit		the template of a systemd unit
 #
 # "./check" does everything from a bare machine on.
 
@@ -75,6 +77,14 @@ test/faultlib.so: test/faultlib.c
 # Preloaded into the processes of a node, so that its clocks lie.
 test/clock_shim.so: test/clock_shim.c
 	$(CC) $(UNIT_CFLAGS) -fPIC -shared $< -ldl -o $@
+
+# The template of a systemd unit; docs/service.md says what to do with it.
+UNIT_DIR = /usr/lib/systemd/system
+
+install-unit:
+	install -d '$(DESTDIR)$(UNIT_DIR)'
+	sed 's,@bindir@,$(bindir),' systemd/pg_ha@.service.in \
+		>'$(DESTDIR)$(UNIT_DIR)/pg_ha@.service'
 
 installcheck: test/writer test/faultlib.so test/clock_shim.so
 
@@ -178,9 +188,15 @@ soak: all test/writer sim-soak
 matrix:
 	test/matrix
 
+# Measurements, which take their time.
+REJOIN = --gb 5
+
+bench: all test/writer
+	PG_CONFIG=$(PG_CONFIG) bench/rejoin $(REJOIN)
+
 # 100,000 histories, from where an earlier run was interrupted.
 sim-soak: test/sim
 	test/sim_soak
 
 .PHONY: check-unit check-unit-tests check-history check-sim fuzz mutants models \
-	check-layers lint indent storm soak sim-soak matrix
+	check-layers lint indent storm soak sim-soak matrix bench install-unit

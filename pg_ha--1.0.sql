@@ -53,6 +53,19 @@ LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION pg_ha_members() IS
 'the members of the cluster as this member last read them';
 
+CREATE FUNCTION pg_ha_slots(
+	OUT slot pg_catalog.text,
+	OUT owner pg_catalog.text,
+	OUT member pg_catalog.text,
+	OUT active pg_catalog.bool,
+	OUT restart_lsn pg_catalog.pg_lsn)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_slots() IS
+'the replication slots of this server, and whether they are of members';
+
 CREATE FUNCTION pg_ha_health(
 	OUT check_name pg_catalog.text,
 	OUT ok pg_catalog.bool,
@@ -121,10 +134,12 @@ COMMENT ON FUNCTION pg_ha_switchover(pg_catalog.text) IS
 
 REVOKE ALL ON FUNCTION pg_ha_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_members() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_slots() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_health() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_timing() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_members() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_slots() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_health() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;

@@ -207,6 +207,32 @@ ha_slots_standbys(const HaView *view, HaStandby *standbys, bool lock)
 	return n;
 }
 
+HaSlot *
+ha_slots_list(int *n)
+{
+	HaSlot	   *slots = palloc0(Max(max_replication_slots, 1) * sizeof(HaSlot));
+
+	*n = 0;
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		HaSlot	   *copy = &slots[*n];
+
+		if (!slot->in_use)
+			continue;
+		(*n)++;
+		SpinLockAcquire(&slot->mutex);
+		memcpy(copy->name, NameStr(slot->data.name), HA_NAME_SIZE - 1);
+		copy->physical = slot->data.database == InvalidOid;
+		copy->active = slot->active_pid != 0;
+		copy->restart_lsn = slot->data.restart_lsn;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	return slots;
+}
+
 /*
  * A walsender that serves a base backup, or that has not begun to stream, can
  * release nobody, and reads a changed configuration before it can.  It may well

@@ -34,6 +34,18 @@ extern void ha_slots_drop(const HaView *view);
 extern int	ha_slots_standbys(const HaView *view, HaStandby *standbys,
 							  bool lock);
 
+/* A slot of this server, whoever made it. */
+typedef struct HaSlot
+{
+	char		name[HA_NAME_SIZE];
+	bool		physical;
+	bool		active;
+	uint64		restart_lsn;	/* 0 = it keeps nothing */
+} HaSlot;
+
+/* All there are, palloc'd; *n says how many. */
+extern HaSlot *ha_slots_list(int *n);
+
 /*
  * Has every walsender that could release waiting commits applied that version of
  * the managed file, and does it act on exactly those names?

@@ -52,6 +52,8 @@ typedef struct HaCommand
 	int			(*go) (const HaInvocation *invocation);
 } HaCommand;
 
+extern const HaCommand ha_command_adopt;
+extern const HaCommand ha_command_detach;
 extern const HaCommand ha_command_check;
 extern const HaCommand ha_command_run;
 

@@ -61,7 +61,7 @@ static const char *const markers[] = {
 /*
  * Functions that pg_rewind calls on the source (its documentation lists them).
  */
-static const char *const rewind_functions[] = {
+const char *const ha_rewind_functions[HA_REWIND_FUNCTIONS] = {
 	"pg_catalog.pg_ls_dir(text, boolean, boolean)",
 	"pg_catalog.pg_stat_file(text, boolean)",
 	"pg_catalog.pg_read_binary_file(text)",
@@ -260,8 +260,8 @@ check_is_empty(const HaNode *node)
  */
 
 /* The SCRAM verifier of a password, malloc'd; NULL: reported. */
-static char *
-build_verifier(const char *password)
+char *
+ha_role_verifier(const char *password)
 {
 	char		salt[SCRAM_SALT_SIZE];
 	const char *error = "no randomness";
@@ -302,18 +302,18 @@ build_role_sql(const HaNode *node, const char *verifier, PQExpBuffer sql)
 	appendPQExpBuffer(sql,
 					  "CREATE ROLE \"%s\" LOGIN REPLICATION PASSWORD '%s';\n",
 					  role, verifier);
-	for (int i = 0; i < lengthof(rewind_functions); i++)
+	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
 		appendPQExpBuffer(sql, "GRANT EXECUTE ON FUNCTION %s TO \"%s\";\n",
-						  rewind_functions[i], role);
+						  ha_rewind_functions[i], role);
 	appendPQExpBuffer(sql,
 					  "SELECT 'replication role ' || 'ready' AS result"
 					  " FROM pg_catalog.pg_authid"
 					  " WHERE rolname = '%s' AND rolcanlogin AND rolreplication"
 					  " AND rolpassword = '%s'", role, verifier);
-	for (int i = 0; i < lengthof(rewind_functions); i++)
+	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
 		appendPQExpBuffer(sql,
 						  " AND pg_catalog.has_function_privilege(oid, '%s', 'EXECUTE')",
-						  rewind_functions[i]);
+						  ha_rewind_functions[i]);
 	appendPQExpBufferStr(sql, ";\n");
 }
 
@@ -376,6 +376,17 @@ create_role(const HaNode *node, const char *verifier)
 }
 
 /* Members reach each other; initdb's own lines allow this host only. */
+void
+ha_hba_lines(const HaNode *node, char *lines, size_t size)
+{
+	snprintf(lines, size,
+			 "\n# pg_ha: members clone and stream from each other (replication) and\n"
+			 "# rewind from each other (postgres)\n"
+			 "host    replication     \"%s\" samenet scram-sha-256\n"
+			 "host    postgres        \"%s\" samenet scram-sha-256\n",
+			 node->replication_user, node->replication_user);
+}
+
 static bool
 append_hba(const HaNode *node)
 {
@@ -386,12 +397,7 @@ append_hba(const HaNode *node)
 
 	if (!ha_path_in(path, node->data_dir, "pg_hba.conf"))
 		return false;
-	snprintf(lines, sizeof(lines),
-			 "\n# pg_ha: members clone and stream from each other (replication) and\n"
-			 "# rewind from each other (postgres)\n"
-			 "host    replication     \"%s\" samenet scram-sha-256\n"
-			 "host    postgres        \"%s\" samenet scram-sha-256\n",
-			 node->replication_user, node->replication_user);
+	ha_hba_lines(node, lines, sizeof(lines));
 	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	ok = fd >= 0 && ha_write_all(fd, lines, strlen(lines));
 	if (fd >= 0 && close(fd) != 0)
@@ -418,7 +424,7 @@ initdb(const HaNode *node)
 	snprintf(wal_dir, sizeof(wal_dir), "--waldir=%s", node->wal_dir);
 	if (!ha_node_password(node, password, sizeof(password)))
 		return false;
-	verifier = build_verifier(password);
+	verifier = ha_role_verifier(password);
 	explicit_bzero(password, sizeof(password));
 	return verifier != NULL && ha_program_run(node, make) && append_hba(node) &&
 		create_role(node, verifier) && ha_program_run(node, sync) &&

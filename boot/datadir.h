@@ -86,5 +86,14 @@ extern bool ha_datadir_move_aside(const HaNode *node);
 /* Durably.  false: reported. */
 extern bool ha_datadir_put_marker(const HaNode *node, const char *marker);
 extern bool ha_datadir_remove_markers(const HaNode *node);
+/*
+ * For whoever else makes the replication role and lets it in: the SCRAM verifier of
+ * a password (malloc'd; NULL: reported), the functions that pg_rewind calls, and the
+ * lines of pg_hba.conf.
+ */
+#define HA_REWIND_FUNCTIONS		4
+extern const char *const ha_rewind_functions[HA_REWIND_FUNCTIONS];
+extern char *ha_role_verifier(const char *password);
+extern void ha_hba_lines(const HaNode *node, char *lines, size_t size);
 
 #endif							/* HA_DATADIR_H */

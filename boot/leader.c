@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "../cluster_json.h"
@@ -146,6 +147,34 @@ ha_txn_reput(HaTxn *txn, const HaView *view, const HaControlLease *lease,
 				   view->term.mod_revision);
 	ha_txn_put(txn, "leader", strdup(name), lease->lease);
 	put_heartbeat(txn, lease, name, view->heartbeat.lsn);
+}
+
+void
+ha_txn_found(HaTxn *txn, const HaControlLease *lease, const char *name,
+			 uint64_t sysid, uint64_t lsn, const HaTerm *history)
+{
+	static const char *const absent[] = {
+		"initialize", "leader", "pg_ha/term", "pg_ha/heartbeat", "sync",
+		"failsafe"
+	};
+	HaTerm		term = *history;
+	char		text[32];
+
+	term.present = true;
+	term.term = lease->term;
+	term.timeline = lease->timeline;
+	term.reserved = lease->timeline;
+	memcpy(term.owner, name, strnlen(name, HA_NAME_SIZE - 1));
+	memcpy(term.timeline_owner, term.owner, sizeof(term.owner));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long) sysid);
+
+	memset(txn, 0, sizeof(*txn));
+	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
+		ha_txn_compare(txn, HA_CREATE_REVISION, absent[i], 0);
+	ha_txn_put(txn, "initialize", strdup(text), 0);
+	ha_txn_put(txn, "leader", strdup(name), lease->lease);
+	ha_txn_put(txn, "pg_ha/term", ha_term_json(&term), 0);
+	put_heartbeat(txn, lease, name, lsn);
 }
 
 void

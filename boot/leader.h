@@ -50,6 +50,15 @@ extern bool ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 extern void ha_txn_reput(HaTxn *txn, const HaView *view,
 						 const HaControlLease *lease, const char *name);
 
+/*
+ * All of a first reign, of a primary that was not pg_ha's before: the system
+ * identifier, the leader key, the term, and a heartbeat; if there is none of these,
+ * nor a list of who may be elected (S-1) or must be asked (S-9).  "history": what the timeline descends from, of a term.
+ */
+extern void ha_txn_found(HaTxn *txn, const HaControlLease *lease,
+						 const char *name, uint64_t sysid, uint64_t lsn,
+						 const HaTerm *history);
+
 /* A heartbeat, if the leader key is still as the control block knows it. */
 extern void ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease,
 							 const char *name, uint64_t lsn);

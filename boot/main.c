@@ -22,6 +22,8 @@
 static const HaCommand *const commands[] = {
 	&ha_command_check,
 	&ha_command_run,
+	&ha_command_adopt,
+	&ha_command_detach,
 };
 
 /* No command has more options of its own. */

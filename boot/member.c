@@ -38,7 +38,7 @@ enum
 	TAG_MEMBER,
 	TAG_REVOKE,					/* of which there may be several */
 	TAG_TXN,
-	TAG_LEADER,					/* keepalive of the leader lease */
+	TAG_LEADER,					/* keepalive or grant of the leader lease */
 };
 
 /* How long after a request that failed the next of its kind is tried. */
@@ -50,7 +50,8 @@ enum
 typedef struct Ask
 {
 	HaOutcome	outcome;
-	int64_t		number;			/* revision of a txn, ttl of a keepalive */
+	int64_t		number;			/* revision of a txn, ttl of a lease */
+	int64_t		lease;			/* of a grant */
 } Ask;
 
 struct HaSession
@@ -609,6 +610,7 @@ take_ask(Ask *ask, const HaAnswer *answer)
 	{
 		ask->outcome = answer->ttl > 0 ? HA_ASK_DONE : HA_ASK_FAILED;
 		ask->number = answer->ttl;
+		ask->lease = answer->lease;
 	}
 }
 
@@ -639,6 +641,16 @@ ha_session_send_keepalive(HaSession *s, int64_t lease)
 	return true;
 }
 
+bool
+ha_session_send_grant(HaSession *s, int64_t ttl)
+{
+	if (is_out(s, TAG_LEADER) ||
+		!send_for_lease(s, TAG_LEADER, HA_DCS_GRANT, 0, ttl))
+		return false;
+	s->leader.outcome = HA_ASK_OUT;
+	return true;
+}
+
 HaOutcome
 ha_session_txn_outcome(const HaSession *s, int64_t *revision)
 {
@@ -649,6 +661,14 @@ ha_session_txn_outcome(const HaSession *s, int64_t *revision)
 HaOutcome
 ha_session_keepalive_outcome(const HaSession *s, int64_t *ttl)
 {
+	*ttl = s->leader.number;
+	return s->leader.outcome;
+}
+
+HaOutcome
+ha_session_grant_outcome(const HaSession *s, int64_t *lease, int64_t *ttl)
+{
+	*lease = s->leader.lease;
 	*ttl = s->leader.number;
 	return s->leader.outcome;
 }

@@ -82,16 +82,19 @@ extern void ha_session_pin_lease(HaSession *session, bool pinned);
 extern void ha_session_drop_lease(HaSession *session);
 
 /*
- * One txn and one keepalive of the caller's at a time.  "Send" returns false
+ * One txn, and one keepalive or grant of a lease, of the caller's at a time.  "Send" returns false
  * while an earlier one is out, or if it can't be queued; a txn is freed then.
  * The outcome stays until the next is sent.
  */
 extern bool ha_session_send_txn(HaSession *session, HaTxn *txn);
 extern bool ha_session_send_keepalive(HaSession *session, int64_t lease);
+extern bool ha_session_send_grant(HaSession *session, int64_t ttl);
 extern HaOutcome ha_session_txn_outcome(const HaSession *session,
 										int64_t *revision);
 extern HaOutcome ha_session_keepalive_outcome(const HaSession *session,
 											  int64_t *ttl);
+extern HaOutcome ha_session_grant_outcome(const HaSession *session,
+										  int64_t *lease, int64_t *ttl);
 
 /* Stop everything and end the lease; true as soon as that is done. */
 extern bool ha_session_leave(HaSession *session);

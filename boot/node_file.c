@@ -508,8 +508,8 @@ is_literal(const char *host)
 		inet_pton(AF_INET6, host, address) == 1;
 }
 
-static bool
-is_loopback(const char *host)
+bool
+ha_host_is_loopback(const char *host)
 {
 	struct in_addr v4;
 	struct in6_addr v6;
@@ -709,7 +709,7 @@ check_endpoint(NodeFile *file, int line, const char *url)
 	if (!parse_address(authority, host, sizeof(host), &port))
 		fault(file, line, hint, "\"%s\" is not the URL of an etcd endpoint",
 			  url);
-	else if (!is_loopback(host))
+	else if (!ha_host_is_loopback(host))
 		file->etcd_is_local = false;
 }
 
@@ -758,7 +758,7 @@ default_connect_host(NodeFile *file, char *host, size_t size)
 	strlcpy(list, file->listen_addresses.text, sizeof(list));
 	while ((address = strsep(&rest, ", \t")) != NULL)
 	{
-		if (address[0] == '\0' || is_loopback(address) || is_wildcard(address))
+		if (address[0] == '\0' || ha_host_is_loopback(address) || is_wildcard(address))
 			continue;
 		if (!is_host(address))
 			fault(file, file->listen_addresses.line,
@@ -800,7 +800,7 @@ check_connect_address(NodeFile *file)
 						 address->text);
 		return;
 	}
-	if (is_loopback(node->connect_host) && !file->etcd_is_local)
+	if (ha_host_is_loopback(node->connect_host) && !file->etcd_is_local)
 		fault_of_address(file, address->line,
 						 "Set pg_ha.connect_address to an address of this host that other members can reach.",
 						 "members on other hosts could not connect to \"%s\"",
@@ -814,7 +814,7 @@ check_rest_reach(NodeFile *file, const char *host, int line)
 	static const char hint[] =
 	"Set pg_ha.rest_connect_address to an address of this host that other members can reach.";
 
-	if (!is_loopback(host) || file->etcd_is_local)
+	if (!ha_host_is_loopback(host) || file->etcd_is_local)
 		return;
 	if (line > 0)
 		fault_of_address(file, line, hint,
@@ -1104,6 +1104,8 @@ ha_node_check(const char *path, const char *data_dir, const char *bin_dir,
 	if (scan_file(file))
 	{
 		check_printable(file, &file->listen_addresses, "listen_addresses");
+		strlcpy(node->listen_addresses, file->listen_addresses.text,
+				sizeof(node->listen_addresses));
 		for (int i = 0; i < lengthof(keys); i++)
 		{
 			check_printable(file, &file->settings[i], keys[i].name);

@@ -35,6 +35,7 @@ typedef struct HaNode
 	char		etcd_password_file[HA_PATH_SIZE];
 	char		connect_host[256];	/* of connect_address, or the default */
 	int			port;
+	char		listen_addresses[HA_TEXT_SIZE]; /* '' = not in the node file */
 	char		rest_listen[256];	/* "127.0.0.1:8008"; '' = no listener */
 	char		rest_connect_address[256];
 	char		rest_auth_file[HA_PATH_SIZE];	/* '' = no credentials */
@@ -81,6 +82,9 @@ extern bool ha_node_read(const char *path, const char *data_dir,
 extern bool ha_node_check(const char *path, const char *data_dir,
 						  const char *bin_dir, const HaFaultSink *sink,
 						  HaNode *node);
+
+/* A question. */
+extern bool ha_host_is_loopback(const char *host);
 
 /*
  * The replication role's password, from the line of the passfile that matches

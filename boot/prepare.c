@@ -99,6 +99,17 @@ list_has_pg_ha(const char *list)
 	return false;
 }
 
+bool
+ha_prepare_is_managed(const char *name)
+{
+	for (int i = 0; i < lengthof(managed_names); i++)
+	{
+		if (strcmp(name, managed_names[i]) == 0)
+			return true;
+	}
+	return strncmp(name, "pg_ha.", 6) == 0;
+}
+
 /* ALTER SYSTEM outranks every file of ours, so these must not stand there. */
 static bool
 check_auto_conf(const HaNode *node)
@@ -117,13 +128,8 @@ check_auto_conf(const HaNode *node)
 	for (const char *line = content.data; ok && *line != '\0';
 		 line = next_line(line))
 	{
-		bool		managed;
-
 		scan_name(line, name, sizeof(name));
-		managed = strncmp(name, "pg_ha.", 6) == 0;
-		for (int i = 0; i < lengthof(managed_names); i++)
-			managed |= strcmp(name, managed_names[i]) == 0;
-		if (!managed)
+		if (!ha_prepare_is_managed(name))
 			continue;
 		pg_log_error("setting \"%s\" stands in \"%s\", where pg_ha cannot manage it",
 					 name, path);
@@ -235,7 +241,8 @@ write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
 					  "recovery_target_timeline = 'latest'\n"
 					  "restart_after_crash = on\n\n",
 					  logical ? "logical" : "replica",
-					  Max(atoi(user[SETTING_WAL_SENDERS].value), 16),
+					  Max(atoi(user[SETTING_WAL_SENDERS].value),
+						  HA_MIN_WAL_SENDERS),
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
 	ha_append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
@@ -351,7 +358,8 @@ ha_prepare_standby_signal(const HaNode *node)
 
 /*
  * A standby follows nobody until the worker knows whom: a leader that is not
- * proven must not get its acknowledgements.
+ * proven must not get its acknowledgements.  Names that stand in postgresql.conf
+ * are not pg_ha's, and would keep it waiting for them when it leads.
  */
 static bool
 prepare_standby(const HaNode *node)
@@ -360,7 +368,8 @@ prepare_standby(const HaNode *node)
 		ha_replace_data_file(node, MANAGED_CONF_FILE,
 							 MANAGED_HEADER
 							 "primary_conninfo = ''\n"
-							 "primary_slot_name = ''\n", true);
+							 "primary_slot_name = ''\n"
+							 "synchronous_standby_names = ''\n", true);
 }
 
 /*

@@ -14,6 +14,9 @@
 #define CONF_FILE			"pg_ha.conf"
 #define MANAGED_CONF_FILE	"pg_ha.managed.conf"
 
+/* A server with less has it raised. */
+#define HA_MIN_WAL_SENDERS	10
+
 /* Which libraries the server must be started with; "" = never prepared yet. */
 typedef struct HaPrepared
 {
@@ -36,6 +39,11 @@ typedef struct HaPrepared
  */
 extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
 					   HaPrepared *prepared);
+
+/*
+ * Does pg_ha alone set it, so that it must not stand in postgresql.auto.conf?
+ */
+extern bool ha_prepare_is_managed(const char *name);
 
 /* Put standby.signal back: the server has ended and must not lead unasked. */
 extern bool ha_prepare_standby_signal(const HaNode *node);

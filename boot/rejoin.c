@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "found.h"
 #include "leader.h"
 #include "preflight.h"
 #include "rebuild.h"
@@ -588,6 +589,8 @@ look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	note_end(b, facts);
 	if (view->initialize_revision == 0)
 	{
+		if (ha_found_begin(b, view, facts))
+			return;
 		if (!view->leader.present || key_is_ours(b, view, &lease))
 		{
 			adopt(b, view, facts);
@@ -802,6 +805,9 @@ ha_rejoin_step(HaBoot *b)
 			break;
 		case BOOT_ADOPT:
 			step_adopt(b);
+			break;
+		case BOOT_FOUND:
+			ha_found_step(b);
 			break;
 		case BOOT_CLONE:
 			ha_rebuild_step_clone(b);

@@ -12,6 +12,7 @@
 #include "common/logging.h"
 
 #include "lock.h"
+#include "notify.h"
 #include "preflight.h"
 #include "supervise.h"
 #include "commands.h"
@@ -52,8 +53,10 @@ run(const HaInvocation *invocation)
 	HaControl  *control;
 	struct stat st;
 	bool		control_was_lost;
-	int			code = ha_invocation_node(invocation, &node);
+	int			code;
 
+	ha_notify_open();
+	code = ha_invocation_node(invocation, &node);
 	if (code == 0)
 		code = ha_lock_take(node.state_dir);
 	if (code != 0)

@@ -35,6 +35,7 @@
 #include "aside.h"
 #include "clone.h"
 #include "leader.h"
+#include "notify.h"
 #include "rejoin.h"
 #include "stranded.h"
 #include "supervise.h"
@@ -837,6 +838,7 @@ publish(HaBoot *b)
 	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
 	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
 	ha_session_describe(b->session, &self);
+	ha_notify(b, known ? &w : NULL);
 }
 
 /* Let the state do its step, and the next one if it has come to another. */

@@ -31,6 +31,7 @@ typedef enum HaBootState
 	BOOT_PUBLISH,				/* initdb is done, its result is being put */
 	BOOT_ADOPT,					/* data but no initialize key: being put */
 	BOOT_CLONE,					/* the methods of clone.c are being tried */
+	BOOT_FOUND,					/* found.c: all of a first reign is being put */
 	BOOT_REWIND,				/* pg_rewind runs; until it is done the data
 								 * directory is unusable */
 	BOOT_REPUT,					/* the leader key is being put anew, to start
@@ -58,7 +59,8 @@ typedef struct HaBoot
 	HaBootState state;
 	int64_t		entered_at;
 	int64_t		now;			/* of this round of the loop */
-	bool		sent;			/* PUBLISH: its request is out or answered */
+	bool		sent;			/* PUBLISH, FOUND: its request is out or
+								 * answered */
 	int64_t		retry_at;		/* this state does nothing before */
 	char		waiting[256];	/* what was last said to be waited for */
 	int64_t		etcd_told_at;	/* when it was said that etcd is away; 0 = not */

@@ -14,7 +14,7 @@ PACKAGES_BUILD="gcc make libc6-dev postgresql-$PG_VERSION
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev etcd-server
 	etcd-client procps"
 PACKAGES_TAP="perl libipc-run-perl valgrind iproute2 nftables strace openssl
-	pgbackrest"
+	pgbackrest systemd"
 
 # Do not start services from here on; see invoke-rc.d(8).
 packages_hold_services()
