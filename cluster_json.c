@@ -20,6 +20,7 @@
 
 #include "cluster_json.h"
 #include "json_guard.h"
+#include "request_json.h"
 
 /*
  * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
@@ -1002,6 +1003,9 @@ fill_member(const HaKv *kv, HaMember *member)
 	take_text(json, "pg_ha_identity", member->identity,
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
+	if (!ha_progress_parse(member_of(json, "pg_ha_request"),
+						   &member->progress))
+		ok = false;
 	json_decref(json);
 	return ok;
 }
@@ -1086,6 +1090,26 @@ parse_vote(const HaKv *kv, const char *name, HaView *view)
 	return !dropped;
 }
 
+/* One that can't be read is listed too, or nobody would ever remove it. */
+static bool
+parse_request(const HaKv *kv, const char *name, HaView *view)
+{
+	bool		dropped = false;
+	HaMemberRequest *place;
+
+	if (!ha_name_is_valid(name))
+		return false;
+	place = insert_by_name(view->requests, &view->nrequests,
+						   sizeof(HaMemberRequest), name, &dropped);
+	return place != NULL && ha_request_parse(kv, place) && !dropped;
+}
+
+static bool
+parse_stop(const HaKv *kv, HaView *view)
+{
+	return ha_request_parse(kv, &view->stop);
+}
+
 /*-------------------------------------------------------------------------
  * The view
  *-------------------------------------------------------------------------
@@ -1105,6 +1129,7 @@ static const struct
 	{"sync", parse_sync},
 	{"failover", parse_failover},
 	{"failsafe", parse_failsafe},
+	{"pg_ha/stop", parse_stop},
 	{"initialize", parse_initialize},
 	{"status", parse_status},
 	{"history", parse_history},
@@ -1116,6 +1141,7 @@ parse_key(const HaKv *kv, HaView *view)
 {
 	static const char members[] = "members/";
 	static const char votes[] = "pg_ha/votes/";
+	static const char requests[] = "pg_ha/requests/";
 	const char *name = strrchr(kv->key, '/');
 
 	for (size_t i = 0; i < LENGTH_OF(keys); i++)
@@ -1132,6 +1158,9 @@ parse_key(const HaKv *kv, HaView *view)
 	if (strncmp(kv->key, votes, sizeof(votes) - 1) == 0 &&
 		name == kv->key + sizeof(votes) - 1)
 		return parse_vote(kv, name, view);
+	if (strncmp(kv->key, requests, sizeof(requests) - 1) == 0 &&
+		name == kv->key + sizeof(requests) - 1)
+		return parse_request(kv, name, view);
 	return true;
 }
 
@@ -1437,6 +1466,8 @@ ha_member_json(const HaMember *member)
 		add(&json, "pg_ha_discarded",
 			json_pack("[I,o]", (json_int_t) member->discarded_timeline,
 					  lsn_json(member->discarded_bytes)));
+	if (member->progress.state != HA_PROGRESS_NONE)
+		add(&json, "pg_ha_request", ha_progress_json(&member->progress));
 	return dump(json);
 }
 

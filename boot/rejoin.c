@@ -104,6 +104,7 @@ release(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	own_lease(b, lease);
 	ha_txn_release(&txn, b->node.name, view->leader.mod_revision, lease->lease,
 				   lease->term, lease->ttl, released_lsn(facts, lease));
+	ha_request_add_to_release(b, view, &txn);
 	if (ha_session_send_txn(b->session, &txn))
 		ha_boot_enter(b, BOOT_RELEASE);
 }
@@ -473,7 +474,8 @@ step_clone(HaBoot *b)
 	HaDataFacts facts;
 	bool		ok;
 
-	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
+	if (!ha_boot_job_is_over(b, source_is_past(b) || ha_request_is_replaced(b),
+							 &ok))
 		return;
 	if (ok)
 	{
@@ -838,6 +840,8 @@ look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	if (decide_start(b, view, facts, &lease, why, sizeof(why)) ==
 		HA_START_RELEASE && key_is_ours(b, view, &lease))
 	{
+		if (ha_request_waits_for_others(b, view, facts))
+			return;
 		pg_log_info("releasing the leader key: %s", why);
 		release(b, view, facts, &lease);
 	}
@@ -867,7 +871,7 @@ step_look(HaBoot *b)
 		look_and_leave(b, view, &facts);
 		return;
 	}
-	if (!have_name(b))
+	if (!have_name(b) || ha_request_look(b, view, &facts))
 		return;
 	switch (facts.state)
 	{
