@@ -53,6 +53,8 @@ typedef struct HaCommand
 } HaCommand;
 
 extern const HaCommand ha_command_run;
+extern const HaCommand ha_command_wipe;
+extern const HaCommand ha_command_forget_cluster;
 
 /*
  * What most commands begin with: -D and -c must have been given, -b is looked for if

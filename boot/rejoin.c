@@ -763,6 +763,21 @@ look_empty(HaBoot *b, const HaView *view)
 		ha_boot_wait_for(b, "a leader to clone");
 }
 
+static void
+tell_of_rival(const HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, b->node.name) == 0)
+			pg_log_error("P11 member name \"%s\" is already in use by %s:%d (alive)",
+						 member->name, member->host, (int) member->port);
+	}
+}
+
 /*
  * Before anything else our name must be ours, or the cluster would have two
  * members that answer to it.
@@ -787,8 +802,7 @@ have_name(HaBoot *b)
 	if (b->now - rival_since >
 		ha_session_config(b->session)->ttl + RIVAL_GRACE)
 	{
-		pg_log_error("member name is taken: another node calls itself \"%s\" in cluster \"%s\"",
-					 b->node.name, b->node.scope);
+		tell_of_rival(b);
 		pg_log_error_hint("Give each node a pg_ha.name of its own.");
 		ha_boot_quit(b, HA_EXIT_REFUSED);
 	}
