@@ -10,12 +10,14 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaDocs;
 use HaFault;
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 seed_random();
+my $page = HaDocs->new('reinit.md');
 
 my $cluster = HaCluster->new(
 	nodes => 3,
@@ -50,8 +52,9 @@ subtest 'F2: a corrupt standby, asked for on the other one' => sub {
 
 	$writer->wait_for_acks(50);
 	corrupt($n2);
-	is($n3->safe_psql("SELECT pg_ha_reinit('" . $n2->name . "')"),
-		'reinit of "' . $n2->name . '" requested', 'requested');
+	my ($rc, $out) = on_page($n3, 'one', MEMBER => $n2->name);
+	is($rc, 0, 'the commands of docs/reinit.md');
+	like($out, qr/reinit of "$n2->{name}" requested/, 'requested');
 	expect_done($n2, $pid);
 	$writer->wait_for_acks(50, since => HaCluster::now());
 	is( $n2->safe_psql('SELECT system_identifier FROM pg_control_system()'),
@@ -164,6 +167,17 @@ subtest 'a request that reaches the leader' => sub {
 	is(scalar asides($leader), 0, 'its data is where it was');
 };
 
+subtest 'all standbys, one by one' => sub {
+	my %before = map { $_->name => scalar asides($_) } $cluster->nodes;
+	my ($rc, $out) = on_page($leader, 'standbys');
+
+	is($rc, 0, 'the loop of docs/reinit.md') or diag $out;
+	$cluster->wait_streaming(2);
+	is(scalar asides($_), $before{ $_->name } + ($_ == $leader ? 0 : 1), $_->name)
+	  foreach $cluster->nodes;
+	is($leader->timeline, 1, 'nobody was promoted');
+};
+
 subtest 'without a leader nothing goes' => sub {
 	my $asides = asides($n2);
 	my $offset = $n2->log_size;
@@ -192,6 +206,19 @@ subtest 'without a leader nothing goes' => sub {
 };
 
 done_testing();
+
+# A block of the page, with psql connected to a node
+sub on_page
+{
+	my ($node, $block, %variables) = @_;
+
+	return $page->run(
+		$block,
+		PGHOST => $cluster->{sockets},
+		PGPORT => $node->port,
+		PGDATABASE => 'postgres',
+		%variables);
+}
 
 sub asides
 {

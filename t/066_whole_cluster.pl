@@ -10,6 +10,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaDocs;
 use HaFault;
 use JSON::PP ();
 use List::Util qw(uniq);
@@ -20,6 +21,7 @@ use Test::More;
 use constant EXIT_REFUSED => 12;
 
 seed_random();
+my $page = HaDocs->new('reinit.md');
 
 # The TTL is how long the others leave the key to the former leader.
 my $cluster = HaCluster->new(
@@ -106,9 +108,16 @@ subtest 'F1: the cluster stops' => sub {
 	$writer->wait_for_acks(50);
 	my %pid = map { $_->name => $_->postmaster_pid } $cluster->nodes;
 	my $begin = HaCluster::now();
+	my ($rc, $out) = $page->run(
+		'stop',
+		SCOPE => $scope,
+		PGHOST => $cluster->{sockets},
+		PGPORT => $asked->port,
+		PGDATABASE => 'postgres');
+	is($rc, 0, 'the command of docs/reinit.md');
 	like(
-		$asked->safe_psql("SELECT pg_ha_stop_cluster('fast', '$scope')"),
-		qr/^stop of cluster "$scope" requested, leader "$leader->{name}" is the last$/,
+		$out,
+		qr/stop of cluster "$scope" requested, leader "$leader->{name}" is the last$/m,
 		'requested on ' . $asked->name);
 	wait_for_exit($_, 0) foreach $cluster->nodes;
 	cmp_ok(HaCluster::now() - $begin, '<', 30, 'within 30 s');
@@ -201,14 +210,19 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 		($rc, $out, $err) = wipe($node);
 		is($rc, EXIT_REFUSED, 'no name, no wipe');
 		is(scalar asides($node), 0, 'the data is there');
-		($rc, $out, $err) = wipe($node, '--confirm', $scope);
-		is($rc, 0, 'wipe of ' . $node->name) or diag $err;
+		($rc, $out) = $page->run(
+			'wipe',
+			SCOPE => $scope,
+			PGDATA => $node->{dir},
+			NODEFILE => $node->{file});
+		is($rc, 0, 'wipe of ' . $node->name) or diag $out;
 		like($out, qr/: [1-9]\d{4,} kB, 3 databases/, 'its size is told');
 		is(scalar asides($node), 1, 'the data is aside');
 	}
 	my ($count) = scalar(split /\n/, $before);
-	($rc, $out, $err) = forget('--confirm', $scope);
-	is($rc, 0, 'forget-cluster') or diag $err;
+	($rc, $out) =
+	  $page->run('forget', SCOPE => $scope, NODEFILE => $leader->{file});
+	is($rc, 0, 'forget-cluster') or diag $out;
 	like($out, qr/^$count keys deleted$/m, 'the keys are counted');
 	is(keys_of($scope), '', 'none is left');
 	is(keys_of("${scope}2"), $neighbour, 'the neighbour has its own');
@@ -224,6 +238,7 @@ subtest 'and a new cluster' => sub {
 	is($leader->timeline, 1, 'on its first timeline');
 };
 
+$page->check_messages;
 done_testing();
 
 sub keys_of
