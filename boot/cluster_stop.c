@@ -64,8 +64,9 @@ is_asked(const HaBoot *b)
 		b->duty.request.kind == HA_REQUEST_STOP;
 }
 
-void
-ha_cluster_stop_look(HaBoot *b, const HaView *view)
+/* Is the cluster to stop?  Then that is what we were asked for. */
+static void
+look_for_stop(HaBoot *b, const HaView *view)
 {
 	HaDuty	   *duty = &b->duty;
 
@@ -165,9 +166,12 @@ ha_cluster_stop_serving(HaBoot *b, const HaView *view)
 	return is_last(b) ? serving_leader(b, view) : serving_standby(b, view);
 }
 
-/* Called in every round, whatever the state. */
-void
-ha_request_keep_key(HaBoot *b)
+/*
+ * Renew the lease of the leader key, from the end of the worker until the key is
+ * given up.
+ */
+static void
+keep_key(HaBoot *b)
 {
 	HaControlLease lease;
 	HaControlWorker w;
@@ -185,12 +189,26 @@ ha_request_keep_key(HaBoot *b)
 		b->duty.keep_at = b->now + Max(lease.ttl / 5, 100);
 }
 
+void
+ha_cluster_stop_round(HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	if (view->valid)
+		look_for_stop(b, view);
+
+	/* Who clones has no server to wait for. */
+	if (is_asked(b) && b->job > 0)
+		b->stop_requested = true;
+	keep_key(b);
+}
+
 /*
  * Our server is down, the key still ours.  Tell where its shutdown checkpoint is;
  * without one there is nothing to wait for, and position 1 says so.
  */
 bool
-ha_request_waits_for_others(HaBoot *b, const HaView *view,
+ha_cluster_stop_waits(HaBoot *b, const HaView *view,
 							const HaDataFacts *facts)
 {
 	HaDuty	   *duty = &b->duty;
@@ -219,7 +237,7 @@ ha_request_waits_for_others(HaBoot *b, const HaView *view,
 }
 
 void
-ha_request_add_to_release(HaBoot *b, const HaView *view, HaTxn *txn)
+ha_cluster_stop_release(HaBoot *b, const HaView *view, HaTxn *txn)
 {
 	if (!is_asked(b) || !is_last(b))
 		return;

@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "cluster_stop.h"
 #include "leader.h"
 #include "rejoin.h"
 
@@ -104,7 +105,7 @@ release(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	own_lease(b, lease);
 	ha_txn_release(&txn, b->node.name, view->leader.mod_revision, lease->lease,
 				   lease->term, lease->ttl, released_lsn(facts, lease));
-	ha_request_add_to_release(b, view, &txn);
+	ha_cluster_stop_release(b, view, &txn);
 	if (ha_session_send_txn(b->session, &txn))
 		ha_boot_enter(b, BOOT_RELEASE);
 }
@@ -854,7 +855,7 @@ look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	if (decide_start(b, view, facts, &lease, why, sizeof(why)) ==
 		HA_START_RELEASE && key_is_ours(b, view, &lease))
 	{
-		if (ha_request_waits_for_others(b, view, facts))
+		if (ha_cluster_stop_waits(b, view, facts))
 			return;
 		pg_log_info("releasing the leader key: %s", why);
 		release(b, view, facts, &lease);

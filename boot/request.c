@@ -309,7 +309,6 @@ ha_request_serving(HaBoot *b)
 	if (!view->valid)
 		return NULL;
 	look_for_request(b, view, !b->keeping);
-	ha_cluster_stop_look(b, view);
 	if (b->duty.stage == REQUEST_NONE)
 		return NULL;
 	if (b->duty.request.kind == HA_REQUEST_STOP)
@@ -363,7 +362,6 @@ ha_request_look(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	HaDuty	   *duty = &b->duty;
 
 	look_for_request(b, view, false);
-	ha_cluster_stop_look(b, view);
 	if (duty->stage == REQUEST_NONE)
 		return false;
 	if (duty->request.kind == HA_REQUEST_STOP)

@@ -9,7 +9,6 @@
 #define HA_BOOT_REQUEST_H
 
 #include "../cluster.h"
-#include "../dcs.h"
 #include "datadir.h"
 
 struct HaBoot;
@@ -59,16 +58,5 @@ extern bool ha_request_look(struct HaBoot *b, const HaView *view,
 
 /* Somebody has asked once more, so the clone that runs is not wanted. */
 extern bool ha_request_is_replaced(const struct HaBoot *b);
-
-/*
- * For the stop of the whole cluster, of which the leader is the last: let others
- * not lead while it goes down, let it wait for them, and see to it that it is the
- * next to lead.
- */
-extern void ha_request_keep_key(struct HaBoot *b);
-extern bool ha_request_waits_for_others(struct HaBoot *b, const HaView *view,
-										const HaDataFacts *facts);
-extern void ha_request_add_to_release(struct HaBoot *b, const HaView *view,
-									  HaTxn *txn);
 
 #endif							/* HA_BOOT_REQUEST_H */

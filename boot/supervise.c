@@ -32,6 +32,7 @@
 #include "common/logging.h"
 
 #include "../decide.h"
+#include "cluster_stop.h"
 #include "leader.h"
 #include "rejoin.h"
 #include "supervise.h"
@@ -859,7 +860,7 @@ loop(HaBoot *b)
 			detach(b);
 		publish(b);
 		ha_session_run(b->session, b->now);
-		ha_request_keep_key(b);
+		ha_cluster_stop_round(b);
 		step(b);
 		publish(b);
 		ha_session_run(b->session, b->now); /* what the step wants sent */

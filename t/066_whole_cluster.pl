@@ -195,8 +195,16 @@ subtest 'F1: a stop of a reign that is over is no order' => sub {
 };
 
 subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
+	my ($cloning) = grep { $_ != $asked } $cluster->standbys;
+	my $offset = $cloning->log_size;
+
+	# One of them is being cloned just now
+	$asked->safe_psql("SELECT pg_ha_reinit('$cloning->{name}')");
+	HaCluster::wait_until('it is cloned',
+		sub { $cloning->log_contains(qr/cloning from leader/, $offset) });
 	$asked->safe_psql("SELECT pg_ha_stop_cluster(confirm => '$scope')");
 	wait_for_exit($_, 0) foreach $cluster->nodes;
+	is($cluster->etcd_get('leader'), undef, 'the leader key is gone');
 
 	my $before = keys_of($scope);
 	my ($rc, $out, $err) = forget();
@@ -208,6 +216,7 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 	foreach my $node ($cluster->nodes)
 	{
 		($rc, $out, $err) = wipe($node);
+		next if $node == $cloning;
 		is($rc, EXIT_REFUSED, 'no name, no wipe');
 		is(scalar asides($node), 0, 'the data is there');
 		($rc, $out) = $page->run(
@@ -219,6 +228,8 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 		like($out, qr/: [1-9]\d{4,} kB, 3 databases/, 'its size is told');
 		is(scalar asides($node), 1, 'the data is aside');
 	}
+	($rc, $out, $err) = wipe($cloning, '--confirm', $scope);
+	is($rc, 0, 'wipe of ' . $cloning->name) or diag $err;
 	my ($count) = scalar(split /\n/, $before);
 	($rc, $out) =
 	  $page->run('forget', SCOPE => $scope, NODEFILE => $leader->{file});
