@@ -209,7 +209,7 @@ ha_cluster_stop_round(HaBoot *b)
  */
 bool
 ha_cluster_stop_waits(HaBoot *b, const HaView *view,
-							const HaDataFacts *facts)
+					  const HaDataFacts *facts)
 {
 	HaDuty	   *duty = &b->duty;
 	int			others;

@@ -56,7 +56,7 @@ static int
 read_node(const HaInvocation *invocation, HaNode *node)
 {
 	const char *scope = invocation->noperands > 0 ? invocation->operands[0] :
-		NULL;
+	NULL;
 
 	if (invocation->config[0] == '\0')
 	{

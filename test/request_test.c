@@ -56,6 +56,8 @@ look(const char *const *keys_and_values)
 		free(kvs[i].value);
 }
 
+#define LOOK(...) look((const char *const[]) {__VA_ARGS__, NULL})
+
 static void
 test_unreadable(void)
 {
@@ -80,13 +82,13 @@ test_unreadable(void)
 	{
 		const HaMemberRequest *request;
 
-		look((const char *const[]) {"pg_ha/requests/n2", values[i], NULL});
+		LOOK("pg_ha/requests/n2", values[i]);
 		request = ha_find_request(&view, "n2");
 		OK(request != NULL && request->kind == HA_REQUEST_UNREADABLE &&
 		   request->id[0] == '\0' && request->mod_revision == 5 &&
 		   view.nmalformed == 1, values[i]);
 	}
-	look((const char *const[]) {"pg_ha/requests/n 2", "{}", NULL});
+	LOOK("pg_ha/requests/n 2", "{}");
 	OK(view.nrequests == 0, "no such member can be");
 }
 
@@ -96,12 +98,10 @@ test_readable(void)
 	const HaMemberRequest *request;
 	char	   *json;
 
-	look((const char *const[])
-		 {
-			 "pg_ha/requests/n2",
-			 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"asked_by\":\"n1\","
-			 "\"revision\":88,\"identity\":\"" ID "\",\"from_leader\":true}", NULL
-		 });
+	LOOK(
+		 "pg_ha/requests/n2",
+		 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"asked_by\":\"n1\","
+		 "\"revision\":88,\"identity\":\"" ID "\",\"from_leader\":true}");
 	request = ha_find_request(&view, "n2");
 	OK(request != NULL && request->kind == HA_REQUEST_REINIT &&
 	   strcmp(request->id, ID) == 0 && strcmp(request->asked_by, "n1") == 0 &&
@@ -142,22 +142,18 @@ test_stop(void)
 		snprintf(term, sizeof(term), "{\"term\":%s,\"owner\":\"n1\","
 				 "\"timeline\":1,\"timeline_owner\":\"n1\",\"lineage\":[]}",
 				 cases[i].term);
-		look((const char *const[])
-			 {
-				 "pg_ha/stop",
-				 "{\"kind\":\"stop\",\"id\":\"" ID "\",\"asked_by\":\"n3\","
-				 "\"revision\":88,\"leader\":\"n1\",\"term\":5}",
-				 "pg_ha/term", term,
-				 cases[i].leader != NULL ? "leader" : NULL, cases[i].leader, NULL
-			 });
+		LOOK(
+			 "pg_ha/stop",
+			 "{\"kind\":\"stop\",\"id\":\"" ID "\",\"asked_by\":\"n3\","
+			 "\"revision\":88,\"leader\":\"n1\",\"term\":5}",
+			 "pg_ha/term", term,
+			 cases[i].leader != NULL ? "leader" : NULL, cases[i].leader);
 		OK(ha_stop_counts(&view) == cases[i].counts, cases[i].name);
 	}
-	look((const char *const[])
-		 {
-			 "pg_ha/stop",
-			 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"asked_by\":\"n3\","
-			 "\"revision\":88,\"identity\":\"" ID "\"}", "leader", "n1", NULL
-		 });
+	LOOK(
+		 "pg_ha/stop",
+		 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"asked_by\":\"n3\","
+		 "\"revision\":88,\"identity\":\"" ID "\"}", "leader", "n1");
 	OK(!ha_stop_counts(&view), "nothing but a stop counts as one");
 }
 
@@ -174,7 +170,7 @@ test_progress(void)
 	snprintf(member.progress.text, sizeof(member.progress.text), "clone\n");
 	member.progress.lsn = 7;
 	json = ha_member_json(&member);
-	look((const char *const[]) {"members/n1", json, NULL});
+	LOOK("members/n1", json);
 	free(json);
 	OK(view.nmembers == 1 && view.nmalformed == 0 &&
 	   view.members[0].progress.state == HA_PROGRESS_RUNNING &&
@@ -182,13 +178,10 @@ test_progress(void)
 	   strcmp(view.members[0].progress.id, ID) == 0 &&
 	   strcmp(view.members[0].progress.text, "clone?") == 0 &&
 	   view.members[0].progress.lsn == 7, "progress in a member key");
-	look((const char *const[])
-		 {
-			 "members/n1",
-			 "{\"state\":\"running\",\"role\":\"replica\",\"pg_ha_request\":"
-			 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"state\":\"done\",\"text\":\"\\u001b[2J\"}}",
-			 NULL
-		 });
+	LOOK(
+		 "members/n1",
+		 "{\"state\":\"running\",\"role\":\"replica\",\"pg_ha_request\":"
+		 "{\"kind\":\"reinit\",\"id\":\"" ID "\",\"state\":\"done\",\"text\":\"\\u001b[2J\"}}");
 	OK(view.nmalformed == 1 && view.members[0].progress.id[0] == '\0',
 	   "no control character gets to a terminal");
 }
