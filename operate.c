@@ -72,6 +72,34 @@ refuse_request_in_progress(const HaMember *member,
 			 errhint("With force => true it is begun once more.")));
 }
 
+/*
+ * What pg_ha_requests() shows shall be the new request, not how an earlier one
+ * ended.  "before" is of before it was put.
+ */
+static void
+wait_until_shown(const HaPublished *before, const char *name)
+{
+	const HaMemberRequest *old = ha_find_request(&before->view, name);
+	const HaMember *member = find_member(&before->view, name);
+	int64		give_up = ha_now() + 2 * before->config.loop_wait;
+	bool		shown = false;
+
+	while (!shown && ha_now() < give_up)
+	{
+		HaPublished *p = ha_sql_look();
+		const HaMemberRequest *new = ha_find_request(&p->view, name);
+		const HaMember *now = find_member(&p->view, name);
+
+		shown = (new != NULL &&
+				 (old == NULL || strcmp(old->id, new->id) != 0)) ||
+			now == NULL ||
+			strcmp(now->progress.id, member->progress.id) != 0;
+		pfree(p);
+		if (!shown)
+			ha_sql_wait_a_little();
+	}
+}
+
 Datum
 pg_ha_reinit(PG_FUNCTION_ARGS)
 {
@@ -113,6 +141,7 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 		refuse_request_in_progress(member, request);
 	strlcpy(wish.target, name, sizeof(wish.target));
 	ha_sql_ask_worker(&wish);
+	wait_until_shown(p, name);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("reinit of \"%s\" requested",
 											  name)));
 }
@@ -140,7 +169,7 @@ put_request(FunctionCallInfo fcinfo, const char *name,
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 }
 
-/* For each member the last request that it has taken up, or the one before it. */
+/* For each member the last request, also when it is over. */
 Datum
 pg_ha_requests(PG_FUNCTION_ARGS)
 {
@@ -159,13 +188,13 @@ pg_ha_requests(PG_FUNCTION_ARGS)
 			taken = &view->stop;
 		if (taken != NULL && strcmp(taken->id, progress->id) != 0)
 			taken = NULL;
-		if (progress->state != HA_PROGRESS_NONE)
+		if (request != NULL && taken == NULL)
+			put_request(fcinfo, member->name, request->kind, "requested", "",
+						request);
+		else if (progress->state != HA_PROGRESS_NONE)
 			put_request(fcinfo, member->name, progress->kind,
 						ha_progress_state_name(progress->state),
 						progress->text, taken);
-		if (request != NULL && taken != request)
-			put_request(fcinfo, member->name, request->kind, "requested", "",
-						request);
 	}
 	return (Datum) 0;
 }
