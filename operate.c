@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/tuplestore.h"
 
 #include "control.h"
@@ -255,6 +256,20 @@ add_setting(StringInfo file, const char *name, const char *value)
 	appendStringInfo(file, "%s = %s\n", name, quoted + (quoted[0] == 'E'));
 }
 
+/* Where a standby has less than its primary, its server does not start. */
+static void
+add_limits(StringInfo file)
+{
+	static const char *const limits[] = {
+		"max_connections", "max_locks_per_transaction",
+		"max_prepared_transactions", "max_wal_senders", "max_worker_processes"
+	};
+
+	for (int i = 0; i < lengthof(limits); i++)
+		appendStringInfo(file, "%s = %s\n", limits[i],
+						 GetConfigOption(limits[i], false, false));
+}
+
 /*
  * What a new node needs, with the values of this one; whatever is that node's own
  * is in capitals.  Passwords are in files of which only the paths are told.
@@ -284,6 +299,7 @@ pg_ha_join_command(PG_FUNCTION_ARGS)
 	add_setting(&file, "pg_ha.replication_passfile", ha_replication_passfile);
 	appendStringInfo(&file, "port = %d\nlisten_addresses = 'ADDRESS'\n",
 					 PostPortNumber);
+	add_limits(&file);
 	appendStringInfoString(&file, "\n# copy the files that it names, with mode 0600, then run, as the owner of PGDATA:\n"
 						   "pg_ha_boot run -D PGDATA -c /etc/pg_ha/NAME.conf\n");
 	PG_RETURN_TEXT_P(cstring_to_text(file.data));
