@@ -52,9 +52,21 @@ subtest 'F2: a corrupt standby, asked for on the other one' => sub {
 
 	$writer->wait_for_acks(50);
 	corrupt($n2);
+	HaCluster::wait_until('it may be elected',
+		sub { grep { $_ eq $n2->name } $cluster->sync_standbys($leader) });
 	my ($rc, $out) = on_page($n3, 'one', MEMBER => $n2->name);
 	is($rc, 0, 'the commands of docs/reinit.md');
 	like($out, qr/reinit of "$n2->{name}" requested/, 'requested');
+	my $revision = HaCluster::wait_until(
+		'its data is moved',
+		sub {
+			my $memory = "$n2->{dir}.pg_ha/request";
+			return -e $memory && slurp_file($memory) =~ / moved \d+ (\d+)/ ? $1 : undef;
+		});
+	my (undef, $sync) = $cluster->etcdctl('get', $cluster->key('sync'),
+		'--print-value-only', "--rev=$revision");
+	my $voters = JSON::PP::decode_json($sync)->{sync_standby} // '';
+	unlike($voters, qr/\b$n2->{name}\b/, 'by then it could not be elected any more');
 	expect_done($n2, $pid);
 	$writer->wait_for_acks(50, since => HaCluster::now());
 	is( $n2->safe_psql('SELECT system_identifier FROM pg_control_system()'),
