@@ -21,7 +21,7 @@ my $page = HaDocs->new('reinit.md');
 
 my $cluster = HaCluster->new(
 	nodes => 3,
-	config => { synchronous_mode => 'quorum' });
+	config => { ttl => 6, synchronous_mode => 'quorum' });
 $cluster->start_all;
 my $leader = $cluster->wait_for_leader;
 $cluster->wait_streaming(2);
@@ -102,7 +102,20 @@ subtest 'F2: while it is in progress' => sub {
 	$leader->safe_psql("SELECT pg_ha_reinit('$name', force => true)");
 	isnt(request($name)->{id}, $first->{id}, 'with force it is another request');
 	is(scalar asides($n2), 1, 'nothing has happened meanwhile');
+
+	# A leader that still counts on it must not be left without it
+	HaCluster::wait_until('it may be elected',
+		sub { grep { $_ eq $name } $cluster->sync_standbys($leader) });
+	my $worker = $leader->worker_pid;
+	my $offset = $n2->log_size;
 	$n2->thaw;
+	HaCluster::wait_until('its server is to stop',
+		sub { $n2->log_contains(qr/stopping the server: its data/, $offset) });
+	$leader->freeze($worker);
+	HaCluster::wait_until('it waits',
+		sub { $n2->log_contains(qr/waiting for the leader to take this member out/, $offset) });
+	is(scalar asides($n2), 1, 'its data stays as long as the leader counts on it');
+	$leader->thaw;
 	expect_done($n2, $pid);
 	is(scalar asides($n2), 2, 'it was done once');
 };
