@@ -161,6 +161,57 @@ typedef enum HaRole
 	HA_ROLE_PRIMARY,			/* out of recovery (which is not yet leading) */
 } HaRole;
 
+/*
+ * What an operator asks of a member, or of all of them, through the store.  A
+ * later kind needs a word in request_json.c and its steps in boot/request.c.
+ */
+typedef enum HaMemberRequestKind
+{
+	HA_REQUEST_UNREADABLE,		/* there is one, but nobody can tell what */
+	HA_REQUEST_REINIT,			/* drop the data and clone anew */
+	HA_REQUEST_STOP,			/* all members: stop with the leader, exit */
+} HaMemberRequestKind;
+
+#define HA_REQUEST_ID_SIZE	33	/* 32 hexadecimal digits */
+
+/*
+ * pg_ha/requests/NAME, and pg_ha/stop, which is for everybody.  Whoever asks puts
+ * it; the pg_ha_boot of the member carries it out, says in the member key how far
+ * it is, and removes it.
+ */
+typedef struct HaMemberRequest
+{
+	char		name[HA_NAME_SIZE]; /* of the member; '' = of all */
+	int64_t		mod_revision;	/* 0 = there is none */
+	HaMemberRequestKind kind;
+	char		id[HA_REQUEST_ID_SIZE];
+	char		asked_by[HA_NAME_SIZE]; /* the member it came through */
+	char		identity[40];	/* of the member that was meant (see there) */
+	int64_t		seen_revision;	/* of the store, when it was decided to ask */
+	bool		from_leader;	/* REINIT: clone from nobody else */
+	char		leader[HA_NAME_SIZE];	/* STOP: who leads, and is the last, */
+	int64_t		term;			/* ... and in which term */
+} HaMemberRequest;
+
+typedef enum HaProgressState
+{
+	HA_PROGRESS_NONE,			/* never asked for anything */
+	HA_PROGRESS_RUNNING,
+	HA_PROGRESS_DONE,
+	HA_PROGRESS_FAILED,			/* it was not done, and is not tried again */
+} HaProgressState;
+
+/* How far a member is with what it was asked for last. */
+typedef struct HaProgress
+{
+	HaProgressState state;
+	HaMemberRequestKind kind;
+	char		id[HA_REQUEST_ID_SIZE];
+	char		text[HA_WHY_SIZE];	/* the step, or why it failed */
+	uint64_t	lsn;			/* STOP: of the leader's shutdown checkpoint;
+								 * 0 = it has not been written yet */
+} HaProgress;
+
 /* members/NAME: what a member says of itself, hostile until checked. */
 typedef struct HaMember
 {
@@ -193,6 +244,7 @@ typedef struct HaMember
 	char		clone_method[HA_NAME_SIZE]; /* by which it is being cloned, or
 											 * was; '' = not told */
 	int32_t		clone_percent;	/* of a clone that is being made; 0 = not told */
+	HaProgress	progress;
 } HaMember;
 
 /*
@@ -289,6 +341,9 @@ typedef struct HaView
 	HaMember	members[HA_MAX_MEMBERS];	/* by name */
 	int32_t		nvotes;
 	HaVote		votes[HA_MAX_MEMBERS];	/* by name */
+	int32_t		nrequests;
+	HaMemberRequest requests[HA_MAX_MEMBERS];	/* by name */
+	HaMemberRequest stop;		/* pg_ha/stop */
 	int32_t		nmalformed;		/* keys that could not be read */
 } HaView;
 

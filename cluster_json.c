@@ -20,6 +20,7 @@
 
 #include "cluster_json.h"
 #include "json_guard.h"
+#include "request_json.h"
 
 /*
  * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
@@ -1028,6 +1029,9 @@ fill_member(const HaKv *kv, HaMember *member)
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
 	take_clone(json, member, &ok);
+	if (!ha_progress_parse(member_of(json, "pg_ha_request"),
+						   &member->progress))
+		ok = false;
 	json_decref(json);
 	return ok;
 }
@@ -1112,6 +1116,26 @@ parse_vote(const HaKv *kv, const char *name, HaView *view)
 	return !dropped;
 }
 
+/* One that can't be read is listed too, or nobody would ever remove it. */
+static bool
+parse_request(const HaKv *kv, const char *name, HaView *view)
+{
+	bool		dropped = false;
+	HaMemberRequest *place;
+
+	if (!ha_name_is_valid(name))
+		return false;
+	place = insert_by_name(view->requests, &view->nrequests,
+						   sizeof(HaMemberRequest), name, &dropped);
+	return place != NULL && ha_request_parse(kv, place) && !dropped;
+}
+
+static bool
+parse_stop(const HaKv *kv, HaView *view)
+{
+	return ha_request_parse(kv, &view->stop);
+}
+
 /*-------------------------------------------------------------------------
  * The view
  *-------------------------------------------------------------------------
@@ -1131,6 +1155,7 @@ static const struct
 	{"sync", parse_sync},
 	{"failover", parse_failover},
 	{"failsafe", parse_failsafe},
+	{"pg_ha/stop", parse_stop},
 	{"initialize", parse_initialize},
 	{"status", parse_status},
 	{"history", parse_history},
@@ -1142,6 +1167,7 @@ parse_key(const HaKv *kv, HaView *view)
 {
 	static const char members[] = "members/";
 	static const char votes[] = "pg_ha/votes/";
+	static const char requests[] = "pg_ha/requests/";
 	const char *name = strrchr(kv->key, '/');
 
 	for (size_t i = 0; i < LENGTH_OF(keys); i++)
@@ -1158,6 +1184,9 @@ parse_key(const HaKv *kv, HaView *view)
 	if (strncmp(kv->key, votes, sizeof(votes) - 1) == 0 &&
 		name == kv->key + sizeof(votes) - 1)
 		return parse_vote(kv, name, view);
+	if (strncmp(kv->key, requests, sizeof(requests) - 1) == 0 &&
+		name == kv->key + sizeof(requests) - 1)
+		return parse_request(kv, name, view);
 	return true;
 }
 
@@ -1469,6 +1498,8 @@ ha_member_json(const HaMember *member)
 		add(&json, "pg_ha_clone",
 			json_pack("{s:o,s:i}", "method", text_json(member->clone_method),
 					  "percent", (int) member->clone_percent));
+	if (member->progress.state != HA_PROGRESS_NONE)
+		add(&json, "pg_ha_request", ha_progress_json(&member->progress));
 	return dump(json);
 }
 

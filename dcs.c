@@ -126,6 +126,14 @@ ha_txn_delete(HaTxn *txn, const char *key)
 }
 
 void
+ha_txn_delete_all(HaTxn *txn, int64_t since)
+{
+	if (since != 0)
+		ha_txn_compare(txn, HA_UNCHANGED_SINCE, "", since);
+	add_op(txn, txn->success, &txn->nsuccess, HA_OP_DELETE_ALL, "");
+}
+
+void
 ha_txn_else_get(HaTxn *txn, const char *key)
 {
 	add_op(txn, txn->failure, &txn->nfailure, HA_OP_GET, key);

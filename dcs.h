@@ -49,6 +49,9 @@ typedef enum HaCompareTarget
 	HA_MOD_REVISION,			/* 0 = the key does not exist */
 	HA_LEASE,
 	HA_VALUE,
+	HA_UNCHANGED_SINCE,			/* no key that begins with this one was
+								 * written after that revision (deleting is no
+								 * writing); '' = none of the cluster */
 } HaCompareTarget;
 
 /* One guard: the txn's success branch runs only if all of them are equal. */
@@ -64,6 +67,8 @@ typedef enum HaOpKind
 {
 	HA_OP_PUT,
 	HA_OP_DELETE,
+	HA_OP_DELETE_ALL,			/* every key of the cluster, of which there is
+								 * no other by then: see ha_txn_delete_all */
 	HA_OP_GET,					/* one key, into answer.kvs */
 } HaOpKind;
 
@@ -158,6 +163,13 @@ extern void ha_txn_compare_value(HaTxn *txn, const char *key,
 								 const char *value);
 extern void ha_txn_put(HaTxn *txn, const char *key, char *value, int64_t lease);
 extern void ha_txn_delete(HaTxn *txn, const char *key);
+
+/*
+ * Every key of the cluster.  since != 0: unless one was written after that revision.
+ * It is one txn, so that an interruption can't leave half of a cluster, which would
+ * be worse than either: without its term record, say, but with its system id.
+ */
+extern void ha_txn_delete_all(HaTxn *txn, int64_t since);
 extern void ha_txn_else_get(HaTxn *txn, const char *key);
 extern bool ha_txn_overflowed(const HaTxn *txn);
 

@@ -217,6 +217,16 @@ range_end_json(const char *prefix, const char *key)
 	return bytes_json(full);
 }
 
+/* The one compare of many keys, and the one that is not for equality. */
+static json_t *
+unchanged_json(const char *prefix, const HaCompare *compare)
+{
+	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "result", "LESS",
+					 "target", "MOD", "key", key_json(prefix, compare->key),
+					 "range_end", range_end_json(prefix, compare->key),
+					 "mod_revision", number_json(compare->number + 1));
+}
+
 static json_t *
 compare_json(const char *prefix, const HaCompare *compare)
 {
@@ -242,6 +252,8 @@ compare_json(const char *prefix, const HaCompare *compare)
 			target = "VALUE";
 			field = "value";
 			break;
+		case HA_UNCHANGED_SINCE:
+			return unchanged_json(prefix, compare);
 	}
 	operand = compare->target == HA_VALUE ? bytes_json(compare->value)
 		: number_json(compare->number);
@@ -263,6 +275,10 @@ op_json(const char *prefix, const HaOp *op)
 							 "lease", number_json(op->lease));
 		case HA_OP_DELETE:
 			return json_pack("{s:{s:o}}", "request_delete_range", "key", key);
+		case HA_OP_DELETE_ALL:
+			return json_pack("{s:{s:o,s:o}}", "request_delete_range",
+							 "key", key, "range_end",
+							 range_end_json(prefix, op->key));
 		case HA_OP_GET:
 			return json_pack("{s:{s:o}}", "request_range", "key", key);
 	}

@@ -33,6 +33,7 @@
 #include "control.h"
 #include "decide.h"
 #include "fence.h"
+#include "functions.h"
 #include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
@@ -130,8 +131,8 @@ require_worker(void)
 }
 
 /* A copy of what the worker published last, in the current memory context. */
-static HaPublished *
-look(void)
+HaPublished *
+ha_sql_look(void)
 {
 	HaPublished *copy = palloc(sizeof(HaPublished));
 
@@ -184,7 +185,7 @@ sync_array(const HaSync *sync)
 Datum
 pg_ha_status(PG_FUNCTION_ARGS)
 {
-	HaPublished *p = look();
+	HaPublished *p = ha_sql_look();
 	HaView	   *view = &p->view;
 	int64		now = ha_now();
 	int64		deadline = ha_fence_deadline();
@@ -261,7 +262,7 @@ member_tags(const HaMember *member)
 Datum
 pg_ha_members(PG_FUNCTION_ARGS)
 {
-	HaPublished *p = look();
+	HaPublished *p = ha_sql_look();
 	HaView	   *view = &p->view;
 	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
 
@@ -319,7 +320,7 @@ slot_member(const HaView *view, const char *slot)
 Datum
 pg_ha_slots(PG_FUNCTION_ARGS)
 {
-	HaPublished *p = look();
+	HaPublished *p = ha_sql_look();
 	int			n;
 	HaSlot	   *slots = ha_slots_list(&n);
 
@@ -382,7 +383,7 @@ startup_row(FunctionCallInfo fcinfo, const HaPublished *p)
 Datum
 pg_ha_health(PG_FUNCTION_ARGS)
 {
-	HaPublished *p = look();
+	HaPublished *p = ha_sql_look();
 	HaView	   *view = &p->view;
 	int64		now = ha_now();
 	bool		primary = p->local.role == HA_ROLE_PRIMARY;
@@ -432,7 +433,7 @@ pg_ha_health(PG_FUNCTION_ARGS)
 Datum
 pg_ha_timing(PG_FUNCTION_ARGS)
 {
-	HaPublished *p = look();
+	HaPublished *p = ha_sql_look();
 	int64		now = ha_now();
 	Row			row = {0};
 
@@ -455,8 +456,8 @@ pg_ha_timing(PG_FUNCTION_ARGS)
 }
 
 /* EXECUTE is revoked from PUBLIC; this holds even if somebody granted it back. */
-static void
-require_operator(void)
+void
+ha_sql_require_operator(void)
 {
 	require_worker();
 	if (!superuser() && !has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND))
@@ -471,8 +472,8 @@ require_operator(void)
  * While somebody leads without the store, the leader would not see what is
  * written there: better now than half done later.
  */
-static void
-refuse_in_failsafe(const HaPublished *p)
+void
+ha_sql_refuse_in_failsafe(const HaPublished *p)
 {
 	if (p->failsafe == HA_FAILSAFE_ACTIVE ||
 		(p->failsafe == HA_FAILSAFE_PROMISED &&
@@ -484,11 +485,8 @@ refuse_in_failsafe(const HaPublished *p)
 				 errhint("Try again when pg_ha_status() does not show failsafe mode as active any more.")));
 }
 
-/*
- * Hand a request to the worker and wait for its answer; raises its error.
- */
-static void
-ask_worker(HaRequestKind kind, const char *target)
+void
+ha_sql_ask_worker(const HaAsk *wish)
 {
 	int64		give_up = ha_now() + 30000;
 	uint32		number = 0;
@@ -499,8 +497,10 @@ ask_worker(HaRequestKind kind, const char *target)
 	if (ha_shared->ask.number == ha_shared->ask.answered)
 	{
 		number = ++ha_shared->ask.number;
-		ha_shared->ask.kind = kind;
-		strlcpy(ha_shared->ask.target, target, HA_NAME_SIZE);
+		ha_shared->ask.kind = wish->kind;
+		strlcpy(ha_shared->ask.target, wish->target, HA_NAME_SIZE);
+		ha_shared->ask.force = wish->force;
+		ha_shared->ask.from_leader = wish->from_leader;
 	}
 	SpinLockRelease(&ha_shared->mutex);
 	if (number == 0)
@@ -533,8 +533,8 @@ ask_worker(HaRequestKind kind, const char *target)
 }
 
 /* Sleep a little between two looks, ready for a cancel. */
-static void
-wait_a_little(void)
+void
+ha_sql_wait_a_little(void)
 {
 	CHECK_FOR_INTERRUPTS();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -558,15 +558,16 @@ set_pause(bool pause, bool wait)
 {
 	int64		give_up;
 	HaPublished *p;
+	HaAsk		wish = {.kind = pause ? HA_ASK_PAUSE : HA_ASK_RESUME};
 
-	require_operator();
-	p = look();
-	refuse_in_failsafe(p);
-	ask_worker(pause ? HA_ASK_PAUSE : HA_ASK_RESUME, "");
+	ha_sql_require_operator();
+	p = ha_sql_look();
+	ha_sql_refuse_in_failsafe(p);
+	ha_sql_ask_worker(&wish);
 	if (!wait)
 		return;
 	pfree(p);
-	p = look();
+	p = ha_sql_look();
 	give_up = ha_now() + 3 * p->config.ttl + 3 * p->config.loop_wait;
 	while (!all_see_pause(p, pause))
 	{
@@ -576,9 +577,9 @@ set_pause(bool pause, bool wait)
 					 errmsg("not every member has seen that the cluster is %s",
 							pause ? "paused" : "resumed"),
 					 errhint("See pg_ha_members(); the setting is stored and takes effect on each member when it reads it.")));
-		wait_a_little();
+		ha_sql_wait_a_little();
 		pfree(p);
-		p = look();
+		p = ha_sql_look();
 	}
 }
 
@@ -602,10 +603,11 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	HaPublished *p;
 	const HaMember *member = NULL;
+	HaAsk		wish = {.kind = HA_ASK_SWITCHOVER};
 
-	require_operator();
-	p = look();
-	refuse_in_failsafe(p);
+	ha_sql_require_operator();
+	p = ha_sql_look();
+	ha_sql_refuse_in_failsafe(p);
 	for (int i = 0; i < p->view.nmembers; i++)
 	{
 		if (strcmp(p->view.members[i].name, target) == 0)
@@ -632,7 +634,8 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 				 errmsg("member \"%s\" cannot lead: it is %s", target,
 						member->nofailover ? "tagged nofailover" :
 						ha_member_state_name(member->state))));
-	ask_worker(HA_ASK_SWITCHOVER, target);
+	strlcpy(wish.target, target, sizeof(wish.target));
+	ha_sql_ask_worker(&wish);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("switchover from \"%s\" to \"%s\" requested",
 											  p->view.leader.name, target)));
 }

@@ -96,6 +96,29 @@ LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION pg_ha_timing() IS
 'the times in force, in milliseconds';
 
+CREATE FUNCTION pg_ha_requests(
+	OUT member pg_catalog.text,
+	OUT kind pg_catalog.text,
+	OUT state pg_catalog.text,
+	OUT detail pg_catalog.text,
+	OUT asked_by pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_requests() IS
+'what members were asked for, and how far they are with it';
+
+CREATE FUNCTION pg_ha_wait(
+	role pg_catalog.text DEFAULT 'any',
+	timeout pg_catalog.int4 DEFAULT 60)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) IS
+'wait until this member leads or is a standby that streams';
+
 CREATE FUNCTION pg_ha_decide(problem pg_catalog.jsonb)
 RETURNS pg_catalog.jsonb
 AS 'MODULE_PATHNAME'
@@ -132,6 +155,35 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_switchover(pg_catalog.text) IS
 'let another member lead';
 
+CREATE FUNCTION pg_ha_reinit(
+	member pg_catalog.text,
+	force pg_catalog.bool DEFAULT false,
+	from_leader pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) IS
+'let another member have its data made anew';
+
+CREATE FUNCTION pg_ha_stop_cluster(
+	mode pg_catalog.text DEFAULT 'fast',
+	confirm pg_catalog.text DEFAULT '')
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) IS
+'stop all members, the leader last';
+
+CREATE FUNCTION pg_ha_join_command()
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_join_command() IS
+'what a new node of this cluster needs: a node file, and how to start it';
+
 REVOKE ALL ON FUNCTION pg_ha_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_members() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_slots() FROM PUBLIC;
@@ -145,3 +197,10 @@ GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_resume(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_requests() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_requests() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) TO pg_monitor;
+REVOKE ALL ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;

@@ -71,6 +71,8 @@ typedef enum HaRequestKind
 	HA_ASK_PAUSE,
 	HA_ASK_RESUME,
 	HA_ASK_SWITCHOVER,
+	HA_ASK_REINIT,
+	HA_ASK_STOP_CLUSTER,
 } HaRequestKind;
 
 typedef struct HaAsk
@@ -79,6 +81,8 @@ typedef struct HaAsk
 	uint32		answered;		/* of the newest answered one */
 	HaRequestKind kind;
 	char		target[HA_NAME_SIZE];
+	bool		force;			/* REINIT: also if one is in progress */
+	bool		from_leader;	/* REINIT: clone from nobody else */
 	bool		succeeded;
 	char		message[256];
 } HaAsk;

@@ -45,6 +45,7 @@
 #include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
+#include "request_json.h"
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
@@ -819,14 +820,81 @@ send_ask(HaRequest *request)
 		answer_ask(false, "too many requests are in flight");
 }
 
+/* Begin a request to members; false: there is no randomness for its id. */
+static bool
+new_request(HaMemberRequest *request, HaMemberRequestKind kind)
+{
+	uint8		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
+
+	memset(request, 0, sizeof(*request));
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		return false;
+	for (int i = 0; i < lengthof(bytes); i++)
+		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
+	request->kind = kind;
+	strlcpy(request->asked_by, local.name, sizeof(request->asked_by));
+	request->seen_revision = lease.view.revision;
+	return true;
+}
+
+/*
+ * The key as it was seen is replaced, so of two who ask the same member at a time
+ * one is told to try again.
+ */
+static bool
+build_reinit(HaTxn *txn, const HaAsk *ask)
+{
+	const HaView *view = &lease.view;
+	const HaMember *member = find_member(ask->target);
+	const HaMemberRequest *old = ha_find_request(view, ask->target);
+	HaMemberRequest request;
+	char		key[HA_KEY_SIZE];
+
+	if (member == NULL || (old != NULL && !ask->force) ||
+		!new_request(&request, HA_REQUEST_REINIT))
+		return false;
+	strlcpy(request.identity, member->identity, sizeof(request.identity));
+	request.from_leader = ask->from_leader;
+	snprintf(key, sizeof(key), "pg_ha/requests/%s", ask->target);
+	ha_txn_compare_value(txn, "leader", view->leader.name);
+	ha_txn_compare(txn, HA_MOD_REVISION, key,
+				   old != NULL ? old->mod_revision : 0);
+	ha_txn_put(txn, key, ha_request_json(&request), 0);
+	return true;
+}
+
+static bool
+build_stop_cluster(HaTxn *txn)
+{
+	const HaView *view = &lease.view;
+	HaMemberRequest request;
+
+	if (!new_request(&request, HA_REQUEST_STOP))
+		return false;
+	strlcpy(request.leader, view->leader.name, sizeof(request.leader));
+	request.term = view->term.term;
+	ha_txn_compare_value(txn, "leader", view->leader.name);
+	ha_txn_compare(txn, HA_MOD_REVISION, "pg_ha/term",
+				   view->term.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, "pg_ha/stop",
+				   view->stop.mod_revision);
+	ha_txn_put(txn, "pg_ha/stop", ha_request_json(&request), 0);
+	return true;
+}
+
 static void
 start_ask(const HaAsk *ask)
 {
 	HaRequest	request;
 	const HaView *view = &lease.view;
+	bool		built = true;
 
 	memset(&request, 0, sizeof(request));
-	if (ask->kind == HA_ASK_SWITCHOVER)
+	if (ask->kind == HA_ASK_REINIT)
+		built = build_reinit(&request.txn, ask);
+	else if (ask->kind == HA_ASK_STOP_CLUSTER)
+		built = build_stop_cluster(&request.txn);
+	else if (ask->kind == HA_ASK_SWITCHOVER)
 	{
 		ha_txn_compare(&request.txn, HA_MOD_REVISION, "failover",
 					   view->failover.mod_revision);
@@ -841,7 +909,10 @@ start_ask(const HaAsk *ask)
 		request.txn.success[0].kind = HA_OP_GET;
 		strlcpy(request.txn.success[0].key, "config", HA_KEY_SIZE);
 	}
-	send_ask(&request);
+	if (built)
+		send_ask(&request);
+	else
+		answer_ask(false, "something changed meanwhile, try again");
 }
 
 static void
@@ -896,7 +967,8 @@ take_ask_answer(const HaAnswer *answer)
 		answer_ask(false, answer->error);
 	else if (!answer->succeeded)
 		answer_ask(false, "something changed meanwhile, try again");
-	else if (kind != HA_ASK_SWITCHOVER && !ask_config_known)
+	else if ((kind == HA_ASK_PAUSE || kind == HA_ASK_RESUME) &&
+			 !ask_config_known)
 		continue_ask(answer, kind == HA_ASK_PAUSE);
 	else
 		answer_ask(true, "");

@@ -56,6 +56,8 @@ extern const HaCommand ha_command_adopt;
 extern const HaCommand ha_command_detach;
 extern const HaCommand ha_command_check;
 extern const HaCommand ha_command_run;
+extern const HaCommand ha_command_wipe;
+extern const HaCommand ha_command_forget_cluster;
 
 /* Were -D and -c given?  If not, that is reported. */
 extern bool ha_invocation_is_complete(const HaInvocation *invocation);

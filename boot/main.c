@@ -24,6 +24,8 @@ static const HaCommand *const commands[] = {
 	&ha_command_run,
 	&ha_command_adopt,
 	&ha_command_detach,
+	&ha_command_wipe,
+	&ha_command_forget_cluster,
 };
 
 /* No command has more options of its own. */

@@ -503,6 +503,7 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->sync_priority == b->sync_priority &&
 		a->discarded_bytes == b->discarded_bytes &&
 		a->discarded_timeline == b->discarded_timeline &&
+		memcmp(&a->progress, &b->progress, sizeof(a->progress)) == 0 &&
 		strcmp(a->conn_url, b->conn_url) == 0 &&
 		strcmp(a->api_url, b->api_url) == 0;
 }

@@ -175,7 +175,8 @@ ha_rebuild_step_clone(HaBoot *b)
 		strcmp(b->clone_method, "basebackup") == 0;
 	bool		ok;
 
-	if (!ha_boot_job_is_over(b, may_give_up && source_is_past(b), &ok))
+	if (!ha_boot_job_is_over(b, ha_request_is_replaced(b) ||
+							 (may_give_up && source_is_past(b)), &ok))
 		return;
 	if (ok && is_of_cluster(b) && ha_datadir_finish(&b->node))
 		end_clone(b);

@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "cluster_stop.h"
 #include "found.h"
 #include "leader.h"
 #include "preflight.h"
@@ -102,6 +103,7 @@ release(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	own_lease(b, lease);
 	ha_txn_release(&txn, b->node.name, view->leader.mod_revision, lease->lease,
 				   lease->term, lease->ttl, released_lsn(facts, lease));
+	ha_cluster_stop_release(b, view, &txn);
 	if (ha_session_send_txn(b->session, &txn))
 		ha_boot_enter(b, BOOT_RELEASE);
 }
@@ -634,6 +636,21 @@ look_empty(HaBoot *b, const HaView *view)
 		ha_boot_wait_for(b, "a leader to clone");
 }
 
+static void
+tell_of_rival(const HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, b->node.name) == 0)
+			pg_log_error("P11 member name \"%s\" is already in use by %s:%d (alive)",
+						 member->name, member->host, (int) member->port);
+	}
+}
+
 /*
  * Before anything else our name must be ours, or the cluster would have two
  * members that answer to it.
@@ -668,8 +685,7 @@ have_name(HaBoot *b)
 	if (b->now - rival_since >
 		ha_session_config(b->session)->ttl + RIVAL_GRACE)
 	{
-		pg_log_error("P11 member name is taken: another node calls itself \"%s\" in cluster \"%s\"",
-					 b->node.name, b->node.scope);
+		tell_of_rival(b);
 		pg_log_error_hint("Give each node a pg_ha.name of its own.");
 		ha_boot_quit(b, HA_EXIT_REFUSED);
 	}
@@ -734,6 +750,8 @@ look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	if (decide_start(b, view, facts, &lease, why, sizeof(why)) ==
 		HA_START_RELEASE && key_is_ours(b, view, &lease))
 	{
+		if (ha_cluster_stop_waits(b, view, facts))
+			return;
 		pg_log_info("releasing the leader key: %s", why);
 		release(b, view, facts, &lease);
 	}
@@ -764,7 +782,7 @@ step_look(HaBoot *b)
 		look_and_leave(b, view, &facts);
 		return;
 	}
-	if (!have_name(b))
+	if (!have_name(b) || ha_request_look(b, view, &facts))
 		return;
 	switch (facts.state)
 	{

@@ -34,6 +34,7 @@
 #include "../decide.h"
 #include "aside.h"
 #include "clone.h"
+#include "cluster_stop.h"
 #include "leader.h"
 #include "notify.h"
 #include "rejoin.h"
@@ -119,9 +120,8 @@ server_lives(const HaBoot *b)
 	return b->state == BOOT_SERVING || b->state == BOOT_STOPPING;
 }
 
-/* The worker's section, if it was written by the server that runs now. */
-static bool
-worker_of(const HaBoot *b, HaControlWorker *w)
+bool
+ha_boot_worker(const HaBoot *b, HaControlWorker *w)
 {
 	return b->server.pid > 0 && ha_control_get_worker(b->control, w) &&
 		w->postmaster_pid == b->server.pid &&
@@ -478,12 +478,15 @@ static void
 step_serving(HaBoot *b)
 {
 	HaControlWorker w;
-	bool		reported = worker_of(b, &w);
+	bool		reported = ha_boot_worker(b, &w);
+	const char *why = ha_request_serving(b);
 
 	/* However old the report is, it is one of this very server. */
 	if (reported)
 		note_role(b, &w);
-	if (b->stop_requested)
+	if (why != NULL)
+		begin_stop(b, HA_WANT_DEMOTE, why);
+	else if (b->stop_requested)
 		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
 		obey(b, &w);
@@ -822,7 +825,7 @@ publish(HaBoot *b)
 	};
 	HaControlWorker w;
 	HaMember	self;
-	bool		known = worker_of(b, &w);
+	bool		known = ha_boot_worker(b, &w);
 
 	ha_control_set_boot(b->control, &boot);
 
@@ -837,6 +840,7 @@ publish(HaBoot *b)
 						  &b->clone_percent);
 	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
 	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
+	self.progress = b->duty.progress;
 	ha_session_describe(b->session, &self);
 	ha_notify(b, known ? &w : NULL);
 }
@@ -918,6 +922,7 @@ loop(HaBoot *b)
 			detach(b);
 		publish(b);
 		ha_session_run(b->session, b->now);
+		ha_cluster_stop_round(b);
 		step(b);
 		publish(b);
 		ha_session_run(b->session, b->now); /* what the step wants sent */
@@ -1032,7 +1037,7 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 		b->discarded_bytes = before.discarded_bytes;
 		b->discarded_timeline = before.discarded_timeline;
 	}
-	if (open_all(b))
+	if (ha_request_remember(b) && open_all(b))
 	{
 		find_server(b, control_was_lost);
 		loop(b);

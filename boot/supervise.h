@@ -16,6 +16,7 @@
 #include "member.h"
 #include "node_file.h"
 #include "postmaster.h"
+#include "request.h"
 #include "rest.h"
 #include "commands.h"
 
@@ -139,6 +140,8 @@ typedef struct HaBoot
 
 	bool		pruned;			/* moved-aside copies, since this server began
 								 * to stream */
+
+	HaDuty		duty;			/* what operators have asked for */
 } HaBoot;
 
 /* Run a node until it is told to stop; the exit code. */
@@ -152,6 +155,9 @@ extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
 								 const char *why);
+
+/* The worker's section, if it was written by the server that runs now. */
+extern bool ha_boot_worker(const HaBoot *b, HaControlWorker *w);
 
 /* A primary crashed at that time; how often has one lately, by now? */
 extern void ha_boot_note_crash(HaBoot *b, int64_t when);

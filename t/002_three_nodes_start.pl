@@ -13,7 +13,7 @@ use HaFault;
 use List::Util qw(shuffle uniq);
 use Test::More;
 
-my $rounds = $ENV{HA_ROUNDS} // 3;
+my $rounds = $ENV{HA_ROUNDS} // 1;
 
 seed_random();
 
@@ -23,9 +23,13 @@ foreach my $round (1 .. $rounds)
 	my @order = shuffle(map { $_->name } $cluster->nodes);
 
 	note "round $round: @order";
+	my $begin = HaCluster::now();
 	$cluster->start_all(@order);
 	my $leader = $cluster->wait_for_leader;
 	$cluster->wait_streaming(2);
+	$_->safe_psql(q{SELECT pg_ha_wait('any', 60)}, timeout => 70)
+	  foreach $cluster->nodes;
+	cmp_ok(HaCluster::now() - $begin, '<', 60, "round $round: ready in time");
 
 	my @primaries = grep {
 		$_->safe_psql('SELECT pg_is_in_recovery()') eq 'f'

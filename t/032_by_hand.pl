@@ -277,7 +277,7 @@ sub row_50
 		'and it is told why');
 	unlink $block or die "could not remove $block: $!";
 
-	is_turned_away($twin, qr/member name is taken/);
+	is_turned_away($twin, qr/P11 member name "\w+" is already in use by/);
 	ok(!-e "$base/twin/PG_VERSION", 'nothing was cloned');
 	$third->start;
 	my $rejoin = $cluster->wait_streaming(2);

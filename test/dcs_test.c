@@ -310,6 +310,55 @@ test_txn(void)
 	ha_dcs_close(dcs);
 }
 
+/* All keys at once, if none was written meanwhile; those of others stay. */
+static void
+test_delete_all(void)
+{
+	HaDcsOptions options = options_for(etcd);
+	HaDcs	   *dcs = open_dcs(etcd);
+	char		longer[80];
+	char		err[HA_ERROR_SIZE];
+	HaDcs	   *neighbour;
+	HaRequest	request = {.kind = HA_DCS_RANGE};
+	HaAnswer	answer;
+	int64_t		revision;
+
+	snprintf(longer, sizeof(longer), "%s2", options.scope);
+	options.scope = longer;
+	neighbour = ha_dcs_open(&options, err, sizeof(err));
+	OK(neighbour != NULL && put(neighbour, "leader", "n1", 0) > 0,
+	   "a cluster whose name begins with ours");
+	revision = put(dcs, "members/n2", "{}", 0);
+	put(neighbour, "members/n1", "{}", 0);
+
+	memset(&request, 0, sizeof(request));
+	request.kind = HA_DCS_TXN;
+	ha_txn_delete_all(&request.txn, revision - 1);
+	OK(ask(dcs, &request, &answer) == HA_DCS_OK && !answer.succeeded,
+	   "delete all: a key was written since");
+	ha_dcs_answer_free(&answer);
+
+	memset(&request, 0, sizeof(request));
+	request.kind = HA_DCS_TXN;
+	ha_txn_delete_all(&request.txn, revision);
+	OK(ask(dcs, &request, &answer) == HA_DCS_OK && answer.succeeded,
+	   "delete all: none was, but one of the neighbour's");
+	ha_dcs_answer_free(&answer);
+
+	memset(&request, 0, sizeof(request));
+	request.kind = HA_DCS_RANGE;
+	OK(ask(dcs, &request, &answer) == HA_DCS_OK && answer.nkvs == 0,
+	   "delete all: none is left");
+	ha_dcs_answer_free(&answer);
+	memset(&request, 0, sizeof(request));
+	request.kind = HA_DCS_RANGE;
+	OK(ask(neighbour, &request, &answer) == HA_DCS_OK && answer.nkvs == 2,
+	   "delete all: the neighbour has its own");
+	ha_dcs_answer_free(&answer);
+	ha_dcs_close(neighbour);
+	ha_dcs_close(dcs);
+}
+
 static void
 test_builders(void)
 {
@@ -1226,6 +1275,7 @@ main(int argc, char **argv)
 	{
 		test_leases();
 		test_txn();
+		test_delete_all();
 		test_watch();
 		test_limits();
 		test_rotation();

@@ -14,11 +14,12 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../request_json.h"
 
 static const char *const keys[] = {
 	"config", "leader", "pg_ha/heartbeat", "pg_ha/term", "sync", "failover",
 	"failsafe", "initialize", "status", "history", "members/n1",
-	"pg_ha/votes/n1",
+	"pg_ha/votes/n1", "pg_ha/requests/n1", "pg_ha/stop",
 };
 
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
@@ -58,6 +59,11 @@ check_round_trip(HaKv *kv, HaView *view)
 		set_value(kv, ha_failsafe_json(&view->failsafe));
 	else if (view->nvotes == 1)
 		set_value(kv, ha_vote_json(&view->votes[0]));
+	else if (view->stop.kind != HA_REQUEST_UNREADABLE)
+		set_value(kv, ha_request_json(&view->stop));
+	else if (view->nrequests == 1 &&
+			 view->requests[0].kind != HA_REQUEST_UNREADABLE)
+		set_value(kv, ha_request_json(&view->requests[0]));
 	else if (view->nmembers == 1)
 		set_value(kv, ha_member_json(&view->members[0]));
 	else
@@ -72,7 +78,12 @@ check_round_trip(HaKv *kv, HaView *view)
 		memcmp(&again.votes, &view->votes, sizeof(view->votes)) != 0 ||
 		again.nmembers != view->nmembers ||
 		strcmp(again.members[0].host, view->members[0].host) != 0 ||
-		again.members[0].lsn != view->members[0].lsn)
+		again.members[0].lsn != view->members[0].lsn ||
+		memcmp(&again.members[0].progress, &view->members[0].progress,
+			   sizeof(HaProgress)) != 0 ||
+		memcmp(&again.requests, &view->requests,
+			   sizeof(view->requests)) != 0 ||
+		memcmp(&again.stop, &view->stop, sizeof(view->stop)) != 0)
 		abort();
 }
 

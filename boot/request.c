@@ -1,0 +1,381 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  What operators ask of this node through the store, and a new copy of the
+ *	  data as the first such thing.
+ *
+ * A request stands in the store until this file has ended it.  What has been taken
+ * up is remembered in the state directory before anything is done, so that a life
+ * of pg_ha_boot that is cut short is taken up where it was, and nothing is done
+ * twice: neither when the key could not be removed, nor when a put of long ago
+ * lands after all.  The latter had been decided at a revision of the store that is
+ * older than our last end of a request.
+ *
+ * Reinit.  Three things must never happen:
+ *
+ * - The leader's data goes.  It is looked at twice, by linearizable reads of
+ *	 after the request was seen: before the server is stopped, and again when no
+ *	 process of it is left.  Both must show that somebody else leads a confirmed
+ *	 reign.  Between the two this server may have been elected, in vain; after the
+ *	 second it can't be any more, since only its own worker could take the key.
+ *
+ * - The only copy of an acknowledged commit goes.  Whoever leads a confirmed reign
+ *	 has all of them: by S-1 it was elected with what was confirmed before, and
+ *	 what is confirmed in its own reign it had flushed first.  Should it die while
+ *	 our data is aside, we cast no vote (S-2), so the others elect only if they can
+ *	 without us, by the quorum of /sync; else nobody leads, nothing is lost, and
+ *	 the old data can be put back.
+ *
+ * - A vote of ours that tells less than we once confirmed, while /sync lists us:
+ *	 then somebody could be elected who lacks a commit (S-3, S-17).  A clone of the
+ *	 leader has all that we ever confirmed to it.  One of another standby may not,
+ *	 and even with the leader's the cluster should not count on a member that is
+ *	 about to have nothing.  So the data stays until the leader, to whom we don't
+ *	 stream any more, has taken us out of /sync.
+ *
+ * If anything of this does not come about, the server starts again on the data
+ * that it has, and the member key says why.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <inttypes.h>
+
+#include "common/logging.h"
+
+#include "../request_json.h"
+#include "cluster_stop.h"
+#include "files.h"
+#include "leader.h"
+#include "request.h"
+#include "supervise.h"
+
+#define MEMORY_FILE			"request"
+
+/* A key that could not be removed is tried again after it. */
+#define REMOVE_AGAIN		1000
+
+/* The leader takes a member that is gone out of /sync within it, if ever. */
+#define SYNC_WAIT			30000
+
+static const char *const stage_words[] = {"none", "begun", "moved", "ended"};
+
+/*
+ * Remembering.
+ */
+
+bool
+ha_request_remember(HaBoot *b)
+{
+	HaRequestMemory *memory = &b->duty.memory;
+	char		path[MAXPGPATH];
+	char		id[64];
+	char		stage[16];
+	FILE	   *file;
+	int			n;
+
+	if (!ha_path_in(path, b->node.state_dir, MEMORY_FILE))
+		return false;
+	file = fopen(path, "re");
+	if (file == NULL && errno == ENOENT)
+		return true;
+	if (file == NULL)
+	{
+		pg_log_error("could not open file \"%s\": %m", path);
+		return false;
+	}
+	n = fscanf(file, "%63s %15s %" SCNu64 " %" SCNd64, id, stage,
+			   &memory->cluster_id, &memory->revision);
+	fclose(file);
+	for (int i = REQUEST_BEGUN; i <= REQUEST_ENDED; i++)
+	{
+		if (n == 4 && strcmp(stage, stage_words[i]) == 0)
+			memory->stage = i;
+	}
+	if (memory->stage != REQUEST_NONE && ha_request_id_is_valid(id))
+	{
+		strlcpy(memory->id, id, sizeof(memory->id));
+		return true;
+	}
+	pg_log_error("file \"%s\" does not hold what it should", path);
+	pg_log_error_hint("Remove it: then this node does not remember which request it has carried out last.");
+	return false;
+}
+
+/* false: reported. */
+static bool
+note_stage(HaBoot *b, HaRequestStage stage)
+{
+	HaRequestMemory *memory = &b->duty.memory;
+	const HaView *view = ha_session_last_view(b->session);
+	char		path[MAXPGPATH];
+	char		line[128];
+
+	strlcpy(memory->id, b->duty.request.id, sizeof(memory->id));
+	memory->stage = stage;
+	memory->cluster_id = view->cluster_id;
+	memory->revision = view->revision;
+	snprintf(line, sizeof(line), "%s %s %" PRIu64 " %" PRId64 "\n",
+			 memory->id, stage_words[stage], memory->cluster_id,
+			 memory->revision);
+	return ha_path_in(path, b->node.state_dir, MEMORY_FILE) &&
+		ha_replace_file(path, line, 0600, true);
+}
+
+/*
+ * Progress and end.
+ */
+
+static void
+say(HaBoot *b, const char *text)
+{
+	strlcpy(b->duty.progress.text, text, sizeof(b->duty.progress.text));
+}
+
+static void
+end(HaBoot *b, HaProgressState state, const char *why)
+{
+	(void) note_stage(b, REQUEST_ENDED);
+	b->duty.stage = REQUEST_NONE;
+	b->duty.progress.state = state;
+	say(b, why);
+	if (state == HA_PROGRESS_DONE)
+		pg_log_info("the data was made anew, as member \"%s\" was asked for",
+					b->duty.request.asked_by);
+	else
+		pg_log_warning("the data is not made anew: %s", why);
+}
+
+/* The next read tells whether it is gone. */
+static void
+remove_key(HaBoot *b, const HaMemberRequest *request)
+{
+	char		key[HA_KEY_SIZE];
+	HaTxn		txn;
+
+	if (b->now < b->duty.remove_at)
+		return;
+	b->duty.remove_at = b->now + REMOVE_AGAIN;
+	snprintf(key, sizeof(key), "pg_ha/requests/%s", b->node.name);
+	memset(&txn, 0, sizeof(txn));
+	ha_txn_compare(&txn, HA_MOD_REVISION, key, request->mod_revision);
+	ha_txn_delete(&txn, key);
+	(void) ha_session_send_txn(b->session, &txn);
+}
+
+/*
+ * Taking up.
+ */
+
+/* Why a request is not for us to carry out; NULL = it is. */
+static const char *
+reason_to_refuse(const HaBoot *b, const HaView *view,
+				 const HaMemberRequest *request)
+{
+	const HaRequestMemory *memory = &b->duty.memory;
+
+	if (request->kind == HA_REQUEST_UNREADABLE)
+		return "it can't be read";
+	if (strcmp(request->identity, b->identity) != 0)
+		return "it was meant for another node of this name";
+	if (memory->stage != REQUEST_ENDED ||
+		memory->cluster_id != view->cluster_id)
+		return NULL;
+	if (strcmp(request->id, memory->id) != 0 &&
+		request->seen_revision < memory->revision)
+		return "it is older than the last one that was carried out";
+	return NULL;
+}
+
+static void
+take_up(HaBoot *b, const HaMemberRequest *request)
+{
+	HaDuty	   *duty = &b->duty;
+	bool		resumed = strcmp(duty->memory.id, request->id) == 0 &&
+	duty->memory.stage == REQUEST_MOVED;
+
+	duty->request = *request;
+	duty->stage = resumed ? REQUEST_MOVED : REQUEST_BEGUN;
+	duty->taken_at = ha_now();
+	memset(&duty->progress, 0, sizeof(duty->progress));
+	duty->progress.state = HA_PROGRESS_RUNNING;
+	duty->progress.kind = request->kind;
+	strlcpy(duty->progress.id, request->id, sizeof(duty->progress.id));
+	say(b, resumed ? "clone" : "taken up");
+	pg_log_info("member \"%s\" was asked to have the data of this one made anew",
+				request->asked_by);
+	if (!resumed && !note_stage(b, REQUEST_BEGUN))
+		duty->stage = REQUEST_NONE; /* and once more in the next round */
+}
+
+/*
+ * Has something been asked?  May the key be removed, if it is not wanted?  Not
+ * while others use the one request that a session has out at a time.
+ */
+static void
+look_for_request(HaBoot *b, const HaView *view, bool may_remove)
+{
+	HaDuty	   *duty = &b->duty;
+	const HaMemberRequest *request = ha_find_request(view, b->node.name);
+	const char *why;
+	bool		ended;
+
+	if (request == NULL ||
+		(duty->stage != REQUEST_NONE &&
+		 (duty->request.kind == HA_REQUEST_STOP ||
+		  strcmp(duty->request.id, request->id) == 0)))
+		return;
+	ended = duty->memory.stage == REQUEST_ENDED &&
+		strcmp(duty->memory.id, request->id) == 0;
+	why = reason_to_refuse(b, view, request);
+	if (!ended && why == NULL)
+	{
+		take_up(b, request);
+		return;
+	}
+	if (!may_remove)
+		return;
+	if (!ended && b->now >= duty->remove_at)
+		pg_log_warning("a request to this member is not carried out: %s", why);
+	remove_key(b, request);
+}
+
+bool
+ha_request_is_replaced(const HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+	const HaMemberRequest *request = ha_find_request(view, b->node.name);
+
+	return b->duty.stage == REQUEST_MOVED && request != NULL &&
+		strcmp(request->id, b->duty.request.id) != 0 &&
+		reason_to_refuse(b, view, request) == NULL;
+}
+
+/*
+ * A new copy of the data.
+ */
+
+/* Why our data must stay, by a read of the cluster; NULL = it may go. */
+static const char *
+reason_to_stay(const HaBoot *b, const HaView *view)
+{
+	const HaMemberRequest *request = ha_find_request(view, b->node.name);
+
+	if (request == NULL || strcmp(request->id, b->duty.request.id) != 0)
+		return "the request was withdrawn";
+	if (view->leader.present && strcmp(view->leader.name, b->node.name) == 0)
+		return "this member has become the leader";
+	if (ha_leader_source(view, b->node.name) == NULL)
+		return "the cluster has no proven leader to clone from";
+	return NULL;
+}
+
+static const char *
+serving_reinit(HaBoot *b)
+{
+	HaDuty	   *duty = &b->duty;
+	HaControlWorker w;
+	bool		known = ha_boot_worker(b, &w);
+	const HaView *view;
+	const char *why;
+
+	if (duty->stage == REQUEST_MOVED)
+	{
+		say(b, "starting");
+		if (known && b->up && w.role == HA_ROLE_STANDBY && w.streaming)
+			end(b, HA_PROGRESS_DONE, "streaming");
+		return NULL;
+	}
+	view = ha_session_view(b->session, duty->taken_at);
+	if (view == NULL)
+		return NULL;
+	why = known && w.role == HA_ROLE_PRIMARY ?
+		"this server is a primary" : reason_to_stay(b, view);
+	if (why != NULL)
+	{
+		end(b, HA_PROGRESS_FAILED, why);
+		return NULL;
+	}
+	say(b, "stopping the server");
+	return "its data is to be made anew";
+}
+
+const char *
+ha_request_serving(HaBoot *b)
+{
+	const HaView *view = ha_session_last_view(b->session);
+
+	if (!view->valid)
+		return NULL;
+	look_for_request(b, view, !b->keeping);
+	if (b->duty.stage == REQUEST_NONE)
+		return NULL;
+	if (b->duty.request.kind == HA_REQUEST_STOP)
+		return ha_cluster_stop_serving(b, view);
+	return serving_reinit(b);
+}
+
+static bool
+is_listed(const HaView *view, const char *name)
+{
+	for (int i = 0; i < view->sync.nstandbys; i++)
+	{
+		if (strcmp(view->sync.standbys[i], name) == 0)
+			return true;
+	}
+
+	/* One that can't be read may list anybody. */
+	return view->config.synchronous_mode != HA_SYNC_OFF &&
+		!view->sync.present;
+}
+
+/* The server is down, and "view" is of after its end. */
+static bool
+look_reinit(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	const char *why = reason_to_stay(b, view);
+
+	if (why == NULL && is_listed(view, b->node.name))
+	{
+		say(b, "waiting to be taken out of /sync");
+		ha_boot_wait_for(b, "the leader to take this member out of /sync");
+		if (b->now - Max(b->entered_at, b->duty.taken_at) <= SYNC_WAIT)
+			return true;
+		why = "the leader does not take this member out of /sync";
+	}
+	if (why == NULL && facts->sysid != view->sysid)
+		why = "it is data of another cluster";
+	if (why == NULL && !ha_datadir_move_aside(&b->node))
+		why = "the old data could not be moved aside";
+	if (why != NULL)
+	{
+		end(b, HA_PROGRESS_FAILED, why);
+		return false;
+	}
+	return true;				/* the next round finds the place empty */
+}
+
+bool
+ha_request_look(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	HaDuty	   *duty = &b->duty;
+
+	look_for_request(b, view, false);
+	if (duty->stage == REQUEST_NONE)
+		return false;
+	if (duty->request.kind == HA_REQUEST_STOP)
+	{
+		b->stop_requested = true;
+		return true;
+	}
+	if (duty->stage == REQUEST_BEGUN && facts->state == HA_DATA_CLUSTER)
+		return look_reinit(b, view, facts);
+	if (facts->state == HA_DATA_EMPTY)
+	{
+		say(b, "clone");
+		if (duty->stage == REQUEST_BEGUN && note_stage(b, REQUEST_MOVED))
+			duty->stage = REQUEST_MOVED;
+	}
+	return duty->stage == REQUEST_BEGUN && facts->state == HA_DATA_EMPTY;
+}

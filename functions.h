@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.h
+ *	  What the files of SQL functions share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_FUNCTIONS_H
+#define HA_FUNCTIONS_H
+
+#include "pg_ha.h"
+
+/* A copy of what the worker published last; an error where there is no worker. */
+extern HaPublished *ha_sql_look(void);
+
+/* May this user operate the cluster?  An error if not. */
+extern void ha_sql_require_operator(void);
+
+extern void ha_sql_refuse_in_failsafe(const HaPublished *p);
+
+/*
+ * Hand a request to the worker (of "wish" what is asked for counts) and wait for
+ * its answer; raises its error.
+ */
+extern void ha_sql_ask_worker(const HaAsk *wish);
+
+/* Sleep a little between two looks, ready for a cancel. */
+extern void ha_sql_wait_a_little(void);
+
+#endif							/* HA_FUNCTIONS_H */

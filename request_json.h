@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * request_json.h
+ *	  What operators ask of members <-> what stands in the store.
+ *
+ *	pg_ha/requests/N	{"kind":"reinit","id":"0123...","asked_by":"n1",
+ *						 "identity":"4567...","revision":88,"from_leader":true}
+ *	pg_ha/stop			{"kind":"stop","id":"0123...","asked_by":"n3",
+ *						 "revision":88,"leader":"n1","term":5}
+ *	in a member key		"pg_ha_request":{"kind":"reinit","id":"0123...",
+ *						 "state":"running","text":"clone","lsn":123}
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_REQUEST_JSON_H
+#define HA_REQUEST_JSON_H
+
+#include "cluster.h"
+#include "dcs.h"
+
+struct json_t;
+
+/*
+ * Fill everything but the name.  What can't be read is HA_REQUEST_UNREADABLE with
+ * its revision, so that it can be removed; false then.
+ */
+extern bool ha_request_parse(const HaKv *kv, HaMemberRequest *request);
+
+/* The value as it is put.  malloc'd; NULL only when memory is out. */
+extern char *ha_request_json(const HaMemberRequest *request);
+
+/* The same for the part of a member key.  NULL: nothing to tell, or no memory. */
+extern bool ha_progress_parse(struct json_t *json, HaProgress *progress);
+extern struct json_t *ha_progress_json(const HaProgress *progress);
+
+extern const char *ha_request_kind_name(HaMemberRequestKind kind);
+extern const char *ha_progress_state_name(HaProgressState state);
+
+/* 32 hexadecimal digits? */
+extern bool ha_request_id_is_valid(const char *id);
+
+/* The request to that member; NULL = there is none. */
+extern const HaMemberRequest *ha_find_request(const HaView *view,
+											  const char *name);
+
+/*
+ * Does the stop count?  Only while the very leader that it was put under leads
+ * in the same term: then nobody else can lead before that one has given the key up,
+ * which it does when all others have stopped.
+ */
+extern bool ha_stop_counts(const HaView *view);
+
+#endif							/* HA_REQUEST_JSON_H */
