@@ -14,7 +14,8 @@ use HaCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $cluster = HaCluster->new(nodes => 3);
+# The leader is kept busy for a moment, which must not cost it the lease.
+my $cluster = HaCluster->new(nodes => 3, config => { ttl => 10 });
 my ($n1, $n2, $n3) = $cluster->nodes;
 my $base = $cluster->{base};
 
@@ -224,7 +225,15 @@ sub clonefrom
 		sub { $cluster->etcd_get('members/n2') =~ /"replication_state":"streaming"/ });
 	mkdir "$base/wal_n3";
 	append_to_file("$base/wal_n3/precious", 'x');
+
+	# A leader that is slow to make the slot is waited for
+	$n1->safe_psql('ALTER SYSTEM SET log_replication_commands = on');
+	$n1->safe_psql('SELECT pg_reload_conf()');
+	$n1->freeze($n1->worker_pid);
 	$n3->start;
+	HaCluster::wait_until('n3 has asked twice for its slot',
+		sub { (() = slurp_file($n1->{log}) =~ /READ_REPLICATION_SLOT "n3"/g) >= 2 });
+	$n1->thaw;
 	streams($n3);
 	ok($n3->log_contains(qr/cloning from "n2" at/), 'the tagged standby was copied');
 	my ($made) = slurp_file($n1->{log}) =~ /^(\S+ \S+) .*created replication slot "n3"/m;
