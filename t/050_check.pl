@@ -91,9 +91,10 @@ subtest 'P07: the port is in use' => sub {
 		[qr/P07 port $n2->{port} on 127.0.0.1 is in use by process $$ \(/]);
 };
 my $lock = "$cluster->{sockets}/.s.PGSQL.$n2->{port}.lock";
-append_to_file($lock, "$$\n");
+my $owner = $cluster->etcd_pid(1);
+append_to_file($lock, "$owner\n");
 is_found('P07: the socket is in use', n2(), CONFIGURATION,
-	[qr/P07 socket lock file "\Q$lock\E" belongs to process $$/]);
+	[qr/P07 socket lock file "\Q$lock\E" belongs to process $owner/]);
 unlink $lock;
 is_found('P07: no address of this host', n2("listen_addresses = '192.0.2.1'"),
 	CONFIGURATION, [qr/P07 none of listen_addresses = '192.0.2.1' is an address/]);
@@ -449,7 +450,11 @@ sub documented
 # The nodes with other lines in their files, or with arguments: [dir, file, ...]
 sub n1 { return [ $n1->{dir}, $n1->{file}, @_ ]; }
 sub n2 { return [ $n2->{dir}, $n2->{file}, @_ ]; }
-sub plain { return [ $plain->{dir}, $n2->{file}, "pg_ha.scope = 'plain'", @_ ]; }
+
+sub plain
+{
+	return [ $plain->{dir}, $n2->{file}, "pg_ha.scope = 'plain'", 'max_connections = 100', @_ ];
+}
 
 # A cluster that no pg_ha_boot made, as a package does
 sub make_plain
