@@ -206,10 +206,10 @@ sub p10
 	};
 	subtest 'P10: timeout, host not found, TLS, something else' => sub {
 		my $port = $deaf->sockport;
-		my $rest = HaCluster::get_free_port();
+		my $urls = $at->("http://127.0.0.1:$port", 'http://none.invalid:1',
+			"https://127.0.0.1:$ports[0]");
 		found_here(
-			$at->("http://127.0.0.1:$port", 'http://none.invalid:1',
-				"https://127.0.0.1:$ports[0]"),
+			[ @$urls, "pg_ha.connect_address = '192.0.2.1:1'", "pg_ha.rest_listen = ''" ],
 			TEMPORARY,
 			[
 				qr{P10 etcd http://127.0.0.1:$port: timeout after 2 s},
