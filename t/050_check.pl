@@ -361,7 +361,7 @@ sub verdicts
 		verdict_is($n1->{dir}, 'valid', 'rejoin', OK);
 		verdict_is($half, 'half-initialised', 'clone', OK);
 		verdict_is($foreign, 'foreign', 'refuse', REFUSED);
-		my ($json) = verdict_is("$base/absent", 'absent', 'init', OK,
+		verdict_is("$base/absent", 'absent', 'init', OK,
 			"pg_ha.scope = 'new'");
 	};
 	return;
@@ -373,7 +373,7 @@ sub verdict_is
 	my ($rc, $out) = check([ $dir, $n2->{file}, @lines ], '--json');
 	my $json = eval { JSON::PP::decode_json($out) } // {};
 
-	is($rc, $code, "$verdict: exit code");
+	is($rc >> 8, $code, "$verdict: exit code");
 	is($json->{data_directory}{verdict}, $verdict, "$verdict: the verdict");
 	is($json->{action}, $action, "$verdict: the action, $action");
 	is($json->{exit_code}, $code, "$verdict: the exit code in JSON");
