@@ -186,3 +186,17 @@ ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
 	ha_txn_compare(txn, HA_LEASE, "leader", lease->lease);
 	put_heartbeat(txn, lease, name, lsn);
 }
+
+bool
+ha_leader_may_count_on(const HaView *view, const char *name)
+{
+	for (int i = 0; i < view->sync.nstandbys && i < HA_MAX_MEMBERS; i++)
+	{
+		if (strcmp(view->sync.standbys[i], name) == 0)
+			return true;
+	}
+
+	/* One that can't be read may list anybody. */
+	return view->config.synchronous_mode != HA_SYNC_OFF &&
+		!view->sync.present;
+}

@@ -63,4 +63,10 @@ extern void ha_txn_found(HaTxn *txn, const HaControlLease *lease,
 extern void ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease,
 							 const char *name, uint64_t lsn);
 
+/*
+ * May /sync list this member as one that has confirmed commits?  Then its data must
+ * not be replaced: by what is older it would vote with less than it has confirmed.
+ */
+extern bool ha_leader_may_count_on(const HaView *view, const char *name);
+
 #endif							/* HA_LEADER_H */

@@ -97,11 +97,22 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		ha_boot_wait_for(b, "the time to try the next clone");
 		return;
 	}
+
+	/*
+	 * A backup, or a standby, may lack what we have confirmed, and with any clone we
+	 * have nothing for a while (S-3).
+	 */
+	if (ha_leader_may_count_on(view, b->node.name))
+	{
+		ha_boot_wait_for(b, "the leader to take this member out of /sync before it is cloned");
+		return;
+	}
 	b->job_source[0] = '\0';
 	if (leader != NULL)
 	{
 		/* A standby that could not be copied is not tried again at once. */
-		const HaMember *source = b->clone_failures > 0 ? leader :
+		const HaMember *source = b->clone_failures > 0 ||
+		b->duty.request.from_leader ? leader :
 		ha_leader_clone_source(view, b->node.name);
 
 		ha_source_of(leader, &order.leader);

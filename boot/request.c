@@ -316,27 +316,13 @@ ha_request_serving(HaBoot *b)
 	return serving_reinit(b);
 }
 
-static bool
-is_listed(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->sync.nstandbys; i++)
-	{
-		if (strcmp(view->sync.standbys[i], name) == 0)
-			return true;
-	}
-
-	/* One that can't be read may list anybody. */
-	return view->config.synchronous_mode != HA_SYNC_OFF &&
-		!view->sync.present;
-}
-
 /* The server is down, and "view" is of after its end. */
 static bool
 look_reinit(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	const char *why = reason_to_stay(b, view);
 
-	if (why == NULL && is_listed(view, b->node.name))
+	if (why == NULL && ha_leader_may_count_on(view, b->node.name))
 	{
 		say(b, "waiting to be taken out of /sync");
 		ha_boot_wait_for(b, "the leader to take this member out of /sync");
