@@ -89,10 +89,12 @@ close_nothing(XLogReaderState *state)
 static XLogRecPtr
 find_end(Segment *segment)
 {
+	XLogReaderRoutine routine = {
+		.page_read = read_page,
+		.segment_close = close_nothing,
+	};
 	XLogReaderState *reader = XLogReaderAllocate(wal_segment_size, NULL,
-												 XL_ROUTINE(.page_read = read_page,
-															.segment_close = close_nothing),
-												 segment);
+												 &routine, segment);
 	XLogRecPtr	start;
 	XLogRecPtr	end = InvalidXLogRecPtr;
 	char	   *error;

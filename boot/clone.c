@@ -240,9 +240,11 @@ run_method(const HaNode *node, const HaCloneMethod *method,
 		if (dup2(pipe_fds[1], STDERR_FILENO) < 0)
 			_exit(1);
 		ha_source_environment(node);
-		if (method->program[0] == '\0')
+		if (method->program[0] != '\0')
+			run_program(node, method, source, pipe_fds[1]);
+		else if (source != NULL)
 			run_basebackup(node, source, pipe_fds[1]);
-		run_program(node, method, source, pipe_fds[1]);
+		_exit(1);
 	}
 	close(pipe_fds[1]);
 	out.fd = pipe_fds[0];
@@ -330,10 +332,12 @@ try_method(const HaNode *node, const HaCloneMethod *method,
  * The child.
  */
 
+/* pg_basebackup never does without a leader, whatever a node file says. */
 static bool
 can_run(const HaCloneMethod *method, int i, bool leader, uint32_t skip)
 {
-	return (skip & (1U << i)) == 0 && (leader || method->no_leader);
+	return (skip & (1U << i)) == 0 &&
+		(leader || (method->no_leader && method->program[0] != '\0'));
 }
 
 /* Whom to copy, after the leader has made our slot. */

@@ -304,6 +304,8 @@ typedef struct SimNetwork
 	bool		hold_sync;		/* ... and the next write of /sync */
 	bool		hold_vote;		/* ... and the next vote */
 	bool		hold_release;	/* ... and the next release of the leader key */
+	bool		hold_denial;	/* ... and the next heartbeat that ends failsafe
+								 * mode */
 	int			drop;			/* per mille, each way */
 	int			slow;			/* per mille that take very long */
 } SimNetwork;
@@ -583,6 +585,7 @@ extern void ha_failsafe_publish_promise(int node);
 extern void ha_failsafe_sends(int node, uint32_t tag);
 extern void ha_failsafe_ask(int node, int64_t now);
 extern void ha_failsafe_check(int node, int64_t term, const char *what);
+extern void ha_failsafe_note_heartbeat(void);
 
 /* sim_boot.c */
 extern void ha_node_begin(int node, bool as_primary);

@@ -393,6 +393,7 @@ ha_check_put(const char *key, const char *old_value, const char *value)
 	{
 		HaKv		kv = {0};
 
+		ha_failsafe_note_heartbeat();
 		kv.value = (char *) old_value;
 		kv.length = old_value ? strlen(old_value) : 0;
 		memset(&last_heartbeat, 0, sizeof(last_heartbeat));

@@ -48,6 +48,8 @@ static bool no_api[SIM_NODES];	/* has no HTTP: nobody can ask it */
 /* What was really promised, in the time of the world. */
 static int64_t promised_until[SIM_NODES];
 static int64_t promised_in[SIM_NODES];	/* in which term */
+static int64_t promised_at[SIM_NODES];
+static int64_t heartbeat_at;	/* when the store got the last one */
 
 static SimNode *
 node_of(int node)
@@ -92,12 +94,19 @@ ha_failsafe_check(int node, int64_t term, const char *what)
 {
 	const HaHeartbeat *heartbeat = &ha_store_view()->heartbeat;
 
-	if (heartbeat->present && heartbeat->term == term && !heartbeat->failsafe)
+	if (heartbeat->present && heartbeat->term == term && !heartbeat->failsafe &&
+		heartbeat_at > promised_at[node])
 		return;
 	if (term == promised_in[node] && ha_world.now < promised_until[node])
 		ha_sim_fail("S-9: %s %s, but has promised not to lead for another %lld ms",
 					node_of(node)->name, what,
 					(long long) (promised_until[node] - ha_world.now) / SIM_MS);
+}
+
+void
+ha_failsafe_note_heartbeat(void)
+{
+	heartbeat_at = ha_world.now;
 }
 
 /*-------------------------------------------------------------------------
@@ -188,6 +197,7 @@ look_for_promise(int node, int64_t serial, void *pointer)
 		{
 			promised_until[node] = until;
 			promised_in[node] = call->question.term;
+			promised_at[node] = ha_world.now;
 		}
 		ha_sim_say(node, "promises not to lead to %s",
 				   call->question.name);
@@ -471,9 +481,13 @@ restart_worker(int node, int64_t number, void *pointer)
 static void
 turn_mode(int node, int64_t on, void *pointer)
 {
+	int			leader = ha_sim_node_named(ha_store_view()->leader.name);
+
 	if (ha_world.healing)
 		return;
 	ha_world.shape.failsafe = on;
+	if (!on && leader >= 0)
+		node_of(leader)->network.hold_denial = true;
 	ha_faults_put_config();
 }
 
@@ -566,6 +580,7 @@ ha_failsafe_begin(void)
 	memset(before_worker, 0, sizeof(before_worker));
 	memset(no_api, 0, sizeof(no_api));
 	memset(promised_until, 0, sizeof(promised_until));
+	heartbeat_at = 0;
 	last_serial = 0;
 	slow = false;
 }

@@ -845,6 +845,13 @@ acknowledges(int node)
 	return ha_sim_clock(node) < ha_world.nodes[node].server.deadline;
 }
 
+/* The store is believed to say again that it may lead by promises. */
+static bool
+has_announced(int node)
+{
+	return ha_world.nodes[node].worker.lease.asking.announced;
+}
+
 /* Whether this is the one that is to be held. */
 static bool
 take_order(bool *order, bool is_it)
@@ -872,6 +879,7 @@ hold_call(Call *call)
 	bool		votes = false;
 	bool		releases = false;
 	bool		acquires = false;
+	bool		denies = false;
 
 	if (call->request.kind != HA_DCS_TXN)
 		return false;
@@ -887,6 +895,9 @@ hold_call(Call *call)
 			strstr(txn->success[i].value, "\"withdrawn\":true") == NULL;
 		releases |= txn->success[i].kind == HA_OP_DELETE &&
 			strcmp(txn->success[i].key, "leader") == 0;
+		denies |= strcmp(txn->success[i].key, "pg_ha/heartbeat") == 0 &&
+			txn->success[i].value != NULL &&
+			strstr(txn->success[i].value, "\"failsafe\":true") == NULL;
 	}
 	for (int i = 0; i < txn->ncompares; i++)
 		acquires = acquires || (txn->compares[i].target == HA_CREATE_REVISION &&
@@ -895,6 +906,8 @@ hold_call(Call *call)
 		call->harmful = receives;
 	else if (take_order(&network->hold_release, releases))
 		call->harmful = acknowledges;
+	else if (take_order(&network->hold_denial, denies))
+		call->harmful = has_announced;
 	else if (!take_order(&network->hold_acquire, acquires && writes_leader) &&
 			 !take_order(&network->hold_sync, lists) &&
 			 !(network->malicious &&
