@@ -1435,7 +1435,8 @@ sub kill9
 	my ($self, @pids) = @_;
 	my %start = map { $_ => HaCluster::start_time($_) } grep { $_ } @pids;
 
-	kill 'KILL', keys %start;
+	# In this order: who dies first can't act on the others' death.
+	kill 'KILL', grep { $_ } @pids;
 	HaCluster::wait_until(
 		'the killed processes are gone',
 		sub {
