@@ -481,7 +481,7 @@ run_history(uint64_t seed)
 	{
 		/* time enough for a wrong decision, too */
 		ha_faults_last();
-		run_until(ha_world.now + 4 * ha_world.shape.ttl * SIM_MS);
+		run_until(ha_world.now + 8 * ha_world.shape.ttl * SIM_MS);
 		become_whole();
 	}
 	if (!ha_world.failed)

@@ -153,6 +153,8 @@ member_answer(int node, const HaAnswer *answer)
 		b->member_told_at = 0;
 		b->member_due = 0;
 	}
+	else if (answer->nospace)
+		return;					/* the lease can be renewed all the same */
 	else if (answer->status == HA_DCS_REFUSED ||
 			 (answer->kind == HA_DCS_KEEPALIVE &&
 			  answer->status == HA_DCS_OK && answer->ttl == 0))
