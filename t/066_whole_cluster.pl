@@ -201,7 +201,7 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 	# One of them is being cloned just now
 	$asked->safe_psql("SELECT pg_ha_reinit('$cloning->{name}')");
 	HaCluster::wait_until('it is cloned',
-		sub { $cloning->log_contains(qr/cloning from leader/, $offset) });
+		sub { $cloning->log_contains(qr/cloning from "/, $offset) });
 	$asked->safe_psql("SELECT pg_ha_stop_cluster(confirm => '$scope')");
 	wait_for_exit($_, 0) foreach $cluster->nodes;
 	is($cluster->etcd_get('leader'), undef, 'the leader key is gone');
