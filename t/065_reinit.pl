@@ -122,7 +122,7 @@ subtest 'F2: while it is in progress' => sub {
 
 subtest 'pg_ha_boot is killed in the middle' => sub {
 	my $pid = $n2->postmaster_pid;
-	my @points = (qr/moved to/, qr/cloning from leader/, qr/stopping the server/);
+	my @points = (qr/moved to/, qr/cloning from "/, qr/stopping the server/);
 	my $point = $points[ rand @points ];
 	my $offset = $n2->log_size;
 
