@@ -209,8 +209,8 @@ subtest 'without a leader nothing goes' => sub {
 	# The request is there when the leader dies: nobody must be cloned from
 	$n2->freeze($n2->boot_pid);
 	$n3->safe_psql("SELECT pg_ha_reinit('$name')");
-	$leader->kill_node;
 	$_->freeze($_->worker_pid) foreach $n2, $n3;
+	$leader->kill_node;
 	HaCluster::wait_until('the leader key is gone',
 		sub { !defined $cluster->etcd_get('leader') });
 	$n2->thaw;
