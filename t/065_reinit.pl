@@ -108,10 +108,8 @@ subtest 'F2: while it is in progress' => sub {
 		sub { grep { $_ eq $name } $cluster->sync_standbys($leader) });
 	my $worker = $leader->worker_pid;
 	my $offset = $n2->log_size;
-	$n2->thaw;
-	HaCluster::wait_until('its server is to stop',
-		sub { $n2->log_contains(qr/stopping the server: its data/, $offset) });
 	$leader->freeze($worker);
+	$n2->thaw;
 	HaCluster::wait_until('it waits',
 		sub { $n2->log_contains(qr/waiting for the leader to take this member out/, $offset) });
 	is(scalar asides($n2), 1, 'its data stays as long as the leader counts on it');
