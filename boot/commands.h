@@ -53,6 +53,7 @@ typedef struct HaCommand
 } HaCommand;
 
 extern const HaCommand ha_command_run;
+extern const HaCommand ha_command_init;
 
 /*
  * What most commands begin with: -D and -c must have been given, -b is looked for if

@@ -16,8 +16,7 @@
  *
  * - What earlier work left behind is killed before the next work begins.
  *
- * Programs see no password: it goes to libpq in the password file, and to
- * initdb's server as a SCRAM verifier on its standard input.
+ * Programs see no password: it goes to libpq in the password file.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,8 +36,6 @@
 #include "catalog/pg_control.h"
 #include "common/file_perm.h"
 #include "common/logging.h"
-#include "common/saslprep.h"
-#include "common/scram-common.h"
 #include "fe_utils/string_utils.h"
 #include "libpq-fe.h"
 #include "port/pg_crc32c.h"
@@ -62,19 +59,6 @@ static const char *const markers[] = {
 /* How long a rewind waits for the source's checkpoint after promotion. */
 #define TIMELINE_WAIT_S		60
 #define TIMELINE_POLL_US	100000L
-
-#define SCRAM_ITERATIONS	4096
-#define SCRAM_SALT_SIZE		16
-
-/*
- * Functions that pg_rewind calls on the source (its documentation lists them).
- */
-static const char *const rewind_functions[] = {
-	"pg_catalog.pg_ls_dir(text, boolean, boolean)",
-	"pg_catalog.pg_stat_file(text, boolean)",
-	"pg_catalog.pg_read_binary_file(text)",
-	"pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)"
-};
 
 /*
  * Markers.
@@ -174,8 +158,8 @@ has_our_version(const HaNode *node)
  * Read pg_control.  Not by get_controlfile(), which ends the process if the
  * file is missing or short.
  */
-static bool
-read_control_file(const HaNode *node, ControlFileData *control)
+bool
+ha_datadir_control(const HaNode *node, struct ControlFileData *control)
 {
 	char		path[MAXPGPATH];
 	struct stat st;
@@ -213,7 +197,7 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
 	}
 	facts->state = has_marker(node) ? HA_DATA_TORN : HA_DATA_STRANGE;
 	facts->standby_signal = ha_exists_in(node->data_dir, "standby.signal");
-	if (!has_our_version(node) || !read_control_file(node, &control))
+	if (!has_our_version(node) || !ha_datadir_control(node, &control))
 		return;
 
 	if (facts->state != HA_DATA_TORN)
@@ -237,6 +221,12 @@ ha_datadir_facts(const HaNode *node, HaDataFacts *facts)
  * How libpq programs find the password and present themselves.  What else the
  * environment says of connections could lead them elsewhere.
  */
+static bool
+set_or_unset(const char *name, const char *value)
+{
+	return (value[0] != '\0' ? setenv(name, value, 1) : unsetenv(name)) == 0;
+}
+
 static void
 set_connection_environment(const HaNode *node)
 {
@@ -253,7 +243,12 @@ set_connection_environment(const HaNode *node)
 	 * Not the name of a member: a stream of pg_basebackup reports what it has
 	 * flushed, and must never be taken for a synchronous standby.
 	 */
-	if (setenv("PGPASSFILE", node->replication_passfile, 1) != 0 ||
+	if (!set_or_unset("PGPASSFILE", node->replication_passfile) ||
+		!set_or_unset("PGSSLCERT", node->replication_sslcert) ||
+		!set_or_unset("PGSSLKEY", node->replication_sslkey) ||
+		!set_or_unset("PGSSLROOTCERT", node->replication_sslrootcert) ||
+		!set_or_unset("PGSSLMODE", node->replication_sslrootcert[0] != '\0' ?
+					  "verify-ca" : "") ||
 		setenv("PGAPPNAME", "pg_ha clone", 1) != 0 ||
 		setenv("PGCONNECT_TIMEOUT", "10", 1) != 0)
 		_exit(1);
@@ -287,185 +282,14 @@ check_is_empty(const HaNode *node)
 }
 
 /*
- * Initdb.
+ * The first data of a cluster: bootstrap.c makes it.
  */
 
-/* The SCRAM verifier of a password, malloc'd; NULL: reported. */
-static char *
-build_verifier(const char *password)
+bool
+ha_datadir_begin_initdb(const HaNode *node)
 {
-	char		salt[SCRAM_SALT_SIZE];
-	const char *error = "no randomness";
-	char	   *prepared = NULL;
-	char	   *verifier = NULL;
-	pg_saslprep_rc rc = pg_saslprep(password, &prepared);
-
-	/* As in libpq, a password that is no UTF-8 is taken as its bytes. */
-	if (rc == SASLPREP_SUCCESS)
-		password = prepared;
-	if (rc == SASLPREP_OOM)
-		error = "out of memory";
-	else if (pg_strong_random(salt, sizeof(salt)))
-		verifier = ha_scram_secret(salt, sizeof(salt), SCRAM_ITERATIONS,
-								   password, &error);
-	if (verifier == NULL)
-		pg_log_error("could not make a SCRAM verifier: %s", error);
-	if (prepared != NULL)
-	{
-		explicit_bzero(prepared, strlen(prepared));
-		free(prepared);
-	}
-	return verifier;
-}
-
-#define ROLE_IS_READY	"replication role ready"
-
-/*
- * The statements, a line each.  The last prints ROLE_IS_READY, put together
- * from two pieces, if all before had their effect: a single-user server goes
- * on after errors and ends well.
- */
-static void
-build_role_sql(const HaNode *node, const char *verifier, PQExpBuffer sql)
-{
-	const char *role = node->replication_user;
-
-	appendPQExpBuffer(sql,
-					  "CREATE ROLE \"%s\" LOGIN REPLICATION PASSWORD '%s';\n",
-					  role, verifier);
-	for (int i = 0; i < lengthof(rewind_functions); i++)
-		appendPQExpBuffer(sql, "GRANT EXECUTE ON FUNCTION %s TO \"%s\";\n",
-						  rewind_functions[i], role);
-	appendPQExpBuffer(sql,
-					  "SELECT 'replication role ' || 'ready' AS result"
-					  " FROM pg_catalog.pg_authid"
-					  " WHERE rolname = '%s' AND rolcanlogin AND rolreplication"
-					  " AND rolpassword = '%s'", role, verifier);
-	for (int i = 0; i < lengthof(rewind_functions); i++)
-		appendPQExpBuffer(sql,
-						  " AND pg_catalog.has_function_privilege(oid, '%s', 'EXECUTE')",
-						  rewind_functions[i]);
-	appendPQExpBufferStr(sql, ";\n");
-}
-
-/* Feed the statements to a single-user server; did it say that it worked? */
-static bool
-run_single_user(const HaNode *node, PQExpBuffer sql)
-{
-	const char *argv[] = {
-		"postgres", "--single", "-D", node->data_dir,
-		"-c", "log_min_error_statement=panic",
-		"-c", "shared_preload_libraries=", "postgres", NULL
-	};
-	int			in[2] = {-1, -1};
-	int			out[2] = {-1, -1};
-	char		output[16384];
-	pid_t		pid;
-	bool		fed;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-	{
-		pg_log_error("could not create pipe: %m");
-		return false;			/* and the process ends */
-	}
-	pid = ha_program_fork();
-	if (pid == 0)
-		ha_program_exec(node, argv, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
-	if (pid < 0)
-		return false;
-
-	/*
-	 * The statements fit into the pipe, so neither side can block the other.
-	 */
-	signal(SIGPIPE, SIG_IGN);
-	fed = ha_write_all(in[1], sql->data, sql->len);
-	close(in[1]);
-	ha_read_all(out[0], output, sizeof(output));
-	close(out[0]);
-	if (!ha_program_wait(pid, "postgres --single"))
-		return false;
-	if (fed && strstr(output, ROLE_IS_READY) != NULL)
-		return true;
-	pg_log_error("could not create role \"%s\"", node->replication_user);
-	pg_log_error_hint("The messages of the server above tell why.");
-	return false;
-}
-
-static bool
-create_role(const HaNode *node, const char *verifier)
-{
-	PQExpBufferData sql;
-	bool		ok;
-
-	initPQExpBuffer(&sql);
-	build_role_sql(node, verifier, &sql);
-	ok = !PQExpBufferDataBroken(sql) && run_single_user(node, &sql);
-	termPQExpBuffer(&sql);
-	return ok;
-}
-
-/* Members reach each other; initdb's own lines allow this host only. */
-static bool
-append_hba(const HaNode *node)
-{
-	char		path[MAXPGPATH];
-	char		lines[512];
-	int			fd;
-	bool		ok;
-
-	if (!ha_path_in(path, node->data_dir, "pg_hba.conf"))
-		return false;
-	snprintf(lines, sizeof(lines),
-			 "\n# pg_ha: members clone and stream from each other (replication) and\n"
-			 "# rewind from each other (postgres)\n"
-			 "host    replication     \"%s\" samenet scram-sha-256\n"
-			 "host    postgres        \"%s\" samenet scram-sha-256\n",
-			 node->replication_user, node->replication_user);
-	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	ok = fd >= 0 && ha_write_all(fd, lines, strlen(lines));
-	if (fd >= 0 && close(fd) != 0)
-		ok = false;
-	if (!ok)
-		pg_log_error("could not append to file \"%s\": %m", path);
-	return ok;
-}
-
-/* What the child does. */
-static bool
-initdb(const HaNode *node)
-{
-	const char *make[] = {
-		"initdb", "-D", node->data_dir, "--auth-local=peer",
-		"--auth-host=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-		NULL
-	};
-	const char *sync[] = {"initdb", "--sync-only", "-D", node->data_dir, NULL};
-	char		password[1024];
-	char	   *verifier;
-
-	if (!ha_node_password(node, password, sizeof(password)))
-		return false;
-	verifier = build_verifier(password);
-	explicit_bzero(password, sizeof(password));
-	return verifier != NULL && ha_program_run(node, make) && append_hba(node) &&
-		create_role(node, verifier) && ha_program_run(node, sync) &&
-		ha_sync_parent(node->data_dir);
-}
-
-pid_t
-ha_datadir_start_initdb(const HaNode *node)
-{
-	pid_t		pid;
-
-	if (!ha_work_end_leftovers(node) || !check_is_empty(node) ||
-		!put_marker(node, INITDB_MARKER))
-		return -1;
-	pid = ha_work_fork(node);
-	if (pid == 0)
-		_exit(initdb(node) ? 0 : 1);
-	return pid;
+	return ha_work_end_leftovers(node) && check_is_empty(node) &&
+		put_marker(node, INITDB_MARKER);
 }
 
 /*
@@ -514,12 +338,11 @@ ask_source(const HaNode *node, const char *host, const char *port,
 		   Source *source)
 {
 	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "application_name",
+		"host", "port", "user", "dbname", "application_name",
 		"connect_timeout", NULL
 	};
 	const char *const values[] = {
-		host, port, node->replication_user, "postgres",
-		node->replication_passfile, node->name, "3", NULL
+		host, port, node->replication_user, "postgres", node->name, "3", NULL
 	};
 	PGconn	   *conn = PQconnectdbParams(keywords, values, 0);
 	PGresult   *result = NULL;
@@ -650,7 +473,7 @@ ha_datadir_start_rewind(const HaNode *node, const char *host, int port,
 
 /* A name that is not taken yet. */
 static bool
-choose_aside(const char *path, char *aside)
+choose_aside(const char *path, const char *what, char *aside)
 {
 	time_t		now = time(NULL);
 	struct tm	local;
@@ -660,9 +483,9 @@ choose_aside(const char *path, char *aside)
 
 	localtime_r(&now, &local);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &local);
-	n = snprintf(aside, MAXPGPATH, "%s.aside.%s", path, stamp);
+	n = snprintf(aside, MAXPGPATH, "%s.%s%s", path, what, stamp);
 	for (int i = 2; n < MAXPGPATH && lstat(aside, &st) == 0; i++)
-		n = snprintf(aside, MAXPGPATH, "%s.aside.%s.%d", path, stamp, i);
+		n = snprintf(aside, MAXPGPATH, "%s.%s%s.%d", path, what, stamp, i);
 	if (n < MAXPGPATH)
 		return true;
 	pg_log_error("path \"%s\" is too long", path);
@@ -685,14 +508,14 @@ warn_of_tablespaces(const char *aside)
  * Where PGDATA is a symbolic link, what it leads to is renamed, so that the
  * new one is made in the same file system as the old.
  */
-bool
-ha_datadir_move_aside(const HaNode *node)
+static bool
+move_aside(const HaNode *node, const char *what, char *aside)
 {
-	char		aside[MAXPGPATH];
 	char	   *real;
 	struct stat st;
 	bool		ok = false;
 
+	aside[0] = '\0';
 	if (!ha_work_end_leftovers(node))
 		return false;
 	if (is_empty(node))
@@ -700,7 +523,7 @@ ha_datadir_move_aside(const HaNode *node)
 	real = realpath(node->data_dir, NULL);
 	if (real == NULL || stat(real, &st) != 0)
 		pg_log_error("could not find directory \"%s\": %m", node->data_dir);
-	else if (choose_aside(real, aside))
+	else if (choose_aside(real, what, aside))
 	{
 		ok = rename(real, aside) == 0;
 		if (!ok)
@@ -721,4 +544,20 @@ ha_datadir_move_aside(const HaNode *node)
 	}
 	free(real);
 	return ok;
+}
+
+bool
+ha_datadir_move_aside(const HaNode *node)
+{
+	char		aside[MAXPGPATH];
+
+	return move_aside(node, "aside.", aside);
+}
+
+bool
+ha_datadir_move_failed(const HaNode *node, char *moved)
+{
+	/* Nor may the marker condemn what somebody puts there by hand. */
+	return move_aside(node, "failed-", moved) &&
+		(moved[0] != '\0' || ha_remove_file(node->state_dir, INITDB_MARKER));
 }

@@ -20,12 +20,15 @@
 #include "../cluster.h"
 #include "node_file.h"
 
+struct ControlFileData;
+
 typedef enum HaDataState
 {
 	HA_DATA_EMPTY,				/* missing or empty */
 	HA_DATA_CLUSTER,			/* has PG_VERSION of ours and a sane
 								 * pg_control */
-	HA_DATA_TORN,				/* a rewind or clone was interrupted: unusable */
+	HA_DATA_TORN,				/* a rewind, clone or bootstrap was
+								 * interrupted: unusable */
 	HA_DATA_STRANGE,			/* not empty, no cluster of this major version */
 } HaDataState;
 
@@ -43,12 +46,15 @@ typedef struct HaDataFacts
 
 extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
 
+/* pg_control as it stands; false if it is not there or damaged. */
+extern bool ha_datadir_control(const HaNode *node,
+							   struct ControlFileData *control);
+
 /*
- * initdb (local peer, host scram-sha-256, checksums), then the replication role
- * with a SCRAM verifier and the grants pg_rewind needs, through a single-user
- * server's standard input, then the two hba lines.  The child does it all.
+ * The data directory is empty and nobody works on it: put the marker, which makes
+ * what is there from now on HA_DATA_TORN.  false: reported.
  */
-extern pid_t ha_datadir_start_initdb(const HaNode *node);
+extern bool ha_datadir_begin_initdb(const HaNode *node);
 
 /*
  * pg_basebackup from host:port into an empty data directory; a marker in the state
@@ -70,5 +76,11 @@ extern bool ha_datadir_finish(const HaNode *node);
 
 /* Rename the data directory aside; a missing or empty one is left alone. */
 extern bool ha_datadir_move_aside(const HaNode *node);
+
+/*
+ * The same to PGDATA.failed-TIME, which *moved (MAXPGPATH) tells: what a bootstrap
+ * that failed has left.  "" if there was nothing.
+ */
+extern bool ha_datadir_move_failed(const HaNode *node, char *moved);
 
 #endif							/* HA_DATADIR_H */

@@ -21,6 +21,7 @@
 
 static const HaCommand *const commands[] = {
 	&ha_command_run,
+	&ha_command_init,
 };
 
 /* No command has more options of its own. */

@@ -56,6 +56,9 @@ extern const HaView *ha_session_view(HaSession *session, int64_t since);
 extern const HaView *ha_session_last_view(const HaSession *session);
 extern const HaConfig *ha_session_config(const HaSession *session);
 
+/* The configuration as it was last seen in the store, unchecked; NULL = never. */
+extern const char *ha_session_config_text(const HaSession *session);
+
 /* Look at least that often (ms); 0 = each loop_wait. */
 extern void ha_session_look_every(HaSession *session, int64_t interval);
 

@@ -71,7 +71,10 @@ static const Key keys[] = {
 	{"rest_auth_file", KEY_PATH, false, FIELD(rest_auth_file)},
 	{"tags", KEY_TEXT, false, FIELD(tags)},
 	{"replication_user", KEY_NAME, false, FIELD(replication_user)},
-	{"replication_passfile", KEY_PATH, true, FIELD(replication_passfile)},
+	{"replication_passfile", KEY_PATH, false, FIELD(replication_passfile)},
+	{"replication_sslcert", KEY_PATH, false, FIELD(replication_sslcert)},
+	{"replication_sslkey", KEY_PATH, false, FIELD(replication_sslkey)},
+	{"replication_sslrootcert", KEY_PATH, false, FIELD(replication_sslrootcert)},
 	{"state_dir", KEY_PATH, false, FIELD(state_dir)},
 	{"fence", KEY_SERVER, false, 0, 0},
 	{"fence_wait", KEY_SERVER, false, 0, 0},
@@ -84,9 +87,6 @@ static const Key keys[] = {
 	{"rest_key", KEY_LATER, false, 0, 0},
 	{"rest_cafile", KEY_LATER, false, 0, 0},
 	{"rest_allow", KEY_LATER, false, 0, 0},
-	{"replication_sslcert", KEY_LATER, false, 0, 0},
-	{"replication_sslkey", KEY_LATER, false, 0, 0},
-	{"replication_sslrootcert", KEY_LATER, false, 0, 0},
 	{"clone_methods", KEY_LATER, false, 0, 0},
 	{"rewind", KEY_LATER, false, 0, 0},
 	{"rebuild_on_divergence", KEY_LATER, false, 0, 0},
@@ -880,6 +880,20 @@ check_tags(NodeFile *file)
 static void
 check_role(NodeFile *file)
 {
+	const HaNode *node = file->node;
+	const Setting *passfile = setting_of(file, "replication_passfile");
+	const Setting *cert = setting_of(file, "replication_sslcert");
+
+	if (node->replication_passfile[0] == '\0' && !passfile->broken &&
+		node->replication_sslcert[0] == '\0' && !cert->broken)
+		fault(file, passfile->line,
+			  "Every member needs it in its node file, or \"pg_ha.replication_sslcert\".",
+			  "setting \"pg_ha.replication_passfile\" is missing");
+	if ((node->replication_sslcert[0] == '\0') !=
+		(node->replication_sslkey[0] == '\0'))
+		fault(file, cert->line,
+			  "A certificate is of no use without its key.",
+			  "pg_ha.replication_sslcert and pg_ha.replication_sslkey must be set together");
 	if (strncmp(file->node->replication_user, "pg_", 3) == 0)
 		fault(file, setting_of(file, "replication_user")->line,
 			  "PostgreSQL keeps names that begin with \"pg_\" to itself; the default is \"" DEFAULT_ROLE "\".",
@@ -1066,12 +1080,17 @@ open_passfile(const char *path)
 		pg_log_error("could not open password file \"%s\": %m", path);
 		pg_log_error_hint("Create it with mode 0600 and the line *:*:*:ROLE:PASSWORD.");
 	}
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-			 (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 	{
-		pg_log_error("password file \"%s\" must be a file of the server's user and of mode 0600",
+		pg_log_error("B20 passfile \"%s\" must be a file of the server's user",
 					 path);
 		pg_log_error_hint("Run chown and chmod 0600 on it.");
+	}
+	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	{
+		pg_log_error("B20 passfile \"%s\" has mode %04o; must be 0600 or stricter",
+					 path, (unsigned) (st.st_mode & 07777));
+		pg_log_error_hint("Run chmod 0600 on it.");
 	}
 	else
 		return stream;

@@ -44,7 +44,10 @@ typedef struct HaNode
 	int			failover_priority;	/* default 1 */
 	int			sync_priority;	/* default 1 */
 	char		replication_user[64];
-	char		replication_passfile[HA_PATH_SIZE];
+	char		replication_passfile[HA_PATH_SIZE]; /* '' = no password */
+	char		replication_sslcert[HA_PATH_SIZE];	/* '' = no certificate */
+	char		replication_sslkey[HA_PATH_SIZE];
+	char		replication_sslrootcert[HA_PATH_SIZE];
 	char		state_dir[HA_PATH_SIZE];	/* default DATA_DIR.pg_ha */
 } HaNode;
 

@@ -113,6 +113,19 @@ probe_settings(const HaNode *node, const char *config_file,
 	return ok;
 }
 
+bool
+ha_prepare_ask(const HaNode *node, const char *name, char *value, size_t size)
+{
+	char		path[MAXPGPATH];
+	Probe		probe = {.name = name};
+
+	if (!ha_path_in(path, node->data_dir, "postgresql.conf") ||
+		!probe_settings(node, path, &probe, 1))
+		return false;
+	strlcpy(value, probe.value, size);
+	return true;
+}
+
 /*
  * Configuration files.
  */

@@ -37,6 +37,10 @@ typedef struct HaPrepared
 extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
 					   HaPrepared *prepared);
 
+/* What a setting is by the files of the data directory.  false: reported. */
+extern bool ha_prepare_ask(const HaNode *node, const char *name, char *value,
+						   size_t size);
+
 /* Put standby.signal back: the server has ended and must not lead unasked. */
 extern bool ha_prepare_standby_signal(const HaNode *node);
 

@@ -33,8 +33,10 @@
 
 #include "../decide.h"
 #include "leader.h"
+#include "recreate.h"
 #include "rejoin.h"
 #include "supervise.h"
+#include "uuid.h"
 
 /* The longest sleep: how late a change in the control block may be seen. */
 #define TICK				200
@@ -58,6 +60,7 @@
 #define LEAVE_WAIT			3000
 #define START_BACK_OFF_MAX	30000
 #define WORKER_FRESH_FOR	1000
+#define NAG_EVERY			60000
 
 /* A server that ends later than this has started, reported or not. */
 #define START_WITHIN		60000
@@ -98,6 +101,17 @@ ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 		return;
 	strlcpy(b->waiting, text, sizeof(b->waiting));
 	pg_log_info("waiting for %s", text);
+}
+
+/* What nobody else will change is said again each minute. */
+bool
+ha_boot_may_nag(HaBoot *b, const char *what)
+{
+	if (b->nag == what && b->now < b->nag_at)
+		return false;
+	b->nag = what;
+	b->nag_at = b->now + NAG_EVERY;
+	return true;
 }
 
 void
@@ -448,8 +462,14 @@ step_serving(HaBoot *b)
 	bool		reported = worker_of(b, &w);
 
 	/* However old the report is, it is one of this very server. */
+	if (!b->belongs)
+		ha_uuid_check(b);
 	if (reported)
+	{
 		note_role(b, &w);
+		ha_uuid_tend(b, &w);
+		ha_recreate_tend(b, &w);
+	}
 	if (b->stop_requested)
 		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
@@ -729,6 +749,12 @@ reload(HaBoot *b)
 			sizeof(b->node.replication_user));
 	strlcpy(b->node.replication_passfile, fresh.replication_passfile,
 			sizeof(b->node.replication_passfile));
+	strlcpy(b->node.replication_sslcert, fresh.replication_sslcert,
+			sizeof(b->node.replication_sslcert));
+	strlcpy(b->node.replication_sslkey, fresh.replication_sslkey,
+			sizeof(b->node.replication_sslkey));
+	strlcpy(b->node.replication_sslrootcert, fresh.replication_sslrootcert,
+			sizeof(b->node.replication_sslrootcert));
 	pg_log_info("the node file was read again");
 	if (server_lives(b))
 		ha_postmaster_signal(&b->server, SIGHUP);
@@ -768,7 +794,10 @@ publish(HaBoot *b)
 	HaMember	self;
 	bool		known = worker_of(b, &w);
 
+	strlcpy(boot.cluster_uuid, b->cluster_uuid, sizeof(boot.cluster_uuid));
 	ha_control_set_boot(b->control, &boot);
+	if (!b->belongs)
+		return;
 
 	ha_member_describe(&b->node, b->identity, b->member_state,
 					   known ? &w : NULL, known && is_fresh(b, &w), &self);
@@ -921,7 +950,7 @@ open_all(HaBoot *b)
 		pg_log_error("could not set up the connection to etcd: %s", err);
 		return false;
 	}
-	if (b->node.rest_listen[0] == '\0')
+	if (b->node.rest_listen[0] == '\0' || b->init_only)
 		return true;
 	b->rest = ha_rest_open(&b->node, b->control, b->session, &b->member_state);
 	return b->rest != NULL;
@@ -936,6 +965,7 @@ close_all(HaBoot *b)
 		.discarded_timeline = b->discarded_timeline,
 	};
 
+	strlcpy(gone.cluster_uuid, b->cluster_uuid, sizeof(gone.cluster_uuid));
 	ha_control_set_boot(b->control, &gone);
 	if (b->rest != NULL)
 		ha_rest_close(b->rest);
@@ -947,7 +977,7 @@ close_all(HaBoot *b)
 
 int
 ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
-			 const char *identity)
+			 const char *identity, const HaBootstrap *bootstrap, bool init_only)
 {
 	HaControlBoot before;
 	HaBoot	   *b = calloc(1, sizeof(HaBoot));
@@ -961,6 +991,9 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 	b->node = *node;
 	b->control = control;
 	strlcpy(b->identity, identity, sizeof(b->identity));
+	b->bootstrap = bootstrap;
+	b->init_only = init_only;
+	b->job_report = b->signal_fd = -1;
 	b->own_start = ha_process_start_time(getpid());
 	b->server.pidfd = -1;
 	b->now = ha_now();
@@ -970,11 +1003,13 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 		b->discarded_bytes = before.discarded_bytes;
 		b->discarded_timeline = before.discarded_timeline;
 	}
-	if (open_all(b))
+	if (ha_uuid_read(b) && open_all(b))
 	{
 		find_server(b, control_was_lost);
 		loop(b);
 		exit_code = b->exit_code;
+		if (b->init_only && b->stop_requested && !b->founder)
+			exit_code = HA_EXIT_TEMPORARY;	/* there is no cluster yet */
 	}
 	close_all(b);
 	free(b);
