@@ -1,0 +1,121 @@
+
+=pod
+
+=head1 NAME
+
+HaDocs - what the documentation says is run, and looked for
+
+=head1 SYNOPSIS
+
+  my $page = HaDocs->new('bootstrap.md');
+  my ($rc, $out) = $page->run('init', PGDATA => $dir, NODEFILE => $file);
+  $page->check_messages;
+  $page->check_all_were_run;
+
+=head1 DESCRIPTION
+
+A block of commands on a page is fenced and has a name: "```sh init".  It is run as it
+stands, by a shell; what differs from one reader to the next are variables in it, which
+come from the environment.
+
+=cut
+
+package HaDocs;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use File::Basename;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = dirname(__FILE__) . '/..';
+
+=pod
+
+=over
+
+=item HaDocs->new(page)
+
+=cut
+
+sub new
+{
+	my ($class, $page) = @_;
+	my $text = slurp_file("$top/docs/$page");
+	my %blocks = $text =~ /^```sh (\w+)\n(.*?)^```$/msg;
+
+	croak "$page has no blocks" unless %blocks;
+	return bless {
+		page => $page,
+		text => $text,
+		blocks => \%blocks,
+		run => {}
+	}, $class;
+}
+
+=item block(name), run(name, variable => value, ...)
+
+The text of a block; run it to its end.  Returns (exit code, all that it said).
+
+=cut
+
+sub block
+{
+	my ($self, $name) = @_;
+
+	$self->{run}{$name} = 1;
+	return $self->{blocks}{$name}
+	  // croak "$self->{page} has no block \"$name\"";
+}
+
+sub run
+{
+	my ($self, $name, %variables) = @_;
+	my $block = $self->block($name);
+
+	local @ENV{ keys %variables } = values %variables;
+	my ($rc, $out, $err) = HaCluster::capture(
+		$PostgreSQL::Test::Utils::timeout_default,
+		'sh', '-eu', '-c', $block);
+	note "$self->{page}, $name: $rc\n$out\n$err";
+	return ($rc >> 8, "$out\n$err");
+}
+
+=item check_messages()
+
+Each message that the page quotes, `B05 ...`, is in the source in these words.
+
+=cut
+
+sub check_messages
+{
+	my ($self) = @_;
+	my $source = join '', map { slurp_file($_) } glob "$top/boot/*.c";
+
+	foreach my $message ($self->{text} =~ /`([A-Z]\d\d[a-z]?\b[^`]*)`/g)
+	{
+		ok(index($source, $message) >= 0, "$self->{page}: \"$message\"");
+	}
+	return;
+}
+
+=item check_all_were_run()
+
+=cut
+
+sub check_all_were_run
+{
+	my ($self) = @_;
+
+	is_deeply([ grep { !$self->{run}{$_} } sort keys %{ $self->{blocks} } ],
+		[], "$self->{page}: every block was run");
+	return;
+}
+
+=back
+
+=cut
+
+1;
