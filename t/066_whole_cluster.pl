@@ -69,7 +69,10 @@ subtest 'F3: forget-cluster of a living cluster' => sub {
 	like($err, qr/hint: /, 'and a hint');
 	like($out, qr/^cluster "$scope": \d+ keys under/m, 'the keys are counted');
 	like($out, qr/^leader: $leader->{name}$/m, 'the leader is shown');
-	is(keys_of($scope), $before, 'the keys are there');
+
+	# Others may have come: the cluster lives.
+	my %after = map { $_ => 1 } split /\n/, keys_of($scope);
+	is(join("\n", grep { !$after{$_} } split /\n/, $before), '', 'the keys are there');
 };
 
 subtest 'F2: wipe of a node that is up' => sub {
