@@ -210,7 +210,8 @@ sub first_that_succeeds
 		'the progress is in the log');
 	HaCluster::wait_until('it is known to run',
 		sub { members($n2, 'state') eq 'running' });
-	is(members($n2, 'clone_method'), 'basebackup', 'and by which method it was cloned');
+	HaCluster::wait_until('and by which method it was cloned',
+		sub { members($n2, 'clone_method') eq 'basebackup' });
 	is(members($n2, 'clone_percent'), '', 'no percent any more');
 	is(slurp_file("$n1->{log}") =~ /C0\d/ ? 'yes' : 'no', 'no', 'n1 had no part in that');
 	return;
@@ -300,7 +301,8 @@ sub keep_data
 		'a clone was necessary');
 	ok($n2->log_contains(qr/by method "resume"/, $offset), 'the data was kept');
 	is_deeply([ glob "$n2->{dir}.aside.*" ], \@before, 'nothing was moved aside');
-	is(members($n2, 'clone_method'), 'resume', 'it is known as cloned by that');
+	HaCluster::wait_until('it is known as cloned by that',
+		sub { members($n2, 'clone_method') eq 'resume' });
 	return;
 }
 
