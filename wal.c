@@ -294,6 +294,9 @@ mend(TimeLineID timeline, XLogRecPtr position, XLogRecPtr *reach,
 static bool
 is_at_its_end(const HaLocal *local, int64 now)
 {
+	/* one that may be leaving recovery writes there itself */
+	if (local->promoting)
+		return false;
 	if (local->role == HA_ROLE_STANDBY)
 		return local->detached;
 	return local->role == HA_ROLE_STARTING && local->timeline != 0 &&
