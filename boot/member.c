@@ -28,6 +28,7 @@
 #include "../cluster_json.h"
 #include "files.h"
 #include "member.h"
+#include "store.h"
 
 /* At most one request of each kind is out; the tag tells which it was. */
 enum
@@ -165,17 +166,7 @@ HaSession *
 ha_session_open(const HaNode *node, const char *identity,
 				const HaControl *control, char *err, size_t errlen)
 {
-	HaDcsOptions options = {
-		.endpoints = node->etcd_endpoints,
-		.name_space = node->name_space,
-		.scope = node->scope,
-		.cacert = node->etcd_cacert,
-		.cert = node->etcd_cert,
-		.key = node->etcd_key,
-		.user = node->etcd_user,
-		.password_file = node->etcd_password_file,
-		.now = ha_now,
-	};
+	HaDcsOptions options = ha_store_options(node);
 	HaSession  *s = calloc(1, sizeof(HaSession));
 
 	if (s == NULL)

@@ -18,10 +18,11 @@
 /* An endpoint that does not answer is not waited for longer. */
 #define ENDPOINT_TIMEOUT	2000
 
-HaDcs *
-ha_store_open(const HaNode *node)
+HaDcsOptions
+ha_store_options(const HaNode *node)
 {
-	HaDcsOptions options = {
+	return (HaDcsOptions)
+	{
 		.endpoints = node->etcd_endpoints,
 		.name_space = node->name_space,
 		.scope = node->scope,
@@ -32,6 +33,12 @@ ha_store_open(const HaNode *node)
 		.password_file = node->etcd_password_file,
 		.now = ha_now,
 	};
+}
+
+HaDcs *
+ha_store_open(const HaNode *node)
+{
+	HaDcsOptions options = ha_store_options(node);
 	char		err[HA_ERROR_SIZE];
 	HaDcs	   *dcs = ha_dcs_open(&options, err, sizeof(err));
 

@@ -14,6 +14,9 @@
 #include "../dcs.h"
 #include "node_file.h"
 
+/* Where the node file says that the store is; its strings are the node's. */
+extern HaDcsOptions ha_store_options(const HaNode *node);
+
 /* NULL: reported.  Close it with ha_dcs_close. */
 extern HaDcs *ha_store_open(const HaNode *node);
 
