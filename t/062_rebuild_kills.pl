@@ -1,7 +1,7 @@
 #
-# kill -9 at any moment of a clone or a rewind, of pg_ha_boot, of the program that does
-# the work, or of the server that comes up: started again, as a service manager would,
-# the node always ends streaming.  Nothing acknowledged is lost, what was torn is never
+# kill -9 at any moment of a clone, a rewind or a reinit, of pg_ha_boot, of the program
+# that does the work, or of the server that ends or comes up: started again, as a
+# service manager would, the node always ends streaming.  Nothing acknowledged is lost, what was torn is never
 # started, and nothing temporary is left.
 #
 use strict;
@@ -29,13 +29,15 @@ $cluster->wait_streaming(1);
 
 # Of each work one victim, and the soak has them all.
 my @victims = map { [ shuffle(@$_) ] }
-  ([qw(pg_ha_boot pg_basebackup postgres)], [qw(pg_ha_boot pg_rewind postgres)]);
+  ([qw(pg_ha_boot pg_basebackup postgres)], [qw(pg_ha_boot pg_rewind postgres)],
+	[qw(pg_ha_boot pg_basebackup postgres)]);
 foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 {
-	my ($clone, $rewind) = map { $_->[ $n % 3 ] } @victims;
+	my ($clone, $rewind, $reinit) = map { $_->[ $n % 3 ] } @victims;
 
 	subtest "round $n: $clone is killed during a clone" => sub { kill_clone($clone) };
 	subtest "round $n: $rewind is killed during a rewind" => sub { kill_rewind($rewind) };
+	subtest "round $n: $reinit is killed during a reinit" => sub { kill_reinit($reinit) };
 }
 done_testing();
 
@@ -54,16 +56,13 @@ sub find
 # Strike some time after the work has begun, and look after the node then.
 sub strike
 {
-	my ($node, $program, $within, $writer) = @_;
+	my ($node, $program, $writer, %args) = @_;
 	my $offset = $node->log_size;
-	my $moment = rand($within);
-	my $work = $program eq 'pg_ha_boot' ? qr/cloning (from|again)|rewinding from/
-	  : $program eq 'postgres' ? qr/starting the server/
-	  : qr/cloning from|rewinding from/;
+	my $moment = rand($args{within});
 
-	$node->start;
+	$args{begin}->();
 	HaCluster::wait_until('the work has begun',
-		sub { $node->log_contains($work, $offset) });
+		sub { $node->log_contains($args{work}{$program}, $offset) });
 	usleep($moment * 1e6);
 	my $pid = find($node, $program);
 	note sprintf '%s of %s after %.3f s: %s', $program, $node->name, $moment,
@@ -75,7 +74,8 @@ sub strike
 		'the node is a standby again',
 		sub {
 			$node->start unless $node->is_running;
-			return $node->rest('/replica') == 200;
+			return $node->rest('/replica') == 200 &&
+			  !defined $cluster->etcd_get('pg_ha/requests/' . $node->name);
 		});
 	$cluster->wait_streaming(1);
 	pass('it streams');
@@ -122,7 +122,15 @@ sub kill_clone
 	unlink "$node->{dir}/global/pg_control";
 	rename $node->{dir}, "$node->{dir}.thrown" or die "could not rename: $!";
 	File::Path::rmtree("$node->{dir}.thrown");
-	strike($node, $program, 3, $writer);
+	strike(
+		$node, $program, $writer,
+		begin => sub { $node->start },
+		within => 3,
+		work => {
+			pg_ha_boot => qr/cloning from/,
+			pg_basebackup => qr/cloning from/,
+			postgres => qr/starting the server/
+		});
 	is($cluster->wait_for_leader, $leader, 'the leader is the same');
 	return;
 }
@@ -149,6 +157,40 @@ sub kill_rewind
 	$old->kill9($old->boot_pid, $old->postmaster_pid, @walsenders);
 	$session->quit;
 	$cluster->wait_for_leader(other_than => $old);
-	strike($old, $program, 0.3, $writer);
+	strike(
+		$old, $program, $writer,
+		begin => sub { $old->start },
+		within => 0.3,
+		work => {
+			pg_ha_boot => qr/rewinding from/,
+			pg_rewind => qr/rewinding from/,
+			postgres => qr/starting the server/
+		});
+	return;
+}
+
+# Of the servers it strikes the old one, which is about to end.
+sub kill_reinit
+{
+	my ($program) = @_;
+	my $leader = $cluster->wait_for_leader;
+	my ($node) = grep { $_ != $leader } $cluster->nodes;
+
+	$cluster->wait_streaming(1);
+	my @asides = glob "$node->{dir}.aside.*";
+	my $writer = write_some();
+	my $asked = qr/asked to have the data of this one made anew/;
+	strike(
+		$node, $program, $writer,
+		begin => sub { $leader->safe_psql("SELECT pg_ha_reinit('$node->{name}')") },
+		within => $program eq 'postgres' ? 1 : 3,
+		work => {
+			pg_ha_boot => $asked,
+			pg_basebackup => qr/cloning from/,
+			postgres => $asked
+		});
+	is($cluster->wait_for_leader, $leader, 'the leader is the same');
+	my %before = map { $_ => 1 } @asides;
+	ok((grep { !$before{$_} } glob "$node->{dir}.aside.*"), 'its data was moved aside');
 	return;
 }
