@@ -25,7 +25,7 @@ my @victims = shuffle(qw(pg_ha_boot initdb postgres));
 # When each may be struck, and within how many seconds
 my %when = (
 	pg_ha_boot => [ qr/initializing a new cluster/, 4 ],
-	initdb => [ qr/initializing a new cluster/, 2 ],
+	initdb => [ qr/initializing a new cluster/, 1.2 ],
 	postgres => [ qr/starting the server/, 1.5 ]);
 
 # Two moments of each round
