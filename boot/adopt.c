@@ -63,8 +63,8 @@ check_unit(HaAdoption *a)
 	char		unit[256];
 
 	if (ignore_unit ||
-		!ha_unit_find_enabled(a->node.data_dir, a->server.pid, unit,
-							  sizeof(unit)))
+		!ha_unit_find_rival("", a->node.data_dir, a->server.pid, unit,
+							sizeof(unit)))
 		return;
 	pg_log_error("E03 %s is enabled and would start this server behind pg_ha's back",
 				 unit);
