@@ -78,13 +78,13 @@ is_found('P05: something else is there', n2(-D => $foreign), REFUSED,
 
 my $plain = make_plain();
 part 'P06: a server runs there' => sub {
-	my $server = start_plain();
+	my $server = $cluster->start_plain($bin, $plain->{dir});
 	my $pid = $server->{pid};
 
 	found_here(plain(), REFUSED,
 		[qr/P06 server already runs on "\S+" \(pid $pid, started/], except => 'P17');
 	ok(HaCluster::is_alive($pid), 'it goes on running');
-	stop_plain($server);
+	$cluster->stop_plain($server);
 };
 
 part 'P07: the port is in use' => sub {
@@ -469,32 +469,6 @@ sub make_plain
 
 	die "initdb failed: $err" if $code != 0;
 	return { dir => $dir };
-}
-
-# By hand, so to speak; it is ended with the cluster if this test dies.
-sub start_plain
-{
-	my $dir = $plain->{dir};
-	my $server = {
-		pid => HaCluster::spawn("$cluster->{log_prefix}_plain.log",
-			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
-			'-c', "unix_socket_directories=$cluster->{sockets}")
-	};
-
-	push @{ $cluster->{proxies} }, $server;
-	HaCluster::wait_until('the plain server is ready',
-		sub { -e "$dir/postmaster.pid" && slurp_file("$dir/postmaster.pid") =~ /^ready/m });
-	return $server;
-}
-
-sub stop_plain
-{
-	my ($server) = @_;
-
-	kill 'INT', $server->{pid};
-	waitpid $server->{pid}, 0;
-	$server->{pid} = 0;
-	return;
 }
 
 sub bin_dir

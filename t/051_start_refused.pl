@@ -111,14 +111,14 @@ my $plain = "$base/plain";
 subtest 'O5, P06: a server runs there' => sub {
 	($rc) = HaCluster::capture(120, "$bin/initdb", '-N', '-A', 'trust', '-D', $plain);
 	is($rc, 0, 'initdb');
-	my $server = start_plain();
+	my $server = $cluster->start_plain($bin, $plain);
 	my $pid = $server->{pid};
 	my $start = HaCluster::start_time($pid);
 
 	is_refused($n2, REFUSED, qr/P06 server already runs on "\S+" \(pid $pid, /,
 		dir => $plain);
 	ok(HaCluster::is_alive($pid, $start), 'it goes on running');
-	stop_plain($server);
+	$cluster->stop_plain($server);
 };
 
 subtest 'D2, P12: data of another cluster' => sub {
@@ -232,32 +232,6 @@ sub basename_of
 {
 	my ($path) = @_;
 	return $path =~ s{.*/}{}r;
-}
-
-# By hand, so to speak; it is ended with the cluster if this test dies.
-sub start_plain
-{
-	my $dir = $plain;
-	my $server = {
-		pid => HaCluster::spawn("$cluster->{log_prefix}_plain.log",
-			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
-			'-c', "unix_socket_directories=$cluster->{sockets}")
-	};
-
-	push @{ $cluster->{proxies} }, $server;
-	HaCluster::wait_until('the plain server is ready',
-		sub { -e "$dir/postmaster.pid" && slurp_file("$dir/postmaster.pid") =~ /^ready/m });
-	return $server;
-}
-
-sub stop_plain
-{
-	my ($server) = @_;
-
-	kill 'INT', $server->{pid};
-	waitpid $server->{pid}, 0;
-	$server->{pid} = 0;
-	return;
 }
 
 sub tree

@@ -70,17 +70,6 @@ sub wait_for_log
 	return;
 }
 
-sub wait_for_end
-{
-	my ($node) = @_;
-	my $pid = $node->{boot_pid};
-
-	HaCluster::wait_until('pg_ha_boot has ended',
-		sub { waitpid($pid, POSIX::WNOHANG()) != 0 });
-	$node->{boot_pid} = 0;
-	return $? >> 8;
-}
-
 sub members
 {
 	my ($node, $columns) = @_;
@@ -162,7 +151,7 @@ sub only_foreign
 {
 	methods($n2, 'foreign');
 	$n2->start;
-	is(wait_for_end($n2), 12, 'exit code 12');
+	is($n2->wait_for_exit, 12, 'exit code 12');
 	ok( $n2->log_contains(
 			qr/C03 clone method "foreign" produced a data directory of another cluster: system identifier \d+, cluster "$cluster->{scope}" has \d+/),
 		'C03 with both identifiers');

@@ -79,17 +79,6 @@ sub has_rejoined
 	return;
 }
 
-sub wait_for_end
-{
-	my ($node) = @_;
-	my $pid = $node->{boot_pid};
-
-	HaCluster::wait_until('pg_ha_boot has ended',
-		sub { waitpid($pid, POSIX::WNOHANG()) != 0 });
-	$node->{boot_pid} = 0;
-	return $? >> 8;
-}
-
 sub follow
 {
 	my $leader = $cluster->wait_for_leader;
@@ -133,7 +122,7 @@ sub not_allowed
 
 	set($node, rewind => 'off', rebuild_on_divergence => 'off');
 	$node->start;
-	is(wait_for_end($node), 12, 'exit code 12');
+	is($node->wait_for_exit, 12, 'exit code 12');
 	ok( $node->log_contains(
 			qr/C05 this node would have to be cloned again, and pg_ha.rebuild_on_divergence is off: its WAL diverged, and pg_ha.rewind is off\n[^\n]*hint: The data directory was left as it is\./,
 			$node->{offset}),
@@ -175,7 +164,7 @@ sub wal_is_gone
 
 	$node->{offset} = $node->log_size;
 	$node->start;
-	is(wait_for_end($node), 12, 'exit code 12');
+	is($node->wait_for_exit, 12, 'exit code 12');
 	ok( $node->log_contains(
 			qr/C05 .* is off: the WAL from \S+ on, which comes next, has been removed on leader "$leader->{name}"/,
 			$node->{offset}),

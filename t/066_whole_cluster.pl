@@ -15,7 +15,6 @@ use HaFault;
 use JSON::PP ();
 use List::Util qw(uniq);
 use PostgreSQL::Test::Utils;
-use POSIX ();
 use Test::More;
 
 use constant EXIT_REFUSED => 12;
@@ -89,7 +88,8 @@ subtest 'F2: wipe of a node that is up' => sub {
 	my ($rc, $out, $err) = wipe($leader, '--confirm', $scope);
 	is($rc, EXIT_REFUSED, 'refused while its server runs');
 	like($err, qr/P06 server already runs on .* \(pid $pid\)/, 'P06');
-	$leader->kill9($pid, $leader->worker_pid);
+	# A worker that sees the postmaster die hands the key over.
+	$leader->kill9($leader->worker_pid, $pid);
 	($rc, $out, $err) = wipe($leader, '--confirm', $scope);
 	is($rc, EXIT_REFUSED, 'refused while it holds the key');
 	like($err, qr/member "$leader->{name}" leads cluster "$scope"/,
@@ -122,7 +122,8 @@ subtest 'F1: the cluster stops' => sub {
 		$out,
 		qr/stop of cluster "$scope" requested, leader "$leader->{name}" is the last$/m,
 		'requested on ' . $asked->name);
-	wait_for_exit($_, 0) foreach $cluster->nodes;
+	is($_->wait_for_exit, 0, 'pg_ha_boot of ' . $_->name . ' exits with 0')
+	  foreach $cluster->nodes;
 	cmp_ok(HaCluster::now() - $begin, '<', 30, 'within 30 s');
 	ok(!HaCluster::is_alive($pid{$_}), "the server of $_ is gone")
 	  foreach sort keys %pid;
@@ -206,7 +207,8 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 	HaCluster::wait_until('it is cloned',
 		sub { $cloning->log_contains(qr/cloning from "/, $offset) });
 	$asked->safe_psql("SELECT pg_ha_stop_cluster(confirm => '$scope')");
-	wait_for_exit($_, 0) foreach $cluster->nodes;
+	is($_->wait_for_exit, 0, 'pg_ha_boot of ' . $_->name . ' exits with 0')
+	  foreach $cluster->nodes;
 	is($cluster->etcd_get('leader'), undef, 'the leader key is gone');
 
 	# A revocation without an answer leaves a key until its lease is over.
@@ -304,21 +306,3 @@ sub controldata
 	return map { /^(.*?): +(.*)$/ ? ($1 => $2) : () } split /\n/, $out;
 }
 
-# As a service manager that restarts nothing that ended well
-sub wait_for_exit
-{
-	my ($node, $code) = @_;
-	my $pid = $node->{boot_pid};
-	my $status;
-
-	HaCluster::wait_until(
-		'pg_ha_boot of ' . $node->name . ' ends',
-		sub {
-			return if waitpid($pid, POSIX::WNOHANG()) != $pid;
-			$status = $?;
-			return 1;
-		});
-	$node->{boot_pid} = 0;
-	is($status, $code << 8, 'pg_ha_boot of ' . $node->name . " exits with $code");
-	return;
-}

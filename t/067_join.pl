@@ -10,7 +10,6 @@ use lib $FindBin::RealBin;
 
 use HaCluster;
 use PostgreSQL::Test::Utils;
-use POSIX ();
 use Test::More;
 
 use constant EXIT_REFUSED => 12;
@@ -37,12 +36,7 @@ subtest 'F4: a second node of that name' => sub {
 
 	rewrite($third->{file}, $file =~ s/^pg_ha\.name = .*/pg_ha.name = '$name'/mr);
 	$third->start;
-	my $twin = $third->{boot_pid};
-	my $status;
-	HaCluster::wait_until('it gives up',
-		sub { waitpid($twin, POSIX::WNOHANG()) == $twin && defined($status = $?) });
-	$third->{boot_pid} = 0;
-	is($status >> 8, EXIT_REFUSED, 'refused for safety');
+	is($third->wait_for_exit, EXIT_REFUSED, 'refused for safety');
 	ok( $third->log_contains(
 			qr/P11 member name "$name" is already in use by 127\.0\.0\.1:$standby->{port} \(alive\)/
 		),

@@ -49,7 +49,7 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 
 	calm_row(20, 'the network forgets all connections to etcd', 'async',
 		sub { $net->forget_connections($_->name, 'etcd') foreach $cluster->nodes },
-		sub { proofs(7) });			# more than a lease
+		sub { is_proven($cluster, 7) });			# more than a lease
 	calm_row(23, 'the link to etcd flaps at 1 Hz', 'async',
 		sub { flap(2 * $ttl, 0.5, 0.5) });
 	calm_row(17, 'primary cut from its standbys only', 'sync',
@@ -164,20 +164,6 @@ sub check_deadline
 	is(join("\n", map { $_->{line} } @late),
 		'', 'the old primary acknowledged nothing after its lease');
 	return;
-}
-
-# The leader has proven itself n times since the first call.
-my $proofs;
-
-sub proofs
-{
-	my ($n) = @_;
-	my $now = () = $cluster->etcd_events('pg_ha/heartbeat');
-
-	$proofs //= $now;
-	return 0 if $now < $proofs + $n;
-	undef $proofs;
-	return 1;
 }
 
 # Commits wait for nobody any more, and the lease is still there.

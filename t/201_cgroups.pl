@@ -45,7 +45,7 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 	row(42,
 		'a tenth of a processor', 'async', ['cpu'],
 		fault => sub { $machine->limit_cpu($leader->name, 10) },
-		over => sub { proofs(7) },		# which is more than a lease
+		over => sub { is_proven($cluster, 7) },		# which is more than a lease
 		heal => sub { $machine->limit_cpu($leader->name, 0) },
 		same_timeline => ['async'],
 		nothing_lost => ['async'],
@@ -93,20 +93,6 @@ sub row
 		HaFault::run_round($cluster, $mode, { row => $row, %spec }, 1);
 	};
 	return;
-}
-
-# The leader has proven itself n times since the first call.
-my $proofs;
-
-sub proofs
-{
-	my ($n) = @_;
-	my $now = () = $cluster->etcd_events('pg_ha/heartbeat');
-
-	$proofs //= $now;
-	return 0 if $now < $proofs + $n;
-	undef $proofs;
-	return 1;
 }
 
 sub run_out_of_memory

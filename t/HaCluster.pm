@@ -541,6 +541,37 @@ sub end
 	return;
 }
 
+=item start_plain(bin, dir), stop_plain(server)
+
+A server that no pg_ha_boot runs, as if somebody had started it by hand.
+
+=cut
+
+sub start_plain
+{
+	my ($self, $bin, $dir) = @_;
+	my $server = {
+		pid => HaCluster::spawn("$self->{log_prefix}_plain.log",
+			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
+			'-c', "unix_socket_directories=$self->{sockets}")
+	};
+
+	push @{ $self->{proxies} }, $server;	# ended with the cluster
+	HaCluster::wait_until('the plain server is ready',
+		sub { -e "$dir/postmaster.pid" && slurp_file("$dir/postmaster.pid") =~ /^ready/m });
+	return $server;
+}
+
+sub stop_plain
+{
+	my ($self, $server) = @_;
+
+	kill 'INT', $server->{pid};
+	waitpid $server->{pid}, 0;
+	$server->{pid} = 0;
+	return;
+}
+
 # ---------------------------------------------------------------------------
 # etcd
 # ---------------------------------------------------------------------------
@@ -1317,6 +1348,28 @@ sub stop
 		sub { HaCluster::has_ended($self->{boot_pid}) });
 	$self->{boot_pid} = 0;
 	return;
+}
+
+=item wait_for_exit()
+
+Wait until pg_ha_boot ends by itself, and return its exit code.
+
+=cut
+
+sub wait_for_exit
+{
+	my ($self) = @_;
+	my $status;
+
+	HaCluster::wait_until(
+		"pg_ha_boot of $self->{name} ends by itself",
+		sub {
+			return if waitpid($self->{boot_pid}, POSIX::WNOHANG()) != $self->{boot_pid};
+			$status = $?;
+			return 1;
+		});
+	$self->{boot_pid} = 0;
+	return $status & 0xff ? "signal $status" : $status >> 8;
 }
 
 sub is_running

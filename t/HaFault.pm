@@ -40,6 +40,8 @@ there.  First with asynchronous, then with synchronous replication.
 promises_kept(cluster, writer, arguments of check_history()) judges a history that came
 about in another way, and returns the verdict.
 
+is_proven(cluster, n): has the leader proven itself n times since the first such call?
+
 The environment: HA_ROUNDS (1) rounds for each mode, HA_SEED for the moments at
 which the fault strikes.
 
@@ -55,7 +57,7 @@ use HaCluster;
 use JSON::PP ();
 use Test::More;
 
-our @EXPORT = qw(fault_test promises_kept seed_random);
+our @EXPORT = qw(fault_test is_proven promises_kept seed_random);
 
 use constant CLIENTS => 4;
 
@@ -223,6 +225,20 @@ sub judge
 	  $mode, @$verdict{qw(outage lost acks)},
 	  $verdict->{late} ? ", $verdict->{late} late" : '';
 	return;
+}
+
+# By the heartbeats that it put into etcd, until it is true.
+my $proofs;
+
+sub is_proven
+{
+	my ($cluster, $n) = @_;
+	my $now = () = $cluster->etcd_events('pg_ha/heartbeat');
+
+	$proofs //= $now;
+	return 0 if $now < $proofs + $n;
+	undef $proofs;
+	return 1;
 }
 
 sub promises_kept
