@@ -388,7 +388,10 @@ typedef struct HaLocal
 										 * names */
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
-								 * gone: flush_lsn is final (S-2) */
+								 * gone (S-2) */
+	bool		replaying;		/* WAL that was here when the server started is
+								 * not replayed to its end: flush_lsn is less
+								 * than what is here, so not final (S-2) */
 	uint64_t	line_begins_at; /* where the newest timeline begins that recovery
 								 * is on the way to; short of it a promotion
 								 * would branch off from what is not here */

@@ -1816,6 +1816,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, giving_up),
 	TEXT(HaLocal, follows),
 	BOOL(HaLocal, detached),
+	BOOL(HaLocal, replaying),
 	UINT64(HaLocal, line_begins_at),
 	BOOL(HaLocal, promoting),
 	INT64(HaLocal, promoting_since),

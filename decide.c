@@ -636,9 +636,11 @@ decide_election(const HaConfig *config, const HaView *view,
 		acquire(plan, view, local, "the leader handed over, all its WAL is here");
 		return;
 	}
-	if (!local->detached)
+	if (!local->detached || local->replaying)
 	{
-		set_plan(plan, HA_DETACH, "there is no leader to follow");
+		set_plan(plan, HA_DETACH, local->detached ?
+				 "what is here has to be replayed before a vote" :
+				 "there is no leader to follow");
 		return;
 	}
 

@@ -370,6 +370,18 @@ step_off(const HaLocal *local, const HaView *view, const Confirming *names,
 	return true;
 }
 
+/* How many of those voters may lack a commit while "names" become "wanted"? */
+static int
+may_lack_meanwhile(const HaLocal *local, const NameSet *voters,
+				   const Confirming *names, const Confirming *wanted)
+{
+	int			between = local->names_in_force ?
+		may_lack_between(voters, names, wanted) : voters->n;
+
+	return larger(larger(may_lack(voters, names), may_lack(voters, wanted)),
+				  between);
+}
+
 /*
  * The tightening that makes /sync good for the names in force, for those to come,
  * and for what may be between; for nobody at all if still older names may be in
@@ -456,11 +468,17 @@ step_towards(const HaConfig *config, const HaView *view, const HaLocal *local,
 	bool		quorum = config->synchronous_mode == HA_SYNC_QUORUM;
 	bool		rewrite = local->sync_unknown || !view->sync.present ||
 	strncmp(view->sync.leader, local->name, HA_NAME_SIZE) != 0;
+	int			needed = may_lack_meanwhile(local, &sync->set, names, wanted);
 	bool		settled = is_equal(&names->set, &wanted->set) &&
 	names->count == wanted->count &&
 	(wanted->set.n == 0 || local->names_written);
 
-	if (rewrite || !settled || may_lack(&sync->set, names) > sync->quorum)
+	/*
+	 * What is tightened without need may leave nobody to be elected: a standby
+	 * that goes away stays a voter until the others have what it has.
+	 */
+	if (rewrite || (!settled && needed > sync->quorum) ||
+		may_lack(&sync->set, names) > sync->quorum)
 	{
 		Electing	tight;
 

@@ -61,19 +61,46 @@ ancestry_facts(HaLocal *local)
 	list_free_deep(history);
 }
 
-/* Does the startup process wait for WAL that nobody brings? */
+/* Only the startup process waits for these. */
 static bool
-startup_lacks_wal(void)
+startup_waits_for(uint32 event)
 {
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		PGPROC	   *proc = &ProcGlobal->allProcs[i];
 
-		if (proc->pid != 0 &&
-			proc->wait_event_info == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL)
+		if (proc->pid != 0 && proc->wait_event_info == event)
 			return true;
 	}
 	return false;
+}
+
+/* Does it wait for WAL that nobody brings? */
+static bool
+startup_lacks_wal(void)
+{
+	return startup_waits_for(WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL);
+}
+
+bool
+ha_server_replay_is_held(void)
+{
+	return startup_waits_for(WAIT_EVENT_RECOVERY_APPLY_DELAY) ||
+		startup_waits_for(WAIT_EVENT_RECOVERY_PAUSE);
+}
+
+/*
+ * Is there WAL that replay has not come to since this server started?  It asks for
+ * a walreceiver, or waits, only when it has found the end of what is here.
+ */
+static bool
+is_replaying_own(XLogRecPtr received)
+{
+	static bool exhausted = false;
+
+	exhausted = exhausted || received != InvalidXLogRecPtr ||
+		startup_lacks_wal();
+	return !exhausted;
 }
 
 /*
@@ -119,6 +146,7 @@ standby_facts(HaLocal *local)
 		local->timeline = received_timeline;
 	}
 	local->streaming = WalRcvStreaming();
+	local->replaying = is_replaying_own(received);
 	ancestry_facts(local);
 }
 
@@ -128,6 +156,7 @@ primary_facts(HaLocal *local)
 	TimeLineID	timeline = 0;
 
 	local->role = HA_ROLE_PRIMARY;
+	local->replaying = false;
 	local->flush_lsn = GetFlushRecPtr(&timeline);
 	local->replay_lsn = local->flush_lsn;
 	local->timeline = timeline;

@@ -298,7 +298,7 @@ is_at_its_end(const HaLocal *local, int64 now)
 	if (local->promoting)
 		return false;
 	if (local->role == HA_ROLE_STANDBY)
-		return local->detached;
+		return local->detached && !local->replaying;
 	return local->role == HA_ROLE_STARTING && local->timeline != 0 &&
 		local->follows[0] == '\0' && ha_server_receiver_is_gone() &&
 		now - local->replay_moved_at >= STALLED_AFTER;

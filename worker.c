@@ -322,6 +322,15 @@ cancel_conflicts(void)
 	}
 }
 
+static bool
+replay_is_stuck(int64 now)
+{
+	if (!ha_settings_applied_by_type(B_STARTUP, managed_epoch))
+		return true;
+	return local.replaying && now - local.replay_moved_at > 1000 &&
+		!ha_server_replay_is_held();
+}
+
 static void
 act_detach(int64 now)
 {
@@ -330,8 +339,7 @@ act_detach(int64 now)
 		managed.follows[0] = '\0';
 		write_managed(now);
 	}
-	else if (now - managed_at > 1000 &&
-			 !ha_settings_applied_by_type(B_STARTUP, managed_epoch))
+	else if (now - managed_at > 1000 && replay_is_stuck(now))
 	{
 		ereport(LOG,
 				(errmsg("terminating sessions that keep the startup process from leaving the former leader")));

@@ -185,7 +185,7 @@ sub flap
 	{
 		$net->cut($leader->name, 'etcd');
 		usleep(1e6 * $down);
-		fail('nothing was cut') if !$net->dropped;
+		HaCluster::wait_until('something is dropped', sub { $net->dropped });
 		$net->heal;
 		usleep(1e6 * $up);
 	}

@@ -68,6 +68,7 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(local->stopping);
 	MAKE_BOOL(local->giving_up);
 	MAKE_BOOL(local->detached);
+	MAKE_BOOL(local->replaying);
 	MAKE_BOOL(local->promoting);
 	MAKE_BOOL(local->streaming);
 	MAKE_BOOL(local->names_written);

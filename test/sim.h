@@ -168,6 +168,7 @@ typedef struct SimServer
 	bool		promoting;
 	SimPosition replay;
 	bool		replaying;		/* what was received will be replayed soon */
+	bool		replays_own;	/* what was here at the start, not to its end */
 	uint64_t	insert;
 	int64_t		recovered_at;
 	SimSettings postmaster;		/* settings as applied */

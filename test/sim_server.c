@@ -281,7 +281,8 @@ try_connect(int node, int64_t number, void *pointer)
 			  node, try_connect, 0, NULL);
 	if ((server->state != SIM_STANDBY && server->state != SIM_STARTING) ||
 		server->promoting || server->receiver.connection != 0 || to < 0 ||
-		server->as_primary || ha_world.now < server->recovered_at ||
+		server->as_primary || server->replays_own ||
+		ha_world.now < server->recovered_at ||
 		ha_world.now < server->startup_stuck_until)
 		return;
 	upstream = server_of(to);
@@ -853,6 +854,36 @@ ha_server_promote(int node, uint32_t reserved)
 }
 
 static void
+end_own_replay(int node, int64_t number, void *pointer)
+{
+	SimServer  *server = server_of(node);
+
+	server->replays_own = false;
+	if (server->state == SIM_STARTING || server->state == SIM_STANDBY)
+		schedule_replay(node);
+}
+
+/* A standby serves as soon as it is consistent, with more to replay. */
+static void
+replay_own(int node)
+{
+	SimServer  *server = server_of(node);
+	int64_t		takes = ha_sim_about(ha_sim_chance(200) ? 3 * SIM_SECOND :
+									 10 * SIM_MS);
+
+	if (server->replay.lsn >= server->consistent)
+	{
+		server->state = SIM_STANDBY;
+		ha_sim_say(node, "is a standby at %u/%llu of %llu",
+				   server->replay.timeline,
+				   (unsigned long long) server->replay.lsn,
+				   (unsigned long long) server->flush.lsn);
+		ha_worker_wake(node, SIM_MS);
+	}
+	ha_sim_at(ha_world.now + takes, SIM_SERVER, node, end_own_replay, 0, NULL);
+}
+
+static void
 recovered(int node, int64_t number, void *pointer)
 {
 	SimServer  *server = server_of(node);
@@ -867,7 +898,7 @@ recovered(int node, int64_t number, void *pointer)
 	if (server->as_primary)
 		become_primary(node);
 	else
-		schedule_replay(node);
+		replay_own(node);
 	if (!ha_world.nodes[node].worker.running)
 		ha_worker_start(node);
 }
@@ -883,6 +914,22 @@ recovery_time(int node)
 	return ha_sim_about(ha_sim_chance(100) ? 3 * SIM_SECOND : 150 * SIM_MS);
 }
 
+/* Recovery begins somewhere on the timeline, at its last restartpoint. */
+static void
+begin_replay(SimServer *server)
+{
+	uint64_t	begin = ha_world.timelines[server->flush.timeline].begin;
+
+	server->replay = server->flush;
+	server->replays_own = !server->as_primary;
+	if (server->as_primary || server->flush.lsn <= begin)
+		return;
+	server->replay.lsn = whole_records(begin +
+									   ha_sim_between(0, server->flush.lsn - begin));
+	if (server->replay.lsn < begin)
+		server->replay.lsn = begin;
+}
+
 /* What recovery finds on disk; memory is as new. */
 static void
 begin_recovery(int node)
@@ -895,7 +942,7 @@ begin_recovery(int node)
 	server->replaying = false;
 	server->clean = false;
 	server->flush.lsn = whole_records(server->flush.lsn);
-	server->replay = server->flush;
+	begin_replay(server);
 	server->postmaster = server->startup = server->checkpointer = server->file;
 	server->startup_stuck_until = 0;
 	server->released = 0;
@@ -1131,8 +1178,10 @@ ha_server_gather(int node, HaLocal *local)
 
 	local->sysid = SIM_SYSID;
 	local->timeline = server->flush.timeline;
-	local->flush_lsn = server->flush.lsn;
+	local->flush_lsn = server->replays_own ?
+		server->replay.lsn : server->flush.lsn;
 	local->replay_lsn = server->replay.lsn;
+	local->replaying = server->replays_own;
 	local->streaming = server->receiver.connection != 0;
 	local->role = state == SIM_PRIMARY ? HA_ROLE_PRIMARY :
 		state == SIM_STANDBY ? HA_ROLE_STANDBY : HA_ROLE_STARTING;
