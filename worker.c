@@ -92,6 +92,8 @@ static uint32 ask_tag;
 static bool ask_config_known;
 
 static bool promoted_here;		/* a checkpoint is due once we lead */
+static uint64 primary_from;		/* how far the WAL went when this was first
+								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
 
 /*-------------------------------------------------------------------------
@@ -241,6 +243,8 @@ gather(int64 now)
 	{
 		if (role != HA_ROLE_PRIMARY && local.promoting)
 			promoted_here = true;
+		if (primary_from == 0)
+			primary_from = local.flush_lsn;
 		local.promoting = false;
 		local.detached = false;
 		gather_names();
@@ -1125,9 +1129,12 @@ should_release(uint64 *safe_lsn)
 	const HaView *view = &lease.view;
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
-	*safe_lsn = synchronous ? ha_server_confirmed_lsn() : local.flush_lsn;
-	if (!synchronous)
-		*safe_lsn = GetXLogWriteRecPtr();
+	/*
+	 * What was confirmed in this life of the server, and all that may have been
+	 * before it was a primary: by a standby that is not there now, perhaps.
+	 */
+	*safe_lsn = synchronous ? Max(ha_server_confirmed_lsn(), primary_from) :
+		GetXLogWriteRecPtr();
 	if (!local.has_boot)
 		return true;
 	if (!synchronous || view->config.pause)

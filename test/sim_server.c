@@ -297,6 +297,13 @@ try_connect(int node, int64_t number, void *pointer)
 	sender->connection = ++ha_world.last_connection;
 	sender->settings = upstream->postmaster;
 	sender->catch_up = upstream->flush.lsn;
+
+	/* everything may be sent before the first reply, and little of it flushed */
+	if (ha_sim_chance(300))
+	{
+		sender->flush = server->flush.lsn;
+		sender->streaming = true;
+	}
 	memset(&server->receiver, 0, sizeof(server->receiver));
 	server->receiver.connection = sender->connection;
 	server->receiver.upstream = to;

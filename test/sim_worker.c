@@ -633,7 +633,9 @@ should_release(int node, uint64_t *safe_lsn)
 	const HaView *view = &n->worker.lease.view;
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
-	*safe_lsn = synchronous ? n->server.released : n->server.insert;
+	*safe_lsn = !synchronous ? n->server.insert :
+		n->server.released > n->server.recovered ?
+		n->server.released : n->server.recovered;
 	if (n->boot.state == SIM_BOOT_DEAD)
 		return true;
 	if (!synchronous || view->config.pause)
