@@ -325,19 +325,10 @@ clear_environment(void)
 static PGconn *
 connect_to(const HaPreflight *p, const HaMember *leader, bool replication)
 {
-	char		port[16];
-	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "application_name",
-		"connect_timeout", "replication", NULL
-	};
-	const char *const values[] = {
-		leader->host, port, p->node.replication_user,
-		replication ? "replication" : "postgres", p->node.replication_passfile,
-		"pg_ha check", "3", replication ? "true" : "false", NULL
-	};
+	HaSource	source;
 
-	snprintf(port, sizeof(port), "%d", (int) leader->port);
-	return PQconnectdbParams(keywords, values, 0);
+	ha_source_of(leader, &source);
+	return ha_source_connect(&p->node, &source, replication, "pg_ha check", "3");
 }
 
 /* The answer's first value; NULL: there is none.  To be freed. */
@@ -413,7 +404,7 @@ report_login(HaPreflight *p, const HaMember *leader, PGconn *conn)
 
 	if (fatal != NULL)
 		ha_report_error(&p->report, "P15",
-						"Look at the leader's pg_hba.conf, at the role, and at pg_ha.replication_passfile.",
+						"Look at the leader's pg_hba.conf, at the role, and at pg_ha.replication_passfile or replication_sslcert.",
 						"cannot log in to leader \"%s\" at %s:%d as \"%s\": %s",
 						leader->name, leader->host, (int) leader->port,
 						p->node.replication_user, fatal + strlen("FATAL:  "));

@@ -149,7 +149,7 @@ append_to_file($open_passfile, "*:*:*:*:secret\n");
 chmod 0644, $open_passfile;
 is_found('P15: a password file that others can read',
 	n2("pg_ha.replication_passfile = '$open_passfile'"), CONFIGURATION,
-	[qr/P15 password file "\S+" must be .* of mode 0600/]);
+	[qr/P15 passfile "\S+" has mode 0644; must be 0600/]);
 
 is_found('P16: less than the primary had', n1('max_connections = 20'), CONFIGURATION,
 	[qr/P16 max_connections = 20 is lower than on the primary \(60\)/]);
