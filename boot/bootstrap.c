@@ -138,6 +138,39 @@ write_hba(const HaNode *node, const HaBootstrap *how)
 	return ok || fail("B05 could not write pg_hba.conf");
 }
 
+/* Start the private server and wait until it accepts connections. */
+static bool
+start_private(const HaNode *node, const char *superuser,
+			  const char *const *settings, HaPrivateServer *server)
+{
+	if (!ha_private_start(node, superuser, settings, server))
+		return false;
+	while (!ha_private_is_ready(node, server))
+	{
+		if (ha_private_has_ended(server))
+			return false;
+		pg_usleep(20000L);
+	}
+	return true;
+}
+
+/* A server that can't load the user's lines would not start, and then it is late. */
+static bool
+check_hba(const HaNode *node, const HaBootstrap *how)
+{
+	char		setting[MAXPGPATH + 32];
+	const char *const settings[] = {setting, NULL};
+	HaPrivateServer server;
+
+	if (how->hba_file == NULL)
+		return true;
+	snprintf(setting, sizeof(setting), "hba_file=%s/pg_hba.conf",
+			 node->data_dir);
+	return (start_private(node, "", settings, &server) &&
+			ha_private_stop(&server)) ||
+		fail("B05 the server refuses the lines of \"%s\"", how->hba_file);
+}
+
 /*
  * What the user wants run on it.
  */
@@ -177,14 +210,8 @@ post_init(const HaNode *node, const HaBootstrap *how, const char *superuser)
 
 	if (how->post_init == NULL)
 		return true;
-	if (!ha_private_start(node, superuser, settings, &server))
+	if (!start_private(node, superuser, settings, &server))
 		return fail("B05 could not start the private server for post-init");
-	while (!ha_private_is_ready(node, &server))
-	{
-		if (ha_private_has_ended(&server))
-			return fail("B05 the private server for post-init did not start");
-		pg_usleep(20000L);
-	}
 	ok = run_post_init(node, how, &server, superuser);
 	if (!ha_private_stop(&server) && ok)
 		ok = fail("B05 the private server for post-init did not stop");
@@ -208,7 +235,7 @@ make_data(const HaNode *node, const HaBootstrap *how)
 		return false;
 	if (!ha_role_create(node, how->as_copy, superuser))
 		return fail("B05 could not create role \"%s\"", node->replication_user);
-	if (!post_init(node, how, superuser))
+	if (!check_hba(node, how) || !post_init(node, how, superuser))
 		return false;
 	return (ha_program_run(node, sync) && ha_sync_parent(node->data_dir)) ||
 		fail("B05 could not sync the data directory");

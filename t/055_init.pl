@@ -86,6 +86,13 @@ sub test_init
 	is($cluster->etcd_get('initialize'), undef, 'the key is gone');
 	ok(!-e $dir, 'there is no data directory');
 
+	# Lines for pg_hba.conf that no server would start with
+	($rc, $said) = $node->boot('init', '--hba=' . file($cluster, 'typo', "local all all pere\n"));
+	is($rc, 10, 'a fault in the lines for pg_hba.conf');
+	like($said, qr/invalid authentication method "pere"/, 'is told by the server');
+	like($said, qr/B05 the server refuses the lines of "\S+typo"; initialize lock released; partial data kept in "\Q$dir\E\.failed-/,
+		'and the data put aside');
+
 	# It works, and nobody hears the password
 	rewrite($passfile, "*:*:*:*:$secret\n");
 	my $spy = start_spy("$cluster->{base}/seen", $dir);
