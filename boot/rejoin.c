@@ -52,9 +52,6 @@
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
 
-/* How often the log says that etcd is still away. */
-#define TELL_AGAIN			60000
-
 #define RETRY_AFTER			1000
 #define SOON				300
 
@@ -513,9 +510,8 @@ static void
 tell_of_etcd(HaBoot *b)
 {
 	ha_boot_wait_for(b, "etcd to answer");
-	if (b->etcd_told_at != 0 && b->now - b->etcd_told_at < TELL_AGAIN)
+	if (!ha_boot_may_nag(b, "P10"))
 		return;
-	b->etcd_told_at = b->now;
 	pg_log_warning("P10 no etcd endpoint is usable, so the state of the cluster is not known: %s",
 				   ha_session_trouble(b->session));
 	pg_log_warning_hint("\"pg_ha_boot check\" asks each endpoint and tells what is wrong with it.");
@@ -592,7 +588,7 @@ step_look(HaBoot *b)
 		look_blindly(b);
 		return;
 	}
-	b->etcd_told_at = 0;
+	ha_boot_stop_nagging(b, "P10");
 	ha_datadir_facts(&b->node, &facts);
 	b->empty = facts.state == HA_DATA_EMPTY;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)

@@ -112,11 +112,18 @@ ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 bool
 ha_boot_may_nag(HaBoot *b, const char *what)
 {
-	if (b->nag == what && b->now < b->nag_at)
+	if (b->nag != NULL && strcmp(b->nag, what) == 0 && b->now < b->nag_at)
 		return false;
 	b->nag = what;
 	b->nag_at = b->now + NAG_EVERY;
 	return true;
+}
+
+void
+ha_boot_stop_nagging(HaBoot *b, const char *what)
+{
+	if (b->nag != NULL && strcmp(b->nag, what) == 0)
+		b->nag = NULL;
 }
 
 void
@@ -387,10 +394,13 @@ crashes_too_often(const HaBoot *b)
 	const HaView *view = ha_session_view(b->session, b->now -
 										 ha_session_config(b->session)->ttl);
 
-	/* an old view says nothing of who is there, and without etcd nobody is elected */
+	/*
+	 * an old view says nothing of who is there, and without etcd nobody is
+	 * elected
+	 */
 	return view != NULL &&
 		ha_crashes_too_often(&view->config, ha_boot_recent_crashes(b),
-								ha_others_may_lead(view, b->node.name));
+							 ha_others_may_lead(view, b->node.name));
 }
 
 /*

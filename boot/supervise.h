@@ -68,7 +68,6 @@ typedef struct HaBoot
 								 * answered */
 	int64_t		retry_at;		/* this state does nothing before */
 	char		waiting[256];	/* what was last said to be waited for */
-	int64_t		etcd_told_at;	/* when it was said that etcd is away; 0 = not */
 	HaMemberState member_state; /* shown to others */
 	bool		empty;			/* there is no data, as far as we know */
 	int			exit_code;
@@ -183,6 +182,9 @@ extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 
 /* Is it time to say this, at first or again?  "what" is a literal. */
 extern bool ha_boot_may_nag(HaBoot *b, const char *what);
+
+/* It is not so any more: if it comes back, say it at once. */
+extern void ha_boot_stop_nagging(HaBoot *b, const char *what);
 extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
 								 const char *why);
