@@ -27,6 +27,7 @@
 #include "preflight.h"
 #include "processes.h"
 #include "store.h"
+#include "uuid.h"
 
 #define LOOK_TIMEOUT		2000
 
@@ -264,10 +265,31 @@ ha_check_system_id(const HaNode *node, const HaDataFacts *facts,
 					node->data_dir, facts->sysid, node->scope, view->sysid);
 }
 
+bool
+ha_check_uuid(const HaNode *node, const char *uuid, const char *scope,
+			  const HaView *view, HaReport *report)
+{
+	if (uuid[0] == '\0' || view->cluster_uuid[0] == '\0' ||
+		strcmp(uuid, view->cluster_uuid) == 0)
+		return true;
+	ha_report_error(report, "P12b",
+					psprintf("Check pg_ha.scope. To make this node a copy of \"%s\", move \"%s\" and \"%s\" away.",
+							 node->scope, node->data_dir, node->state_dir),
+					"data directory belongs to pg_ha cluster \"%s\" (uuid %s), scope \"%s\" is uuid %s",
+					scope, uuid, node->scope, view->cluster_uuid);
+	return false;
+}
+
 void
 ha_check_identity(HaPreflight *p)
 {
+	char		uuid[HA_UUID_SIZE];
+	char		scope[HA_NAME_SIZE];
+	bool		founder;
+
 	ha_check_system_id(&p->node, &p->facts, &p->view, &p->report);
+	p->other_uuid = ha_uuid_recall(&p->node, uuid, scope, &founder) &&
+		!ha_check_uuid(&p->node, uuid, scope, &p->view, &p->report);
 }
 
 /*

@@ -101,8 +101,8 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 	}
 
 	/*
-	 * A backup, or a standby, may lack what we have confirmed, and with any clone we
-	 * have nothing for a while (S-3).
+	 * A backup, or a standby, may lack what we have confirmed, and with any
+	 * clone we have nothing for a while (S-3).
 	 */
 	if (ha_leader_may_count_on(view, b->node.name))
 	{
@@ -190,7 +190,7 @@ ha_rebuild_step_clone(HaBoot *b)
 {
 	/* A restore does not care who leads. */
 	bool		may_give_up = b->job_source[0] != '\0' &&
-		strcmp(b->clone_method, "basebackup") == 0;
+	strcmp(b->clone_method, "basebackup") == 0;
 	bool		ok;
 
 	if (!ha_boot_job_is_over(b, ha_request_is_replaced(b) ||

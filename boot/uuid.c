@@ -21,6 +21,7 @@
 
 #include "../cluster_json.h"
 #include "files.h"
+#include "preflight.h"
 #include "uuid.h"
 
 /* "UUID SCOPE", and "founder" behind it before the first start. */
@@ -48,14 +49,16 @@ ha_uuid_make(char *uuid)
 }
 
 bool
-ha_uuid_read(HaBoot *b)
+ha_uuid_recall(const HaNode *node, char *uuid, char *scope, bool *founder)
 {
 	char		path[MAXPGPATH];
 	char		word[16] = "";
 	FILE	   *file;
 	int			n;
 
-	if (!ha_path_in(path, b->node.state_dir, CLUSTER_FILE))
+	uuid[0] = scope[0] = '\0';
+	*founder = false;
+	if (!ha_path_in(path, node->state_dir, CLUSTER_FILE))
 		return false;
 	file = fopen(path, "re");
 	if (file == NULL && errno == ENOENT)
@@ -65,18 +68,26 @@ ha_uuid_read(HaBoot *b)
 		pg_log_error("could not open file \"%s\": %m", path);
 		return false;
 	}
-	n = fscanf(file, "%39s %63s %15s", b->cluster_uuid, b->joined_scope, word);
+	n = fscanf(file, "%39s %63s %15s", uuid, scope, word);
 	fclose(file);
-	if (n >= 2 && ha_uuid_is_valid(b->cluster_uuid))
+	if (n >= 2 && ha_uuid_is_valid(uuid))
 	{
-		b->founder = strcmp(word, "founder") == 0;
+		*founder = strcmp(word, "founder") == 0;
 		return true;
 	}
+	uuid[0] = '\0';
 	pg_log_error("file \"%s\" does not say to which cluster this node belongs",
 				 path);
 	pg_log_error_hint("If you are sure that it belongs to cluster \"%s\", remove the file.",
-					  b->node.scope);
+					  node->scope);
 	return false;
+}
+
+bool
+ha_uuid_read(HaBoot *b)
+{
+	return ha_uuid_recall(&b->node, b->cluster_uuid, b->joined_scope,
+						  &b->founder);
 }
 
 static bool
@@ -121,11 +132,11 @@ ha_uuid_is_another(const HaBoot *b, const HaView *view)
 static void
 report_another(const HaBoot *b, const HaView *view)
 {
-	pg_log_error("P12b data directory belongs to pg_ha cluster \"%s\" (uuid %s), scope \"%s\" is uuid %s",
-				 b->joined_scope, b->cluster_uuid, b->node.scope,
-				 view->cluster_uuid);
-	pg_log_error_hint("Check pg_ha.scope. To make this node a copy of \"%s\", move \"%s\" and \"%s\" away.",
-					  b->node.scope, b->node.data_dir, b->node.state_dir);
+	HaReport	report = {0};
+
+	ha_check_uuid(&b->node, b->cluster_uuid, b->joined_scope, view, &report);
+	ha_report_log(&report);
+	ha_report_free(&report);
 }
 
 bool

@@ -13,7 +13,14 @@
 /* A new one; false: reported. */
 extern bool ha_uuid_make(char *uuid);
 
-/* What the state directory says, into b->cluster_uuid; "" if nothing. */
+/*
+ * Which cluster a node has joined, by its state directory, and what that was called
+ * then (HA_NAME_SIZE); "" if none.  false: reported.
+ */
+extern bool ha_uuid_recall(const HaNode *node, char *uuid, char *scope,
+						   bool *founder);
+
+/* The same for our own. */
 extern bool ha_uuid_read(HaBoot *b);
 
 /*

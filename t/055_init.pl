@@ -86,6 +86,20 @@ sub test_init
 	is($cluster->etcd_get('initialize'), undef, 'the key is gone');
 	ok(!-e $dir, 'there is no data directory');
 
+	# A failure after initdb: the data is kept as a whole, and out of the way
+	my $wal = "$cluster->{base}/wal";
+	$node->add_settings("pg_ha.wal_dir = '$wal'");
+	($rc, $said) = $node->boot('init',
+		'--post-init=' . script($cluster, 'post', q{psql -Xqc 'SELECT 1/0'}));
+	is($rc, 10, 'what shall be run on the data fails');
+	like($said, qr/B05 post-init failed: exit status 1: .*division by zero; initialize lock released; partial data kept in "\Q$dir\E\.failed-/,
+		'and it is said where the data is');
+	my ($kept) = glob "$dir.failed-*";
+	like(readlink("$kept/pg_wal"), qr/^\Q$wal\E\.failed-\d{8}T\d{6}$/,
+		'its WAL is kept with it');
+	is_deeply([ glob "$dir.pg_ha/*_in_progress $dir/* $wal/*" ],
+		[], 'and nothing of it is left where the next one will be');
+
 	# Lines for pg_hba.conf that no server would start with
 	($rc, $said) = $node->boot('init', '--hba=' . file($cluster, 'typo', "local all all pere\n"));
 	is($rc, 10, 'a fault in the lines for pg_hba.conf');
@@ -119,6 +133,7 @@ sub test_init
 		'the keys were written in the order that --explain tells');
 	is($node->postmaster_pid, 0, 'no server was left running');
 	ok(!-e "$dir.pg_ha/private", 'nor anything of the private one');
+	is(readlink("$dir/pg_wal"), $wal, 'its WAL is where pg_ha.wal_dir says');
 	my $sysid = $cluster->etcd_get('initialize');
 	my $uuid = JSON::PP::decode_json($cluster->etcd_get('pg_ha/identity'));
 	like($sysid, qr/^\d+$/, 'etcd has the system identifier');

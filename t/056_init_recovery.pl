@@ -111,6 +111,10 @@ $n3->start;
 waitpid $n3->{boot_pid}, 0;
 is($? >> 8, 12, 'a node of the copy is refused by the origin');
 $n3->{boot_pid} = 0;
+($rc, $said) = $n3->boot('check');
+is($rc, 12, 'check says so too');
+like($said, qr/action: refuse/, 'the data is not to be used there');
+like($said, qr/P12b data directory belongs to pg_ha cluster "stage"/, 'since it is of another');
 my ($stage, $origin) = (uuid('stage'), uuid('test1'));
 ok( $n3->log_contains(
 		qr/P12b data directory belongs to pg_ha cluster "stage" \(uuid $stage\), scope "test1" is uuid $origin/,
