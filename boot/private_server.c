@@ -25,9 +25,9 @@
 #include <unistd.h>
 
 #include "common/logging.h"
-#include "utils/pidfile.h"
 
 #include "files.h"
+#include "postmaster.h"
 #include "private_server.h"
 #include "programs.h"
 
@@ -170,24 +170,12 @@ ha_private_start(const HaNode *node, const char *superuser,
 bool
 ha_private_is_ready(const HaNode *node, const HaPrivateServer *server)
 {
-	char		path[MAXPGPATH];
-	char		line[MAXPGPATH];
-	bool		ours = false;
-	bool		ready = false;
-	FILE	   *file;
+	HaPidFile	lines;
 
-	if (!ha_path_in(path, node->data_dir, "postmaster.pid") ||
-		(file = fopen(path, "re")) == NULL)
-		return false;
-	for (int n = 1; fgets(line, sizeof(line), file) != NULL; n++)
-	{
-		if (n == LOCK_FILE_LINE_PID)
-			ours = atol(line) == (long) server->pid;
-		if (n == LOCK_FILE_LINE_PM_STATUS)
-			ready = strncmp(line, PM_STATUS_READY, strlen(PM_STATUS_READY)) == 0;
-	}
-	fclose(file);
-	return ours && ready;
+	return ha_postmaster_pid_file(node, lines) >= LOCK_FILE_LINE_PM_STATUS &&
+		atol(lines[LOCK_FILE_LINE_PID]) == (long) server->pid &&
+		strncmp(lines[LOCK_FILE_LINE_PM_STATUS], PM_STATUS_READY,
+				strlen(PM_STATUS_READY)) == 0;
 }
 
 static bool
