@@ -26,6 +26,7 @@
 #define HA_URL_SIZE			320
 #define HA_TAGS_SIZE		256
 #define HA_VERSION_SIZE		24
+#define HA_UUID_SIZE		40	/* of a cluster: [0-9a-f-]{36} */
 #define HA_WHY_SIZE			160
 #define HA_MAX_MEMBERS		16
 #define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
@@ -334,6 +335,8 @@ typedef struct HaView
 	HaFailsafe	failsafe;
 	int64_t		initialize_revision;	/* 0 = no such key */
 	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
+	int64_t		identity_revision;	/* 0 = no such key */
+	char		cluster_uuid[HA_UUID_SIZE]; /* pg_ha/identity; '' = not told */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
 	int64_t		status_revision;
 	int64_t		history_revision;
@@ -363,6 +366,8 @@ typedef struct HaLocal
 {
 	char		name[HA_NAME_SIZE];
 	uint64_t	sysid;
+	char		cluster_uuid[HA_UUID_SIZE]; /* of the cluster that this node
+											 * joined; '' = none, or not told */
 	HaRole		role;
 	uint32_t	timeline;
 	int32_t		nancestors;		/* what that timeline descends from, oldest */

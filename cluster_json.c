@@ -795,6 +795,37 @@ parse_initialize(const HaKv *kv, HaView *view)
 	return true;
 }
 
+bool
+ha_uuid_is_valid(const char *uuid)
+{
+	for (int i = 0; i < 36; i++)
+	{
+		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? uuid[i] != '-' :
+			uuid[i] == '\0' || strchr("0123456789abcdef", uuid[i]) == NULL)
+			return false;
+	}
+	return uuid[36] == '\0';
+}
+
+/* Whatever it says, it is there, so no other one may be put. */
+static bool
+parse_identity(const HaKv *kv, HaView *view)
+{
+	json_t	   *json = load_object(kv);
+	bool		ok = json != NULL;
+
+	view->identity_revision = kv->mod_revision;
+	take_text(json, "uuid", view->cluster_uuid, sizeof(view->cluster_uuid),
+			  &ok);
+	ok = ok && ha_uuid_is_valid(view->cluster_uuid);
+	json_decref(json);
+	if (!ok)
+		memset(view->cluster_uuid, 0, sizeof(view->cluster_uuid));
+	return ok;
+}
+
 static bool
 parse_status(const HaKv *kv, HaView *view)
 {
@@ -1157,6 +1188,7 @@ static const struct
 	{"failsafe", parse_failsafe},
 	{"pg_ha/stop", parse_stop},
 	{"initialize", parse_initialize},
+	{"pg_ha/identity", parse_identity},
 	{"status", parse_status},
 	{"history", parse_history},
 };
@@ -1263,6 +1295,16 @@ add(json_t **object, const char *name, json_t *value)
 		return;
 	json_decref(*object);
 	*object = NULL;
+}
+
+char *
+ha_identity_json(const char *uuid)
+{
+	json_t	   *json = ha_json_object();
+
+	add(&json, "uuid", text_json(uuid));
+	add(&json, "schema", json_integer(1));
+	return dump(json);
 }
 
 char *
@@ -1780,6 +1822,8 @@ static const Field view_fields[] = {
 	STRUCT(HaView, failsafe, failsafe_fields),
 	INT64(HaView, initialize_revision),
 	UINT64(HaView, sysid),
+	INT64(HaView, identity_revision),
+	TEXT(HaView, cluster_uuid),
 	UINT64(HaView, optime),
 	INT64(HaView, status_revision),
 	INT64(HaView, history_revision),
@@ -1799,6 +1843,7 @@ static const Field standby_fields[] = {
 static const Field local_fields[] = {
 	TEXT(HaLocal, name),
 	UINT64(HaLocal, sysid),
+	TEXT(HaLocal, cluster_uuid),
 	WORD(HaLocal, role, own_role_words),
 	UINT32(HaLocal, timeline),
 	STRUCTS(HaLocal, ancestors, timeline_fields),

@@ -8,6 +8,7 @@
  * range and names are checked; what fails a check is as if it were not there,
  * and is counted in view->nmalformed.
  *
+ *	pg_ha/identity	{"uuid":"6f2c0a34-...","schema":1}
  *	pg_ha/heartbeat	{"name":"n1","term":5,"ttl":10000,"lsn":123,
  *					 "released":true,"released_lsn":123,"failsafe":true}	(last three
  *					 optional)
@@ -49,6 +50,9 @@ extern char *ha_config_set_pause(const char *json, bool pause);
 /* "[A-Za-z0-9_.-]{1,63}" */
 extern bool ha_name_is_valid(const char *name);
 
+/* Lower case, with its dashes. */
+extern bool ha_uuid_is_valid(const char *uuid);
+
 /*
  * Patroni's mapping of a member name to a replication slot name: lower case,
  * '-' and '.' become '_', anything else not in [a-z0-9_] becomes uNNNN, cut to
@@ -68,6 +72,7 @@ extern void ha_view_parse(const HaAnswer *answer, const HaConfig *last_config,
 extern bool ha_heartbeat_parse(const HaKv *kv, HaHeartbeat *heartbeat);
 
 /* Values as they are put.  malloc'd; NULL only when memory is out. */
+extern char *ha_identity_json(const char *uuid);
 extern char *ha_heartbeat_json(const HaHeartbeat *heartbeat);
 extern char *ha_term_json(const HaTerm *term);
 extern char *ha_vote_json(const HaVote *vote);

@@ -119,6 +119,8 @@ typedef struct HaControlBoot
 	bool		supervising;	/* parent of, or attached to, the postmaster */
 	uint64_t	discarded_bytes;	/* by the last rewind or clone */
 	uint32_t	discarded_timeline;
+	char		cluster_uuid[HA_UUID_SIZE]; /* that this node joined; '' =
+											 * none */
 } HaControlBoot;
 
 /* Written by pg_ha_boot: what another member asks of this one (S-9). */

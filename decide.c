@@ -1185,6 +1185,9 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else if (view->sysid != 0 && local->sysid != 0 &&
 			 view->sysid != local->sysid)
 		set_plan(plan, HA_STOP, "system identifier is not that of the cluster");
+	else if (view->cluster_uuid[0] != '\0' && local->cluster_uuid[0] != '\0' &&
+			 strcmp(view->cluster_uuid, local->cluster_uuid) != 0)
+		set_plan(plan, HA_STOP, "the data is of another cluster with the same system identifier");
 	else if (local->time_jumped)
 	{
 		/* leases may be long over: prove first, then think again */

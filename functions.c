@@ -44,6 +44,7 @@ PG_FUNCTION_INFO_V1(pg_ha_members);
 PG_FUNCTION_INFO_V1(pg_ha_slots);
 PG_FUNCTION_INFO_V1(pg_ha_health);
 PG_FUNCTION_INFO_V1(pg_ha_timing);
+PG_FUNCTION_INFO_V1(pg_ha_identity);
 PG_FUNCTION_INFO_V1(pg_ha_pause);
 PG_FUNCTION_INFO_V1(pg_ha_resume);
 PG_FUNCTION_INFO_V1(pg_ha_switchover);
@@ -452,6 +453,39 @@ pg_ha_timing(PG_FUNCTION_ARGS)
 		add_null(&row);
 	else
 		add(&row, Int64GetDatum(now - p->seen_at));
+	PG_RETURN_DATUM(row_datum(fcinfo, &row));
+}
+
+/* Identifiers go beyond bigint. */
+static void
+add_sysid(Row *row, uint64 sysid)
+{
+	if (sysid == 0)
+		add_null(row);
+	else
+		add_text(row, psprintf(UINT64_FORMAT, sysid));
+}
+
+Datum
+pg_ha_identity(PG_FUNCTION_ARGS)
+{
+	HaPublished *p = ha_sql_look();
+	const HaView *view = &p->view;
+	const HaLocal *local = &p->local;
+	Row			row = {0};
+
+	add_text(&row, ha_scope);
+	add_text(&row, view->cluster_uuid);
+	add_sysid(&row, view->sysid);
+	add_sysid(&row, local->sysid);
+	if (view->sysid == 0 || local->sysid == 0)
+		add_null(&row);
+	else
+		add(&row, BoolGetDatum(view->sysid == local->sysid &&
+							   (view->cluster_uuid[0] == '\0' ||
+								local->cluster_uuid[0] == '\0' ||
+								strcmp(view->cluster_uuid,
+									   local->cluster_uuid) == 0)));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 

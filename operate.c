@@ -297,6 +297,10 @@ pg_ha_join_command(PG_FUNCTION_ARGS)
 	add_setting(&file, "pg_ha.rest_auth_file", ha_rest_auth_file);
 	add_setting(&file, "pg_ha.replication_user", ha_replication_user);
 	add_setting(&file, "pg_ha.replication_passfile", ha_replication_passfile);
+	add_setting(&file, "pg_ha.replication_sslcert", ha_replication_sslcert);
+	add_setting(&file, "pg_ha.replication_sslkey", ha_replication_sslkey);
+	add_setting(&file, "pg_ha.replication_sslrootcert",
+				ha_replication_sslrootcert);
 	appendStringInfo(&file, "port = %d\nlisten_addresses = 'ADDRESS'\n",
 					 PostPortNumber);
 	add_limits(&file);

@@ -119,6 +119,19 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) IS
 'wait until this member leads or is a standby that streams';
 
+CREATE FUNCTION pg_ha_identity(
+	OUT scope pg_catalog.text,
+	OUT cluster_uuid pg_catalog.text,
+	OUT cluster_sysid pg_catalog.text,
+	OUT local_sysid pg_catalog.text,
+	OUT match pg_catalog.bool)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_identity() IS
+'which cluster the store shows, and whether this data is of it';
+
 CREATE FUNCTION pg_ha_decide(problem pg_catalog.jsonb)
 RETURNS pg_catalog.jsonb
 AS 'MODULE_PATHNAME'
@@ -189,11 +202,13 @@ REVOKE ALL ON FUNCTION pg_ha_members() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_slots() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_health() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_timing() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_identity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_members() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_slots() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_health() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_identity() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_resume(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text) FROM PUBLIC;

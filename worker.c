@@ -130,6 +130,7 @@ gather_boot(int64 now)
 	boot_looked_at = now;
 	local.has_boot = ha_control_get_boot(control, &boot) &&
 		boot.supervising && ha_process_is_alive(boot.pid, boot.pid_start);
+	strlcpy(local.cluster_uuid, boot.cluster_uuid, sizeof(local.cluster_uuid));
 }
 
 /* S-2: is the position of this standby final? */

@@ -27,6 +27,7 @@
 #include "datadir.h"
 #include "files.h"
 #include "leader.h"
+#include "role.h"
 #include "source.h"
 
 /* For a standby to come beyond its new slot's position. */
@@ -118,21 +119,22 @@ static bool
 create_role(HaAdoption *a)
 {
 	PQExpBufferData sql;
-	char		password[1024];
-	char	   *verifier = NULL;
+	char	   *verifier;
 	bool		ok;
 
-	if (!ha_adopt_tell(a, "create role \"%s\" for replication, with the password of the passfile",
-					   a->node.replication_user))
+	if (!ha_adopt_tell(a, "create role \"%s\" for replication, %s",
+					   a->node.replication_user,
+					   a->node.replication_passfile[0] != '\0' ?
+					   "with the password of the passfile" :
+					   "without a password"))
 		return true;
-	if (ha_node_password(&a->node, password, sizeof(password)))
-		verifier = ha_role_verifier(password);
-	explicit_bzero(password, sizeof(password));
-	if (verifier == NULL)
+	if (!ha_role_verifier(&a->node, &verifier))
 		return false;
 	initPQExpBuffer(&sql);
-	appendPQExpBuffer(&sql, "CREATE ROLE \"%s\" LOGIN REPLICATION PASSWORD '%s'",
-					  a->node.replication_user, verifier);
+	appendPQExpBuffer(&sql, "CREATE ROLE \"%s\" LOGIN REPLICATION",
+					  a->node.replication_user);
+	if (verifier != NULL)
+		appendPQExpBuffer(&sql, " PASSWORD '%s'", verifier);
 	ok = ha_plain_server_do(&a->server, sql.data);
 	termPQExpBuffer(&sql);
 	free(verifier);
@@ -210,7 +212,6 @@ extend_hba(HaAdoption *a, const char *path)
 {
 	PQExpBufferData content;
 	struct stat st;
-	char		lines[512];
 	bool		ok = stat(path, &st) == 0;
 
 	if (!ok)
@@ -218,8 +219,8 @@ extend_hba(HaAdoption *a, const char *path)
 	initPQExpBuffer(&content);
 	ok = ok && ha_read_file(path, &content) &&
 		back_up_file(path, content.data, st.st_mode & 0777);
-	ha_hba_lines(&a->node, lines, sizeof(lines));
-	appendPQExpBufferStr(&content, lines);
+	appendPQExpBufferChar(&content, '\n');
+	ha_role_hba_lines(&a->node, &content);
 	ok = ok && !PQExpBufferDataBroken(content) &&
 		ha_replace_file(path, content.data, st.st_mode & 0777, true);
 	termPQExpBuffer(&content);
@@ -259,23 +260,13 @@ static PGconn *
 log_in(HaAdoption *a, const char *host, int port)
 {
 	int64_t		until = ha_now() + LOGIN_WAIT;
-	char		port_text[16];
-	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "replication",
-		"application_name", "connect_timeout", NULL
-	};
-	const char *const values[] = {
-		host, port_text, a->node.replication_user, "postgres",
-		a->node.replication_passfile, "true", "pg_ha_boot adopt", "10", NULL
-	};
 	HaSource	source = {.port = port};
 	PGconn	   *conn;
 
 	strlcpy(source.host, host, sizeof(source.host));
 	if (!ha_source_is_usable(&source))
 		return NULL;
-	snprintf(port_text, sizeof(port_text), "%d", port);
-	conn = PQconnectdbParams(keywords, values, 0);
+	conn = ha_source_connect(&a->node, &source, true, "pg_ha_boot adopt", "10");
 	while (PQstatus(conn) != CONNECTION_OK && ha_now() < until)
 	{
 		pg_usleep(POLL_US);
@@ -285,8 +276,12 @@ log_in(HaAdoption *a, const char *host, int port)
 		return conn;
 	pg_log_error("cannot log in to %s:%d as \"%s\": %s", host, port,
 				 a->node.replication_user, PQerrorMessage(conn));
-	pg_log_error_hint("Members do this to stream and clone. See the password in \"%s\" and the hba file of that server.",
-					  a->node.replication_passfile);
+	if (a->node.replication_passfile[0] != '\0')
+		pg_log_error_hint("Members do this to stream and clone. See the password in \"%s\" and the hba file of that server.",
+						  a->node.replication_passfile);
+	else
+		pg_log_error_hint("Members do this to stream and clone. See the certificate \"%s\" and the hba file of that server.",
+						  a->node.replication_sslcert);
 	PQfinish(conn);
 	return NULL;
 }

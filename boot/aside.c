@@ -36,7 +36,8 @@
 	"pg_ha_boot moved this directory aside.  It may be removed by pg_ha.keep_aside.\n"
 
 #define INFIX			".aside."
-#define STAMP_SIZE		32
+#define FAILED_INFIX	".failed-"
+#define SUFFIX_SIZE		48
 #define COPIES_MAX		1024
 
 static bool
@@ -65,9 +66,9 @@ next_entry(DIR *dir)
  * Moving.
  */
 
-/* A stamp with which the name is not taken yet. */
+/* An infix and a stamp with which the name is not taken yet. */
 static bool
-choose_stamp(const char *path, char *stamp)
+choose_suffix(const char *path, const char *infix, char *suffix)
 {
 	time_t		now = time(NULL);
 	struct tm	utc;
@@ -77,12 +78,14 @@ choose_stamp(const char *path, char *stamp)
 	int			n;
 
 	gmtime_r(&now, &utc);
-	length = strftime(stamp, STAMP_SIZE, "%Y%m%dT%H%M%S", &utc);
-	n = snprintf(aside, sizeof(aside), "%s" INFIX "%s", path, stamp);
+	length = strlcpy(suffix, infix, SUFFIX_SIZE);
+	length += strftime(suffix + length, SUFFIX_SIZE - length, "%Y%m%dT%H%M%S",
+					   &utc);
+	n = snprintf(aside, sizeof(aside), "%s%s", path, suffix);
 	for (int i = 2; n < sizeof(aside) && lstat(aside, &st) == 0; i++)
 	{
-		snprintf(stamp + length, STAMP_SIZE - length, ".%d", i);
-		n = snprintf(aside, sizeof(aside), "%s" INFIX "%s", path, stamp);
+		snprintf(suffix + length, SUFFIX_SIZE - length, ".%d", i);
+		n = snprintf(aside, sizeof(aside), "%s%s", path, suffix);
 	}
 	if (n < sizeof(aside))
 		return true;
@@ -107,20 +110,20 @@ is_copy(const char *path)
 {
 	const char *name = last_dir_separator(path);
 
-	return name != NULL && strstr(name, INFIX) != NULL &&
+	return name != NULL && (strstr(name, INFIX) != NULL ||
+							strstr(name, FAILED_INFIX) != NULL) &&
 		ha_exists_in(path, TAG_FILE);
 }
 
 /* Rename a directory and leave an empty one in its place; aside: its new name. */
 static bool
-move_directory(const char *path, const char *stamp, const char *what,
+move_directory(const char *path, const char *suffix, const char *what,
 			   char *aside)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0 ||
-		snprintf(aside, MAXPGPATH, "%s" INFIX "%s", path,
-				 stamp) >= MAXPGPATH)
+		snprintf(aside, MAXPGPATH, "%s%s", path, suffix) >= MAXPGPATH)
 	{
 		pg_log_error("could not move %s \"%s\" aside", what, path);
 		return false;
@@ -199,21 +202,21 @@ find_target(const char *link)
 
 /* Move what a link of the old data directory leads to. */
 static bool
-move_linked(const char *link, const char *stamp, const char *what)
+move_linked(const char *link, const char *suffix, const char *what)
 {
 	char	   *target = find_target(link);
 	char		aside[MAXPGPATH];
 	bool		ok;
 
-	ok = target == NULL || (move_directory(target, stamp, what, aside) &&
+	ok = target == NULL || (move_directory(target, suffix, what, aside) &&
 							redirect(link, aside));
 	free(target);
 	return ok;
 }
 
-/* stamp: NULL = only see whether all of them can be moved. */
+/* suffix: NULL = only see whether all of them can be moved. */
 static bool
-move_tablespaces(const char *data_dir, const char *stamp)
+move_tablespaces(const char *data_dir, const char *suffix)
 {
 	char		path[MAXPGPATH];
 	char		link[MAXPGPATH];
@@ -229,8 +232,8 @@ move_tablespaces(const char *data_dir, const char *stamp)
 		ok = ha_path_in(link, path, name);
 		target = ok ? find_target(link) : NULL;
 		if (target != NULL)
-			ok = stamp == NULL ? holds_only_ours(target) :
-				move_linked(link, stamp, "tablespace directory");
+			ok = suffix == NULL ? holds_only_ours(target) :
+				move_linked(link, suffix, "tablespace directory");
 		free(target);
 	}
 	if (dir != NULL)
@@ -239,13 +242,13 @@ move_tablespaces(const char *data_dir, const char *stamp)
 }
 
 static bool
-move_all_linked(const char *data_dir, const char *stamp)
+move_all_linked(const char *data_dir, const char *suffix)
 {
 	char		wal[MAXPGPATH];
 
-	return move_tablespaces(data_dir, stamp) &&
+	return move_tablespaces(data_dir, suffix) &&
 		ha_path_in(wal, data_dir, "pg_wal") &&
-		move_linked(wal, stamp, "WAL directory");
+		move_linked(wal, suffix, "WAL directory");
 }
 
 static void
@@ -265,42 +268,57 @@ warn_of_links(const char *data_dir)
  * the new one is made in the same file system as the old.
  */
 static bool
-move_data(const HaNode *node)
+move_data(const HaNode *node, const char *infix, char *aside)
 {
 	char	   *real = realpath(node->data_dir, NULL);
 	bool		foreign = ha_exists_in(node->state_dir, HA_RESTORE_MARKER);
-	char		stamp[STAMP_SIZE];
-	char		aside[MAXPGPATH];
+	char		suffix[SUFFIX_SIZE];
 	bool		ok = false;
 
 	if (real == NULL)
 		pg_log_error("could not find directory \"%s\": %m", node->data_dir);
-	else if (choose_stamp(real, stamp) &&
+	else if (choose_suffix(real, infix, suffix) &&
 			 (foreign || move_tablespaces(real, NULL)) &&
 			 ha_datadir_put_marker(node, HA_ASIDE_MARKER))
 	{
 		if (foreign)
 			warn_of_links(real);
-		ok = (foreign || move_all_linked(real, stamp)) &&
-			move_directory(real, stamp, "data directory", aside);
+		ok = (foreign || move_all_linked(real, suffix)) &&
+			move_directory(real, suffix, "data directory", aside);
 	}
 	free(real);
 	return ok;
 }
 
+/* moved: where the data directory has gone to, if it did. */
+static bool
+make_way(const HaNode *node, const char *infix, char *moved)
+{
+	char		suffix[SUFFIX_SIZE];
+	char		aside[MAXPGPATH];
+
+	if (!is_empty(node->data_dir) && !move_data(node, infix, moved))
+		return false;
+	if (node->wal_dir[0] != '\0' && !is_empty(node->wal_dir) &&
+		!(choose_suffix(node->wal_dir, infix, suffix) &&
+		  move_directory(node->wal_dir, suffix, "WAL directory", aside)))
+		return false;
+	return ha_datadir_remove_markers(node);
+}
+
 bool
 ha_aside_make_way(const HaNode *node)
 {
-	char		stamp[STAMP_SIZE];
-	char		aside[MAXPGPATH];
+	char		moved[MAXPGPATH];
 
-	if (!is_empty(node->data_dir) && !move_data(node))
-		return false;
-	if (node->wal_dir[0] != '\0' && !is_empty(node->wal_dir) &&
-		!(choose_stamp(node->wal_dir, stamp) &&
-		  move_directory(node->wal_dir, stamp, "WAL directory", aside)))
-		return false;
-	return ha_datadir_remove_markers(node);
+	return make_way(node, INFIX, moved);
+}
+
+bool
+ha_aside_move_failed(const HaNode *node, char *moved)
+{
+	moved[0] = '\0';
+	return make_way(node, FAILED_INFIX, moved);
 }
 
 /*

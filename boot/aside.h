@@ -6,7 +6,8 @@
  * A data directory is renamed to PGDATA.aside.YYYYMMDDTHHMMSS (with a number if that
  * is taken), and with it, under the same stamp, a WAL directory and tablespaces that
  * lie elsewhere, to which its links lead from then on.  So the copy is whole, and the
- * places are free.
+ * places are free.  What a bootstrap that failed has left goes to PGDATA.failed-TIME
+ * in the same way, and is no copy of anything: pg_ha.keep_aside does not count it.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,9 @@
  * works there.  false: reported, and nothing is lost.
  */
 extern bool ha_aside_make_way(const HaNode *node);
+
+/* The same for what a bootstrap has left; *moved (MAXPGPATH) is where to, "" = nothing. */
+extern bool ha_aside_move_failed(const HaNode *node, char *moved);
 
 /*
  * Remove the oldest of the copies that pg_ha_boot made, beyond pg_ha.keep_aside: in a

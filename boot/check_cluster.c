@@ -27,6 +27,7 @@
 #include "preflight.h"
 #include "processes.h"
 #include "store.h"
+#include "uuid.h"
 
 #define LOOK_TIMEOUT		2000
 
@@ -264,10 +265,31 @@ ha_check_system_id(const HaNode *node, const HaDataFacts *facts,
 					node->data_dir, facts->sysid, node->scope, view->sysid);
 }
 
+bool
+ha_check_uuid(const HaNode *node, const char *uuid, const char *scope,
+			  const HaView *view, HaReport *report)
+{
+	if (uuid[0] == '\0' || view->cluster_uuid[0] == '\0' ||
+		strcmp(uuid, view->cluster_uuid) == 0)
+		return true;
+	ha_report_error(report, "P12b",
+					psprintf("Check pg_ha.scope. To make this node a copy of \"%s\", move \"%s\" and \"%s\" away.",
+							 node->scope, node->data_dir, node->state_dir),
+					"data directory belongs to pg_ha cluster \"%s\" (uuid %s), scope \"%s\" is uuid %s",
+					scope, uuid, node->scope, view->cluster_uuid);
+	return false;
+}
+
 void
 ha_check_identity(HaPreflight *p)
 {
+	char		uuid[HA_UUID_SIZE];
+	char		scope[HA_NAME_SIZE];
+	bool		founder;
+
 	ha_check_system_id(&p->node, &p->facts, &p->view, &p->report);
+	p->other_uuid = ha_uuid_recall(&p->node, uuid, scope, &founder) &&
+		!ha_check_uuid(&p->node, uuid, scope, &p->view, &p->report);
 }
 
 /*
@@ -325,19 +347,10 @@ clear_environment(void)
 static PGconn *
 connect_to(const HaPreflight *p, const HaMember *leader, bool replication)
 {
-	char		port[16];
-	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "application_name",
-		"connect_timeout", "replication", NULL
-	};
-	const char *const values[] = {
-		leader->host, port, p->node.replication_user,
-		replication ? "replication" : "postgres", p->node.replication_passfile,
-		"pg_ha check", "3", replication ? "true" : "false", NULL
-	};
+	HaSource	source;
 
-	snprintf(port, sizeof(port), "%d", (int) leader->port);
-	return PQconnectdbParams(keywords, values, 0);
+	ha_source_of(leader, &source);
+	return ha_source_connect(&p->node, &source, replication, "pg_ha check", "3");
 }
 
 /* The answer's first value; NULL: there is none.  To be freed. */
@@ -413,7 +426,7 @@ report_login(HaPreflight *p, const HaMember *leader, PGconn *conn)
 
 	if (fatal != NULL)
 		ha_report_error(&p->report, "P15",
-						"Look at the leader's pg_hba.conf, at the role, and at pg_ha.replication_passfile.",
+						"Look at the leader's pg_hba.conf, at the role, and at pg_ha.replication_passfile or replication_sslcert.",
 						"cannot log in to leader \"%s\" at %s:%d as \"%s\": %s",
 						leader->name, leader->host, (int) leader->port,
 						p->node.replication_user, fatal + strlen("FATAL:  "));

@@ -17,6 +17,7 @@
 
 #include "port.h"
 
+#include "bootstrap.h"
 #include "files.h"
 #include "preflight.h"
 #include "programs.h"
@@ -55,26 +56,6 @@ error_line(PQExpBuffer said)
  * Initdb.
  */
 
-/* Options that pg_ha_boot needs for itself. */
-static bool
-is_reserved(const char *option)
-{
-	static const char *const reserved[] = {
-		"-D", "--pgdata", "--pwfile", "-W", "--pwprompt", "-N", "--no-sync",
-		"-S", "--sync-only"
-	};
-
-	for (int i = 0; i < lengthof(reserved); i++)
-	{
-		size_t		n = strlen(reserved[i]);
-
-		if (strncmp(option, reserved[i], n) == 0 &&
-			(option[n] == '\0' || option[n] == '=' || option[1] != '-'))
-			return true;
-	}
-	return false;
-}
-
 static bool
 refuse_reserved(HaPreflight *p)
 {
@@ -82,7 +63,7 @@ refuse_reserved(HaPreflight *p)
 
 	for (int i = 0; i < p->ninitdb_options; i++)
 	{
-		if (!is_reserved(p->initdb_options[i]))
+		if (!ha_initdb_is_reserved(p->initdb_options[i]))
 			continue;
 		ha_report_error(&p->report, "B02", "Leave it out.",
 						"initdb option \"%s\" is set by pg_ha_boot",
@@ -96,15 +77,15 @@ refuse_reserved(HaPreflight *p)
 static bool
 make_cluster(HaPreflight *p, const char *dir)
 {
-	const char *argv[MAX_OPTIONS + 12] = {
-		"initdb", "--no-sync", "--no-instructions", "-D", dir,
-		"--auth-local=peer", "--auth-host=scram-sha-256", "--encoding=UTF8",
-		"--data-checksums"
+	const char *argv[MAX_OPTIONS + HA_INITDB_DEFAULTS + 6] = {
+		"initdb", "--no-sync", "--no-instructions", "-D", dir
 	};
-	int			n = 9;
+	int			n = 5;
 	PQExpBufferData said;
 	int			code;
 
+	for (int i = 0; i < HA_INITDB_DEFAULTS; i++)
+		argv[n++] = ha_initdb_defaults[i];
 	for (int i = 0; i < p->ninitdb_options && i < MAX_OPTIONS; i++)
 		argv[n++] = p->initdb_options[i];
 	initPQExpBuffer(&said);

@@ -35,6 +35,7 @@
 #include "cluster_stop.h"
 #include "request.h"
 #include "supervise.h"
+#include "uuid.h"
 
 /* The leader waits so long (and a loop_wait) for the others to know of it. */
 #define KNOWN_WAIT			3000
@@ -70,7 +71,7 @@ look_for_stop(HaBoot *b, const HaView *view)
 {
 	HaDuty	   *duty = &b->duty;
 
-	if (is_asked(b) || !ha_stop_counts(view))
+	if (is_asked(b) || !ha_stop_counts(view) || ha_uuid_is_another(b, view))
 		return;
 	duty->request = view->stop;
 	duty->stage = REQUEST_BEGUN;

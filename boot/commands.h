@@ -65,6 +65,7 @@ extern bool ha_invocation_is_complete(const HaInvocation *invocation);
 /* The directory of -b, or where the programs are otherwise; false: nowhere. */
 extern bool ha_invocation_bin_dir(const HaInvocation *invocation,
 								  char *bin_dir);
+extern const HaCommand ha_command_init;
 
 /*
  * What most commands begin with: -D and -c must have been given, -b is looked for if

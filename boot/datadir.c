@@ -16,8 +16,7 @@
  *
  * - What earlier work left behind is killed before the next work begins.
  *
- * Programs see no password: it goes to libpq in the password file, and to
- * initdb's server as a SCRAM verifier on its standard input.
+ * Programs see no password: it goes to libpq in the password file.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,8 +36,6 @@
 #include "catalog/pg_control.h"
 #include "common/file_perm.h"
 #include "common/logging.h"
-#include "common/saslprep.h"
-#include "common/scram-common.h"
 #include "fe_utils/string_utils.h"
 #include "port/pg_crc32c.h"
 #include "pqexpbuffer.h"
@@ -53,19 +50,6 @@
 static const char *const markers[] = {
 	HA_INITDB_MARKER, HA_CLONE_MARKER, HA_RESTORE_MARKER, HA_REWIND_MARKER,
 	HA_ASIDE_MARKER
-};
-
-#define SCRAM_ITERATIONS	4096
-#define SCRAM_SALT_SIZE		16
-
-/*
- * Functions that pg_rewind calls on the source (its documentation lists them).
- */
-const char *const ha_rewind_functions[HA_REWIND_FUNCTIONS] = {
-	"pg_catalog.pg_ls_dir(text, boolean, boolean)",
-	"pg_catalog.pg_stat_file(text, boolean)",
-	"pg_catalog.pg_read_binary_file(text)",
-	"pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)"
 };
 
 /*
@@ -256,194 +240,16 @@ check_is_empty(const HaNode *node)
 }
 
 /*
- * Initdb.
+ * The first data of a cluster: bootstrap.c makes it.
  */
 
-/* The SCRAM verifier of a password, malloc'd; NULL: reported. */
-char *
-ha_role_verifier(const char *password)
+bool
+ha_datadir_begin_bootstrap(const HaNode *node, bool restore)
 {
-	char		salt[SCRAM_SALT_SIZE];
-	const char *error = "no randomness";
-	char	   *prepared = NULL;
-	char	   *verifier = NULL;
-	pg_saslprep_rc rc = pg_saslprep(password, &prepared);
-
-	/* As in libpq, a password that is no UTF-8 is taken as its bytes. */
-	if (rc == SASLPREP_SUCCESS)
-		password = prepared;
-	if (rc == SASLPREP_OOM)
-		error = "out of memory";
-	else if (pg_strong_random(salt, sizeof(salt)))
-		verifier = ha_scram_secret(salt, sizeof(salt), SCRAM_ITERATIONS,
-								   password, &error);
-	if (verifier == NULL)
-		pg_log_error("could not make a SCRAM verifier: %s", error);
-	if (prepared != NULL)
-	{
-		explicit_bzero(prepared, strlen(prepared));
-		free(prepared);
-	}
-	return verifier;
-}
-
-#define ROLE_IS_READY	"replication role ready"
-
-/*
- * The statements, a line each.  The last prints ROLE_IS_READY, put together
- * from two pieces, if all before had their effect: a single-user server goes
- * on after errors and ends well.
- */
-static void
-build_role_sql(const HaNode *node, const char *verifier, PQExpBuffer sql)
-{
-	const char *role = node->replication_user;
-
-	appendPQExpBuffer(sql,
-					  "CREATE ROLE \"%s\" LOGIN REPLICATION PASSWORD '%s';\n",
-					  role, verifier);
-	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
-		appendPQExpBuffer(sql, "GRANT EXECUTE ON FUNCTION %s TO \"%s\";\n",
-						  ha_rewind_functions[i], role);
-	appendPQExpBuffer(sql,
-					  "SELECT 'replication role ' || 'ready' AS result"
-					  " FROM pg_catalog.pg_authid"
-					  " WHERE rolname = '%s' AND rolcanlogin AND rolreplication"
-					  " AND rolpassword = '%s'", role, verifier);
-	for (int i = 0; i < HA_REWIND_FUNCTIONS; i++)
-		appendPQExpBuffer(sql,
-						  " AND pg_catalog.has_function_privilege(oid, '%s', 'EXECUTE')",
-						  ha_rewind_functions[i]);
-	appendPQExpBufferStr(sql, ";\n");
-}
-
-/* Feed the statements to a single-user server; did it say that it worked? */
-static bool
-run_single_user(const HaNode *node, PQExpBuffer sql)
-{
-	const char *argv[] = {
-		"postgres", "--single", "-D", node->data_dir,
-		"-c", "log_min_error_statement=panic",
-		"-c", "shared_preload_libraries=", "postgres", NULL
-	};
-	int			in[2] = {-1, -1};
-	int			out[2] = {-1, -1};
-	char		output[16384];
-	pid_t		pid;
-	bool		fed;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-	{
-		pg_log_error("could not create pipe: %m");
-		return false;			/* and the process ends */
-	}
-	pid = ha_program_fork();
-	if (pid == 0)
-		ha_program_exec(node, argv, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
-	if (pid < 0)
-		return false;
-
-	/*
-	 * The statements fit into the pipe, so neither side can block the other.
-	 */
-	signal(SIGPIPE, SIG_IGN);
-	fed = ha_write_all(in[1], sql->data, sql->len);
-	close(in[1]);
-	ha_read_all(out[0], output, sizeof(output));
-	close(out[0]);
-	if (!ha_program_wait(pid, "postgres --single"))
-		return false;
-	if (fed && strstr(output, ROLE_IS_READY) != NULL)
-		return true;
-	pg_log_error("could not create role \"%s\"", node->replication_user);
-	pg_log_error_hint("The messages of the server above tell why.");
-	return false;
-}
-
-static bool
-create_role(const HaNode *node, const char *verifier)
-{
-	PQExpBufferData sql;
-	bool		ok;
-
-	initPQExpBuffer(&sql);
-	build_role_sql(node, verifier, &sql);
-	ok = !PQExpBufferDataBroken(sql) && run_single_user(node, &sql);
-	termPQExpBuffer(&sql);
-	return ok;
-}
-
-/* Members reach each other; initdb's own lines allow this host only. */
-void
-ha_hba_lines(const HaNode *node, char *lines, size_t size)
-{
-	snprintf(lines, size,
-			 "\n# pg_ha: members clone and stream from each other (replication) and\n"
-			 "# rewind from each other (postgres)\n"
-			 "host    replication     \"%s\" samenet scram-sha-256\n"
-			 "host    postgres        \"%s\" samenet scram-sha-256\n",
-			 node->replication_user, node->replication_user);
-}
-
-static bool
-append_hba(const HaNode *node)
-{
-	char		path[MAXPGPATH];
-	char		lines[512];
-	int			fd;
-	bool		ok;
-
-	if (!ha_path_in(path, node->data_dir, "pg_hba.conf"))
-		return false;
-	ha_hba_lines(node, lines, sizeof(lines));
-	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	ok = fd >= 0 && ha_write_all(fd, lines, strlen(lines));
-	if (fd >= 0 && close(fd) != 0)
-		ok = false;
-	if (!ok)
-		pg_log_error("could not append to file \"%s\": %m", path);
-	return ok;
-}
-
-/* What the child does. */
-static bool
-initdb(const HaNode *node)
-{
-	char		wal_dir[HA_PATH_SIZE + 16];
-	const char *make[] = {
-		"initdb", "-D", node->data_dir, "--auth-local=peer",
-		"--auth-host=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-		node->wal_dir[0] != '\0' ? wal_dir : NULL, NULL
-	};
-	const char *sync[] = {"initdb", "--sync-only", "-D", node->data_dir, NULL};
-	char		password[1024];
-	char	   *verifier;
-
-	snprintf(wal_dir, sizeof(wal_dir), "--waldir=%s", node->wal_dir);
-	if (!ha_node_password(node, password, sizeof(password)))
-		return false;
-	verifier = ha_role_verifier(password);
-	explicit_bzero(password, sizeof(password));
-	return verifier != NULL && ha_program_run(node, make) && append_hba(node) &&
-		create_role(node, verifier) && ha_program_run(node, sync) &&
-		ha_sync_parent(node->data_dir);
-}
-
-pid_t
-ha_datadir_start_initdb(const HaNode *node)
-{
-	pid_t		pid;
-
-	if (!ha_work_end_leftovers(node) || !check_is_empty(node) ||
-		!ha_aside_make_way(node) ||
-		!ha_datadir_put_marker(node, HA_INITDB_MARKER))
-		return -1;
-	pid = ha_work_fork(node);
-	if (pid == 0)
-		_exit(initdb(node) ? 0 : 1);
-	return pid;
+	return ha_work_end_leftovers(node) && check_is_empty(node) &&
+		ha_aside_make_way(node) &&
+		ha_datadir_put_marker(node,
+							  restore ? HA_RESTORE_MARKER : HA_INITDB_MARKER);
 }
 
 /*
@@ -510,4 +316,11 @@ bool
 ha_datadir_move_aside(const HaNode *node)
 {
 	return ha_work_end_leftovers(node) && ha_aside_make_way(node);
+}
+
+bool
+ha_datadir_move_failed(const HaNode *node, char *moved)
+{
+	moved[0] = '\0';
+	return ha_work_end_leftovers(node) && ha_aside_move_failed(node, moved);
 }

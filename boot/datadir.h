@@ -28,12 +28,15 @@
 #define HA_REWIND_MARKER	"rewind_in_progress"
 #define HA_ASIDE_MARKER		"aside_in_progress"
 
+struct ControlFileData;
+
 typedef enum HaDataState
 {
 	HA_DATA_EMPTY,				/* missing or empty */
 	HA_DATA_CLUSTER,			/* has PG_VERSION of ours and a sane
 								 * pg_control */
-	HA_DATA_TORN,				/* a rewind or clone was interrupted: unusable */
+	HA_DATA_TORN,				/* a rewind, clone or bootstrap was
+								 * interrupted: unusable */
 	HA_DATA_STRANGE,			/* not empty, no cluster of this major version */
 } HaDataState;
 
@@ -54,16 +57,15 @@ typedef struct HaDataFacts
 extern void ha_datadir_facts(const HaNode *node, HaDataFacts *facts);
 
 /* All of pg_control.  false: there is none of this version that is whole. */
-struct ControlFileData;
 extern bool ha_datadir_control(const HaNode *node,
 							   struct ControlFileData *control);
 
 /*
- * initdb (local peer, host scram-sha-256, checksums), then the replication role
- * with a SCRAM verifier and the grants pg_rewind needs, through a single-user
- * server's standard input, then the two hba lines.  The child does it all.
+ * The data directory is empty and nobody works on it: put the marker, which makes
+ * what is there from now on HA_DATA_TORN.  "restore": a program fills it.  false:
+ * reported.
  */
-extern pid_t ha_datadir_start_initdb(const HaNode *node);
+extern bool ha_datadir_begin_bootstrap(const HaNode *node, bool restore);
 
 /*
  * Wait until the source's control file shows "timeline" (its checkpoint after
@@ -83,17 +85,14 @@ extern bool ha_datadir_finish(const HaNode *node);
  */
 extern bool ha_datadir_move_aside(const HaNode *node);
 
+/*
+ * The same to PGDATA.failed-TIME, which *moved (MAXPGPATH) tells: what a bootstrap
+ * that failed has left.  "" if there was nothing.
+ */
+extern bool ha_datadir_move_failed(const HaNode *node, char *moved);
+
 /* Durably.  false: reported. */
 extern bool ha_datadir_put_marker(const HaNode *node, const char *marker);
 extern bool ha_datadir_remove_markers(const HaNode *node);
-/*
- * For whoever else makes the replication role and lets it in: the SCRAM verifier of
- * a password (malloc'd; NULL: reported), the functions that pg_rewind calls, and the
- * lines of pg_hba.conf.
- */
-#define HA_REWIND_FUNCTIONS		4
-extern const char *const ha_rewind_functions[HA_REWIND_FUNCTIONS];
-extern char *ha_role_verifier(const char *password);
-extern void ha_hba_lines(const HaNode *node, char *lines, size_t size);
 
 #endif							/* HA_DATADIR_H */

@@ -31,6 +31,7 @@
 #include "found.h"
 #include "leader.h"
 #include "prepare.h"
+#include "uuid.h"
 
 /* In the state directory, while the data is prepared but not yet pg_ha's. */
 #define FOUNDING_MARKER		"founding"
@@ -89,13 +90,16 @@ put_marker(const HaBoot *b, const HaDataFacts *facts)
 		ha_replace_file(path, text, 0600, true);
 }
 
-/* The first thing is a lease for the leader key. */
+/*
+ * The first thing is a lease for the leader key.  What this node was before, it was
+ * with other data.
+ */
 static void
 begin_founding(HaBoot *b, const HaDataFacts *facts)
 {
 	if (b->now < b->not_before)
 		return;
-	if (!put_marker(b, facts) ||
+	if (!put_marker(b, facts) || !ha_uuid_forget(b) ||
 		!ha_prepare(&b->node, false, false, &b->prepared))
 	{
 		b->not_before = b->now + RETRY_AFTER;

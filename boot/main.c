@@ -22,6 +22,7 @@
 static const HaCommand *const commands[] = {
 	&ha_command_check,
 	&ha_command_run,
+	&ha_command_init,
 	&ha_command_adopt,
 	&ha_command_detach,
 	&ha_command_wipe,

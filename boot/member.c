@@ -69,6 +69,7 @@ struct HaSession
 
 	/* looks */
 	HaView		view;
+	char	   *config_text;	/* of /config; NULL = there was none yet */
 	HaConfig	config;
 	int64_t		interval;		/* asked for, 0 = loop_wait */
 	int64_t		look_at;
@@ -192,6 +193,7 @@ void
 ha_session_close(HaSession *s)
 {
 	ha_dcs_close(s->dcs);
+	free(s->config_text);
 	free(s);
 }
 
@@ -323,6 +325,24 @@ is_forward(const HaSession *s, const HaAnswer *answer)
 		answer->revision >= s->view.revision;
 }
 
+/* As it stands there; the parsed one lacks what we have no use for. */
+static void
+keep_config_text(HaSession *s, const HaAnswer *answer)
+{
+	if (s->config_text != NULL && s->view.config.revision == s->config.revision)
+		return;
+	for (int i = 0; i < answer->nkvs; i++)
+	{
+		const HaKv *kv = &answer->kvs[i];
+
+		if (strcmp(kv->key, "config") != 0 || kv->value == NULL ||
+			strlen(kv->value) != kv->length)
+			continue;
+		free(s->config_text);
+		s->config_text = strdup(kv->value);
+	}
+}
+
 static void
 take_look(HaSession *s, const HaAnswer *answer, int64_t now)
 {
@@ -347,6 +367,7 @@ take_look(HaSession *s, const HaAnswer *answer, int64_t now)
 	s->reachable = true;
 
 	ha_view_parse(answer, &s->config, &s->view);
+	keep_config_text(s, answer);
 	s->config = s->view.config;
 	s->look_at = now + (s->interval > 0 ? s->interval : s->config.loop_wait);
 	judge_own_key(s, now);
@@ -379,6 +400,12 @@ ha_session_trouble(const HaSession *s)
 	const char *trouble = ha_dcs_trouble(s->dcs);
 
 	return trouble[0] != '\0' ? trouble : "no answer yet";
+}
+
+const char *
+ha_session_config_text(const HaSession *s)
+{
+	return s->config_text;
 }
 
 void

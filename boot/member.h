@@ -56,6 +56,9 @@ extern const HaView *ha_session_view(HaSession *session, int64_t since);
 extern const HaView *ha_session_last_view(const HaSession *session);
 extern const HaConfig *ha_session_config(const HaSession *session);
 
+/* The configuration as it was last seen in the store, unchecked; NULL = never. */
+extern const char *ha_session_config_text(const HaSession *session);
+
 /* The last trouble with the store, for messages. */
 extern const char *ha_session_trouble(const HaSession *session);
 

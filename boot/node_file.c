@@ -75,7 +75,10 @@ static const Key keys[] = {
 	{"rest_auth_file", KEY_PATH, false, FIELD(rest_auth_file)},
 	{"tags", KEY_TEXT, false, FIELD(tags)},
 	{"replication_user", KEY_NAME, false, FIELD(replication_user)},
-	{"replication_passfile", KEY_PATH, true, FIELD(replication_passfile)},
+	{"replication_passfile", KEY_PATH, false, FIELD(replication_passfile)},
+	{"replication_sslcert", KEY_PATH, false, FIELD(replication_sslcert)},
+	{"replication_sslkey", KEY_PATH, false, FIELD(replication_sslkey)},
+	{"replication_sslrootcert", KEY_PATH, false, FIELD(replication_sslrootcert)},
 	{"state_dir", KEY_PATH, false, FIELD(state_dir)},
 	{"clone_methods", KEY_TEXT, false, FIELD(clone_methods)},
 	{"clone_max_rate", KEY_TEXT, false, FIELD(clone_max_rate)},
@@ -97,9 +100,6 @@ static const Key keys[] = {
 	{"rest_key", KEY_LATER, false, 0, 0},
 	{"rest_cafile", KEY_LATER, false, 0, 0},
 	{"rest_allow", KEY_LATER, false, 0, 0},
-	{"replication_sslcert", KEY_LATER, false, 0, 0},
-	{"replication_sslkey", KEY_LATER, false, 0, 0},
-	{"replication_sslrootcert", KEY_LATER, false, 0, 0},
 	{"on_start", KEY_LATER, false, 0, 0},
 	{"on_stop", KEY_LATER, false, 0, 0},
 	{"on_restart", KEY_LATER, false, 0, 0},
@@ -959,6 +959,20 @@ check_tags(NodeFile *file)
 static void
 check_role(NodeFile *file)
 {
+	const HaNode *node = file->node;
+	const Setting *passfile = setting_of(file, "replication_passfile");
+	const Setting *cert = setting_of(file, "replication_sslcert");
+
+	if (node->replication_passfile[0] == '\0' && !passfile->broken &&
+		node->replication_sslcert[0] == '\0' && !cert->broken)
+		fault(file, passfile->line,
+			  "Every member needs it in its node file, or \"pg_ha.replication_sslcert\".",
+			  "setting \"pg_ha.replication_passfile\" is missing");
+	if ((node->replication_sslcert[0] == '\0') !=
+		(node->replication_sslkey[0] == '\0'))
+		fault(file, cert->line,
+			  "A certificate is of no use without its key.",
+			  "pg_ha.replication_sslcert and pg_ha.replication_sslkey must be set together");
 	if (strncmp(file->node->replication_user, "pg_", 3) == 0)
 		fault(file, setting_of(file, "replication_user")->line,
 			  "PostgreSQL keeps names that begin with \"pg_\" to itself; the default is \"" DEFAULT_ROLE "\".",
@@ -1260,12 +1274,15 @@ open_passfile(const char *path, const HaFaultSink *sink)
 	if (stream == NULL || fstat(fileno(stream), &st) != 0)
 		tell_of_passfile(sink,
 						 "Create it with mode 0600 and the line *:*:*:ROLE:PASSWORD.",
-						 "could not open password file \"%s\": %m", path);
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-			 (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+						 "could not open passfile \"%s\": %m", path);
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		tell_of_passfile(sink, "Run chown and chmod 0600 on it.",
-						 "password file \"%s\" must be a file of the server's user and of mode 0600",
+						 "passfile \"%s\" must be a file of the server's user",
 						 path);
+	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		tell_of_passfile(sink, "Run chmod 0600 on it.",
+						 "passfile \"%s\" has mode %04o; must be 0600 or stricter",
+						 path, (unsigned) (st.st_mode & 07777));
 	else
 		return stream;
 	if (stream != NULL)
@@ -1282,11 +1299,15 @@ ha_node_check_password(const HaNode *node, const HaFaultSink *sink,
 					   char *password, size_t size)
 {
 	const char *path = node->replication_passfile;
-	FILE	   *stream = open_passfile(path, sink);
+	FILE	   *stream;
 	char		other[LINE_SIZE];
 	char		hint[128];
 	bool		ok;
 
+	password[0] = '\0';
+	if (path[0] == '\0')
+		return true;
+	stream = open_passfile(path, sink);
 	if (stream == NULL)
 		return false;
 	setvbuf(stream, NULL, _IONBF, 0);	/* no copy of it stays behind */
@@ -1301,7 +1322,7 @@ ha_node_check_password(const HaNode *node, const HaFaultSink *sink,
 	snprintf(hint, sizeof(hint), "Add the line *:*:*:%s:PASSWORD.",
 			 node->replication_user);
 	tell_of_passfile(sink, hint,
-					 "password file \"%s\" has no usable password for role \"%s\" at %s:%d in both databases \"replication\" and \"postgres\"",
+					 "passfile \"%s\" has no usable password for role \"%s\" at %s:%d in both databases \"replication\" and \"postgres\"",
 					 path, node->replication_user, node->connect_host,
 					 node->port);
 	return false;

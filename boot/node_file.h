@@ -46,7 +46,10 @@ typedef struct HaNode
 	int			failover_priority;	/* default 1 */
 	int			sync_priority;	/* default 1 */
 	char		replication_user[64];
-	char		replication_passfile[HA_PATH_SIZE];
+	char		replication_passfile[HA_PATH_SIZE]; /* '' = no password */
+	char		replication_sslcert[HA_PATH_SIZE];	/* '' = no certificate */
+	char		replication_sslkey[HA_PATH_SIZE];
+	char		replication_sslrootcert[HA_PATH_SIZE];
 	char		state_dir[HA_PATH_SIZE];	/* default DATA_DIR.pg_ha */
 
 	/* taken apart in clone_config.c */
@@ -89,7 +92,7 @@ extern bool ha_host_is_loopback(const char *host);
 /*
  * The replication role's password, from the line of the passfile that matches
  * it (libpq's format, '\' escapes undone).  The file must be ours and of mode
- * 0600.  false: reported.
+ * 0600.  "" if the node file names none.  false: reported.
  */
 extern bool ha_node_password(const HaNode *node, char *password, size_t size);
 extern bool ha_node_check_password(const HaNode *node, const HaFaultSink *sink,

@@ -21,18 +21,7 @@
 
 #include "../control.h"
 #include "plain_server.h"
-
-/* The lines of postmaster.pid. */
-enum
-{
-	LINE_PID,
-	LINE_DATA_DIR,
-	LINE_START_TIME,
-	LINE_PORT,
-	LINE_SOCKET_DIR,
-	LINE_LISTEN,
-	NUM_LINES
-};
+#include "postmaster.h"
 
 static const char session_options[] =
 "-c log_statement=none -c log_min_duration_statement=-1"
@@ -42,23 +31,10 @@ static const char session_options[] =
 " -c statement_timeout=60000 -c client_min_messages=warning";
 
 static bool
-read_pid_file(const HaNode *node, char lines[NUM_LINES][MAXPGPATH])
+read_pid_file(const HaNode *node, HaPidFile lines)
 {
-	char		path[HA_PATH_SIZE + 32];
-	FILE	   *file;
-	int			n = 0;
-
-	snprintf(path, sizeof(path), "%s/postmaster.pid", node->data_dir);
-	file = fopen(path, "re");
-	while (file != NULL && n < NUM_LINES &&
-		   fgets(lines[n], MAXPGPATH, file) != NULL)
-	{
-		lines[n][strcspn(lines[n], "\r\n")] = '\0';
-		n++;
-	}
-	if (file != NULL)
-		fclose(file);
-	if (n == NUM_LINES && ha_process_start_time(atoi(lines[LINE_PID])) != 0)
+	if (ha_postmaster_pid_file(node, lines) >= LOCK_FILE_LINE_LISTEN_ADDR &&
+		ha_process_start_time(atoi(lines[LOCK_FILE_LINE_PID])) != 0)
 		return true;
 	pg_log_error("no server runs in data directory \"%s\"", node->data_dir);
 	pg_log_error_hint("Start it as you did until now: what runs is what is adopted.");
@@ -66,20 +42,20 @@ read_pid_file(const HaNode *node, char lines[NUM_LINES][MAXPGPATH])
 }
 
 static bool
-connect_to(HaPlainServer *server, char lines[NUM_LINES][MAXPGPATH])
+connect_to(HaPlainServer *server, HaPidFile lines)
 {
-	const char *host = lines[LINE_SOCKET_DIR][0] != '\0' ?
-	lines[LINE_SOCKET_DIR] : lines[LINE_LISTEN];
+	const char *host = lines[LOCK_FILE_LINE_SOCKET_DIR][0] != '\0' ?
+	lines[LOCK_FILE_LINE_SOCKET_DIR] : lines[LOCK_FILE_LINE_LISTEN_ADDR];
 	const char *const keywords[] = {
 		"host", "port", "dbname", "options", "application_name",
 		"connect_timeout", NULL
 	};
 	const char *const values[] = {
-		host, lines[LINE_PORT], "postgres", session_options,
+		host, lines[LOCK_FILE_LINE_PORT], "postgres", session_options,
 		"pg_ha_boot adopt", "10", NULL
 	};
 
-	server->pid = atoi(lines[LINE_PID]);
+	server->pid = atoi(lines[LOCK_FILE_LINE_PID]);
 	server->conn = PQconnectdbParams(keywords, values, 0);
 	if (PQstatus(server->conn) == CONNECTION_OK)
 		return true;
@@ -166,7 +142,7 @@ check_identity(const HaNode *node, PGresult *result)
 bool
 ha_plain_server_ask(const HaNode *node, HaPlainServer *server)
 {
-	char		lines[NUM_LINES][MAXPGPATH];
+	HaPidFile	lines;
 	PGresult   *result;
 	bool		ok;
 

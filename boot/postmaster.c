@@ -151,22 +151,36 @@ ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
  * Finding one that runs.
  */
 
-/* The pid in postmaster.pid; 0 = no such file.  Negative is a --single one. */
-static pid_t
-read_pid_file(const HaNode *node)
+int
+ha_postmaster_pid_file(const HaNode *node, HaPidFile lines)
 {
 	char		path[HA_PATH_SIZE + 32];
-	char		line[32];
-	long		pid = 0;
 	FILE	   *file;
+	int			n = 0;
 
 	snprintf(path, sizeof(path), "%s/postmaster.pid", node->data_dir);
 	file = fopen(path, "re");
 	if (file == NULL)
 		return 0;
-	if (fgets(line, sizeof(line), file) != NULL)
-		pid = strtol(line, NULL, 10);
+	while (n < LOCK_FILE_LINE_PM_STATUS &&
+		   fgets(lines[n + 1], MAXPGPATH, file) != NULL)
+	{
+		n++;
+		lines[n][strcspn(lines[n], "\r\n")] = '\0';
+	}
 	fclose(file);
+	return n;
+}
+
+/* The pid in postmaster.pid; 0 = no such file.  Negative is a --single one. */
+static pid_t
+read_pid(const HaNode *node)
+{
+	HaPidFile	lines;
+	long		pid = 0;
+
+	if (ha_postmaster_pid_file(node, lines) >= LOCK_FILE_LINE_PID)
+		pid = strtol(lines[LOCK_FILE_LINE_PID], NULL, 10);
 	return pid > 0 && pid <= INT_MAX ? (pid_t) pid : 0;
 }
 
@@ -199,7 +213,7 @@ find_running(const HaNode *node, const HaControl *control, pid_t *pid,
 		return true;
 	}
 
-	*pid = read_pid_file(node);
+	*pid = read_pid(node);
 	if (*pid == 0 || *pid == getpid() || !works_in(*pid, node->data_dir))
 		return false;
 	*start = ha_process_start_time(*pid);

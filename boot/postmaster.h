@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include "utils/pidfile.h"
+
 #include "../control.h"
 #include "node_file.h"
 #include "prepare.h"
@@ -34,6 +36,13 @@ extern bool ha_postmaster_adopt_orphans(void);
  */
 extern bool ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
 								const HaPrepared *prepared);
+
+/*
+ * postmaster.pid, each line without its end under its number in utils/pidfile.h.
+ * Returns the number of the last one; 0 = there is no such file.
+ */
+typedef char HaPidFile[LOCK_FILE_LINE_PM_STATUS + 1][MAXPGPATH];
+extern int	ha_postmaster_pid_file(const HaNode *node, HaPidFile lines);
 
 /*
  * Find a postmaster that already runs in the data directory, and watch it.  Without

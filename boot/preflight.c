@@ -207,11 +207,12 @@ ha_preflight_action(const HaPreflight *p)
 		case HA_DIR_HALF:
 			return action_without_data(p);
 		case HA_DIR_VALID:
-			if (p->has_view && p->view.initialize_revision == 0)
-				return HA_ACTION_ADOPT;
-			if (p->has_view && p->view.sysid != 0 &&
-				p->view.sysid != p->facts.sysid)
+			if (p->other_uuid || (p->has_view && p->view.sysid != 0 &&
+								  p->view.sysid != p->facts.sysid))
 				return HA_ACTION_REFUSE;
+			if (p->has_view && p->view.initialize_revision == 0 &&
+				p->facts.was_primary)
+				return HA_ACTION_ADOPT;
 			return HA_ACTION_REJOIN;
 		default:
 			return HA_ACTION_REFUSE;

@@ -89,6 +89,7 @@ typedef struct HaPreflight
 										 * none */
 	bool		has_view;
 	HaView		view;
+	bool		other_uuid;		/* the node has joined another cluster */
 	char		config_error[256];	/* of /config; '' = it is fine or absent */
 } HaPreflight;
 
@@ -148,6 +149,11 @@ extern void ha_check_login(HaPreflight *p);
 /* P12, if the data is of another cluster than the store's. */
 extern void ha_check_system_id(const HaNode *node, const HaDataFacts *facts,
 							   const HaView *view, HaReport *report);
+
+/* P12b, false: the node has joined "uuid" ("" = none), which was called "scope". */
+extern bool ha_check_uuid(const HaNode *node, const char *uuid,
+						  const char *scope, const HaView *view,
+						  HaReport *report);
 
 /* Another member whose replication slot has the name of ours; NULL = none. */
 extern const char *ha_slot_twin(const HaView *view, const char *name);

@@ -13,10 +13,12 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/logging.h"
@@ -29,6 +31,9 @@
 #define WORK_LOCK_FD		3
 #define KILL_TRIES			500
 #define KILL_PAUSE_US		10000L
+
+/* Who says nothing for so long (ms) is said to go on. */
+#define SILENCE				10000
 
 /*
  * Fork; 0 in the child, which then has no signal handler of ours and dies with
@@ -165,25 +170,18 @@ ha_program_wait(pid_t pid, const char *program)
 }
 
 /*
- * Become the program argv[0], of bin_dir if it is a mere name, under its whole path, since
- * PostgreSQL's programs look for each other where they were called from.  What
- * it prints goes to our stderr unless out is given.  But for the lock of the
- * work, our sockets and files end here: a clone that outlived us must not keep
- * the HTTP port.
+ * Become the program at this path.  What it prints goes to our stderr unless out
+ * is given.  But for the lock of the work, our sockets and files end here: a clone
+ * that outlived us must not keep the HTTP port.
  */
-void
-ha_program_exec(const HaNode *node, const char **argv, int in, int out)
+static void
+become(const char *path, const char **argv, int in, int out, int err)
 {
-	char		path[MAXPGPATH];
-
-	if (is_absolute_path(argv[0]))
-		strlcpy(path, argv[0], sizeof(path));
-	else if (!ha_path_in(path, node->bin_dir, argv[0]))
-		_exit(127);
 	if (in < 0)
 		in = open("/dev/null", O_RDONLY);
 	if (dup2(in, STDIN_FILENO) < 0 ||
 		dup2(out >= 0 ? out : STDERR_FILENO, STDOUT_FILENO) < 0 ||
+		(err >= 0 && dup2(err, STDERR_FILENO) < 0) ||
 		close_range(first_fd_to_close, ~0U, 0) != 0)
 		pg_log_error("could not prepare the files of \"%s\": %m", path);
 	else
@@ -193,6 +191,29 @@ ha_program_exec(const HaNode *node, const char **argv, int in, int out)
 		pg_log_error("could not execute \"%s\": %m", path);
 	}
 	_exit(127);
+}
+
+/*
+ * A mere name is one of bin_dir, under its whole path, since PostgreSQL's programs
+ * look for each other where they were called from.
+ */
+static bool
+find_program(const HaNode *node, const char *name, char *path)
+{
+	if (!is_absolute_path(name))
+		return ha_path_in(path, node->bin_dir, name);
+	strlcpy(path, name, MAXPGPATH);
+	return true;
+}
+
+void
+ha_program_exec(const HaNode *node, const char **argv, int in, int out)
+{
+	char		path[MAXPGPATH];
+
+	if (!find_program(node, argv[0], path))
+		_exit(127);
+	become(path, argv, in, out, -1);
 }
 
 /* Run a program of bin_dir to its end. */
@@ -233,4 +254,118 @@ ha_program_capture(const HaNode *node, const char **argv, int in,
 	if (pid <= 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		return -1;
 	return WEXITSTATUS(status);
+}
+
+/*
+ * Listening to a program.
+ */
+
+/* Of what a failed program says, its first complaint tells most. */
+typedef struct Said
+{
+	char		line[256];		/* that, or the first line of all */
+	bool		is_complaint;
+} Said;
+
+static void
+note_line(const char *line, Said *said)
+{
+	static const char *const marks[] = {"error:", "ERROR:", "FATAL:", "PANIC:"};
+	bool		complains = false;
+
+	for (int i = 0; i < lengthof(marks); i++)
+		complains |= strstr(line, marks[i]) != NULL;
+	if (said->line[0] == '\0' || (complains && !said->is_complaint))
+		strlcpy(said->line, line, sizeof(said->line));
+	said->is_complaint |= complains;
+}
+
+static void
+pass_on_line(const char *name, const char *line, Said *said)
+{
+	if (line[0] == '\0')
+		return;
+	pg_log_info("%s: %s", name, line);
+	note_line(line, said);
+}
+
+/*
+ * Wait for more to come.  One that is silent shall not be taken for one that hangs.
+ */
+static void
+wait_for_output(int fd, const char *name, time_t begun)
+{
+	struct pollfd wait = {.fd = fd,.events = POLLIN};
+
+	while (poll(&wait, 1, SILENCE) == 0)
+		pg_log_info("%s: goes on, for %d s now", name,
+					(int) (time(NULL) - begun));
+}
+
+/* Pass on what comes, line by line, each with the program's name. */
+static void
+pass_on(int fd, const char *name, Said *said)
+{
+	char		chunk[1024];
+	char		line[1024];
+	time_t		begun = time(NULL);
+	size_t		n = 0;
+	ssize_t		got;
+
+	do
+	{
+		wait_for_output(fd, name, begun);
+		got = read(fd, chunk, sizeof(chunk));
+		for (ssize_t i = 0; i < got; i++)
+		{
+			bool		ends = chunk[i] == '\n' || chunk[i] == '\r';
+
+			if (!ends)
+				line[n++] = chunk[i];
+			if (!ends && n < sizeof(line) - 1)
+				continue;
+			line[n] = '\0';
+			pass_on_line(name, line, said);
+			n = 0;
+		}
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	line[n] = '\0';
+	pass_on_line(name, line, said);
+	close(fd);
+}
+
+/*
+ * A daemon that the program left behind may keep the pipe open, and is waited for
+ * then: nobody else may work on the data directory either.
+ */
+bool
+ha_program_listen(const HaNode *node, const char **argv, const char *name,
+				  char *end, size_t size)
+{
+	char		path[MAXPGPATH];
+	Said		said = {""};
+	int			out[2];
+	int			status = -1;
+	pid_t		pid;
+	char	   *text;
+
+	if (!find_program(node, argv[0], path) || pipe2(out, O_CLOEXEC) != 0 ||
+		(pid = ha_program_fork()) < 0)
+	{
+		snprintf(end, size, "could not be started");
+		return false;			/* and the process ends */
+	}
+	if (pid == 0)
+		become(path, argv, -1, out[1], out[1]);
+	close(out[1]);
+	pass_on(out[0], name, &said);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	if (status == 0)
+		return true;
+	text = WIFEXITED(status) ? psprintf("exit status %d", WEXITSTATUS(status)) :
+		wait_result_to_str(status);
+	snprintf(end, size, "%s%s%s", text, said.line[0] != '\0' ? ": " : "", said.line);
+	pfree(text);
+	return false;
 }

@@ -42,6 +42,14 @@ extern int	ha_program_capture(const HaNode *node, const char **argv, int in,
 							   PQExpBuffer said);
 
 /*
+ * Run a program of bin_dir, or one by its absolute path, to its end, and pass on
+ * what it says to the log under that name.  false: *end tells how it ended and
+ * what it complained of.
+ */
+extern bool ha_program_listen(const HaNode *node, const char **argv,
+							  const char *name, char *end, size_t size);
+
+/*
  * ha_program_fork() for work on the data directory, in a process group of its
  * own.  The lock is inherited by every process of the work and held until the
  * last of them is gone.

@@ -22,7 +22,9 @@
 #include "../decide.h"
 #include "clone.h"
 #include "leader.h"
+#include "private_server.h"
 #include "rebuild.h"
+#include "uuid.h"
 
 /* A child gives up on a source that has not led for so long. */
 #define SOURCE_PATIENCE		30000
@@ -99,12 +101,17 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 	}
 
 	/*
-	 * A backup, or a standby, may lack what we have confirmed, and with any clone we
-	 * have nothing for a while (S-3).
+	 * A backup, or a standby, may lack what we have confirmed, and with any
+	 * clone we have nothing for a while (S-3).
 	 */
 	if (ha_leader_may_count_on(view, b->node.name))
 	{
 		ha_boot_wait_for(b, "the leader to take this member out of /sync before it is cloned");
+		return;
+	}
+	if (!ha_uuid_forget(b))
+	{
+		ha_boot_quit(b, HA_EXIT_TEMPORARY);
 		return;
 	}
 	b->job_source[0] = '\0';
@@ -183,7 +190,7 @@ ha_rebuild_step_clone(HaBoot *b)
 {
 	/* A restore does not care who leads. */
 	bool		may_give_up = b->job_source[0] != '\0' &&
-		strcmp(b->clone_method, "basebackup") == 0;
+	strcmp(b->clone_method, "basebackup") == 0;
 	bool		ok;
 
 	if (!ha_boot_job_is_over(b, ha_request_is_replaced(b) ||
@@ -246,6 +253,7 @@ ha_rebuild_torn(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	const HaMember *leader = ha_leader_source(view, b->node.name);
 
+	ha_private_clean(&b->node);
 	if (facts->rewinding)
 	{
 		pg_log_warning("an earlier initdb, clone or rewind was interrupted");

@@ -34,10 +34,14 @@
 #include "../lease.h"
 #include "cluster_stop.h"
 #include "found.h"
+#include "init.h"
 #include "leader.h"
 #include "preflight.h"
+#include "race.h"
 #include "rebuild.h"
+#include "recreate.h"
 #include "rejoin.h"
+#include "uuid.h"
 
 /* A read that is older says too little of the present to act on. */
 #define VIEW_MAX_AGE		5000
@@ -47,9 +51,6 @@
 
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
-
-/* How often the log says that etcd is still away. */
-#define TELL_AGAIN			60000
 
 #define RETRY_AFTER			1000
 #define SOON				300
@@ -208,231 +209,6 @@ step_reput(HaBoot *b)
 }
 
 /*
- * A new cluster.
- */
-
-/* Does anybody have data?  Then an absent initialize key is no new cluster. */
-static bool
-somebody_has_data(const HaBoot *b, const HaView *view)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		const HaMember *member = &view->members[i];
-
-		if (strcmp(member->name, b->node.name) != 0 &&
-			member->state == HA_STATE_RUNNING)
-			return true;
-	}
-	return view->term.present || view->heartbeat.present;
-}
-
-static void
-race(HaBoot *b)
-{
-	int64_t		lease = ha_session_lease(b->session);
-	HaTxn		txn;
-
-	if (lease == 0)
-		return;					/* being granted */
-	ha_session_pin_lease(b->session, true);
-	memset(&txn, 0, sizeof(txn));
-	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
-	ha_txn_compare(&txn, HA_CREATE_REVISION, "leader", 0);
-	ha_txn_put(&txn, "initialize", strdup(""), lease);
-	if (ha_session_send_txn(b->session, &txn))
-		ha_boot_enter(b, BOOT_RACE);
-}
-
-static void
-lose_race(HaBoot *b)
-{
-	ha_session_pin_lease(b->session, false);
-	ha_boot_enter(b, BOOT_LOOK);
-}
-
-static void
-step_race(HaBoot *b)
-{
-	int64_t		revision;
-
-	switch (ha_session_txn_outcome(b->session, &revision))
-	{
-		case HA_ASK_OUT:
-			return;
-		case HA_ASK_DONE:
-			break;
-		case HA_ASK_UNKNOWN:
-
-			/*
-			 * A key that is ours without our knowing would keep everybody
-			 * waiting.  With the lease it goes, or will never come.
-			 */
-			ha_session_drop_lease(b->session);
-			lose_race(b);
-			return;
-		default:
-			b->retry_at = b->now + SOON;
-			lose_race(b);
-			return;
-	}
-
-	b->init_revision = revision;
-	if (b->stop_requested)
-	{
-		lose_race(b);
-		return;
-	}
-	pg_log_info("initializing a new cluster: it has no data and no leader yet");
-	b->job = ha_datadir_start_initdb(&b->node);
-	b->member_state = HA_STATE_INITDB;
-	ha_boot_enter(b, BOOT_INITDB);
-}
-
-/* Ours is not the cluster's first data after all. */
-static void
-discard_initdb(HaBoot *b, const char *why)
-{
-	pg_log_error("%s: the data made by initdb is moved aside", why);
-	ha_session_pin_lease(b->session, false);
-	if (!ha_datadir_move_aside(&b->node))
-		ha_boot_quit(b, HA_EXIT_TEMPORARY);
-	else
-		ha_boot_enter(b, BOOT_LOOK);
-}
-
-static void
-step_initdb(HaBoot *b)
-{
-	HaDataFacts facts;
-	bool		ok;
-
-	if (!ha_boot_job_is_over(b, false, &ok))
-		return;
-
-	/* The marker goes first: once the system id stands, this data counts. */
-	if (ok && ha_datadir_finish(&b->node))
-	{
-		ha_datadir_facts(&b->node, &facts);
-		if (facts.state == HA_DATA_CLUSTER)
-		{
-			ha_boot_enter(b, BOOT_PUBLISH);
-			return;
-		}
-	}
-
-	/* Leaving ends the lease, and the initialize key with it. */
-	ha_datadir_move_aside(&b->node);
-	if (!b->stop_requested)
-	{
-		pg_log_error("could not initialize the cluster");
-		pg_log_error_hint("The messages above say why; another node may try now.");
-	}
-	ha_boot_quit(b, b->stop_requested ? HA_EXIT_OK : HA_EXIT_TEMPORARY);
-}
-
-static void
-send_system_id(HaBoot *b, const HaDataFacts *facts)
-{
-	char		sysid[32];
-	HaTxn		txn;
-
-	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
-	memset(&txn, 0, sizeof(txn));
-	ha_txn_compare(&txn, HA_MOD_REVISION, "initialize", b->init_revision);
-	ha_txn_compare_value(&txn, "initialize", "");
-	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
-	b->sent = ha_session_send_txn(b->session, &txn);
-}
-
-/* The outcome was not known; what stands there now? */
-static void
-look_for_system_id(HaBoot *b, const HaDataFacts *facts)
-{
-	const HaView *view = ha_session_view(b->session, b->retry_at);
-
-	if (view == NULL)
-		return;
-	if (view->initialize_revision == b->init_revision)
-		b->sent = false;		/* it has not landed: once more */
-	else if (view->sysid == facts->sysid)
-	{
-		ha_session_pin_lease(b->session, false);
-		ha_boot_start_server(b, true, false,
-							 "this node initialized the cluster");
-	}
-	else
-		discard_initdb(b, "lost the initialize key");
-}
-
-static void
-step_publish(HaBoot *b)
-{
-	HaDataFacts facts;
-	int64_t		revision;
-
-	ha_datadir_facts(&b->node, &facts);
-	if (!b->sent)
-	{
-		b->retry_at = 0;
-		send_system_id(b, &facts);
-		return;
-	}
-	switch (ha_session_txn_outcome(b->session, &revision))
-	{
-		case HA_ASK_OUT:
-			break;
-		case HA_ASK_DONE:
-			pg_log_info("the cluster is initialized, its system identifier is "
-						UINT64_FORMAT, facts.sysid);
-			ha_session_pin_lease(b->session, false);
-			ha_boot_start_server(b, true, false,
-								 "this node initialized the cluster");
-			break;
-		case HA_ASK_FAILED:
-			discard_initdb(b, "lost the initialize key");
-			break;
-		case HA_ASK_UNKNOWN:
-		case HA_ASK_REFUSED:
-			if (b->retry_at == 0)
-				b->retry_at = b->now + SOON;	/* a later read tells */
-			if (b->now > b->retry_at)
-				look_for_system_id(b, &facts);
-			break;
-	}
-}
-
-/* Data, but no initialize key: the store has lost it, or we are the first. */
-static void
-adopt(HaBoot *b, const HaView *view, const HaDataFacts *facts)
-{
-	char		sysid[32];
-	HaTxn		txn;
-
-	snprintf(sysid, sizeof(sysid), UINT64_FORMAT, facts->sysid);
-	memset(&txn, 0, sizeof(txn));
-	ha_txn_compare(&txn, HA_CREATE_REVISION, "initialize", 0);
-	ha_txn_compare(&txn, HA_MOD_REVISION, "leader",
-				   view->leader.present ? view->leader.mod_revision : 0);
-	ha_txn_put(&txn, "initialize", strdup(sysid), 0);
-	if (!ha_session_send_txn(b->session, &txn))
-		return;
-	pg_log_info("the cluster has no system identifier: recording ours, %s",
-				sysid);
-	ha_boot_enter(b, BOOT_ADOPT);
-}
-
-static void
-step_adopt(HaBoot *b)
-{
-	int64_t		revision;
-
-	if (ha_session_txn_outcome(b->session, &revision) == HA_ASK_OUT)
-		return;
-	b->retry_at = b->now + SOON;
-	ha_boot_enter(b, BOOT_LOOK);	/* it says what stands there now */
-}
-
-/*
  * Starting what is there.
  */
 
@@ -583,21 +359,43 @@ tell_conflict(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	ha_report_free(&report);
 }
 
+/*
+ * The data that "init" has made, and nobody has led the cluster yet: promoting it
+ * would begin another timeline for nothing.
+ */
+static bool
+is_first_start(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	return b->founder && facts->clean && facts->was_primary &&
+		view->sysid == facts->sysid && !view->leader.present &&
+		!view->term.present && !view->heartbeat.present;
+}
+
+/* What comes after it is no first start, also if it fails. */
+static void
+start_first(HaBoot *b)
+{
+	if (ha_uuid_join(b, b->cluster_uuid, false))
+		ha_boot_start_server(b, true, false, "this node initialized the cluster");
+	else
+		ha_boot_quit(b, HA_EXIT_TEMPORARY);
+}
+
 static void
 look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	HaControlLease lease;
 
 	note_end(b, facts);
+	if (view->initialize_revision != 0)
+		b->forgotten_since = 0;
 	if (view->initialize_revision == 0)
 	{
 		if (ha_found_begin(b, view, facts))
 			return;
-		if (!view->leader.present || key_is_ours(b, view, &lease))
-		{
-			adopt(b, view, facts);
+		if ((!view->leader.present || key_is_ours(b, view, &lease)) &&
+			ha_recreate(b, view, facts))
 			return;
-		}
 		/* Nothing to compare with; the leader's walsender will do it. */
 	}
 	else if (view->sysid == 0)
@@ -611,7 +409,24 @@ look_cluster(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 		ha_boot_quit(b, HA_EXIT_REFUSED);
 		return;
 	}
-	start_something(b, view, facts);
+	if (is_first_start(b, view, facts))
+		start_first(b);
+	else
+		start_something(b, view, facts);
+}
+
+/* Ordinary while the one that made the cluster starts; then it is worth a word. */
+static void
+wait_for_first_leader(HaBoot *b, const HaView *view)
+{
+	ha_boot_wait_for(b, "a leader to clone");
+	if (view->sysid == 0 || b->now - b->entered_at < 2 * view->config.ttl ||
+		!ha_boot_may_nag(b, "B10"))
+		return;
+	pg_log_warning("B10 waiting: cluster \"%s\" is initialized (system identifier " UINT64_FORMAT ") but has no leader and no clone method works without one",
+				   b->node.scope, view->sysid);
+	pg_log_warning_hint("Start one of the old members, or set a clone method with no_leader, or, if the old cluster is gone for good, run \"pg_ha_boot forget-cluster %s\".",
+						b->node.scope);
 }
 
 static void
@@ -620,12 +435,7 @@ look_empty(HaBoot *b, const HaView *view)
 	const HaMember *source = ha_leader_source(view, b->node.name);
 
 	if (view->initialize_revision == 0 && !view->leader.present)
-	{
-		if (somebody_has_data(b, view))
-			ha_boot_wait_for(b, "a member with data: the cluster has none recorded, but is not new");
-		else
-			race(b);
-	}
+		ha_race(b, view);
 	else if (view->sysid != 0 &&
 			 (source != NULL || ha_rebuild_needs_no_leader(b, view)))
 		ha_rebuild_clone(b, view, source);
@@ -633,7 +443,7 @@ look_empty(HaBoot *b, const HaView *view)
 		ha_boot_wait_for(b, "leader \"%s\" to be ready to be cloned",
 						 view->leader.name);
 	else
-		ha_boot_wait_for(b, "a leader to clone");
+		wait_for_first_leader(b, view);
 }
 
 static void
@@ -700,9 +510,8 @@ static void
 tell_of_etcd(HaBoot *b)
 {
 	ha_boot_wait_for(b, "etcd to answer");
-	if (b->etcd_told_at != 0 && b->now - b->etcd_told_at < TELL_AGAIN)
+	if (!ha_boot_may_nag(b, "P10"))
 		return;
-	b->etcd_told_at = b->now;
 	pg_log_warning("P10 no etcd endpoint is usable, so the state of the cluster is not known: %s",
 				   ha_session_trouble(b->session));
 	pg_log_warning_hint("\"pg_ha_boot check\" asks each endpoint and tells what is wrong with it.");
@@ -728,6 +537,11 @@ look_blindly(HaBoot *b)
 	if (b->now - b->entered_at < RETRY_AFTER)
 		return;					/* a read takes its time */
 	tell_of_etcd(b);
+	if (b->init_only)
+	{
+		ha_init_waits_blindly(b);
+		return;
+	}
 
 	/* A standby can't lead without the store, and serves reads meanwhile. */
 	if (!b->node.start_without_dcs || b->rewind_wanted ||
@@ -774,7 +588,7 @@ step_look(HaBoot *b)
 		look_blindly(b);
 		return;
 	}
-	b->etcd_told_at = 0;
+	ha_boot_stop_nagging(b, "P10");
 	ha_datadir_facts(&b->node, &facts);
 	b->empty = facts.state == HA_DATA_EMPTY;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)
@@ -782,6 +596,14 @@ step_look(HaBoot *b)
 		look_and_leave(b, view, &facts);
 		return;
 	}
+	if (facts.state != HA_DATA_EMPTY && !ha_uuid_belongs(b, view, &facts))
+	{
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+		return;
+	}
+	b->belongs = true;
+	if (b->init_only && !ha_init_goes_on(b, view, &facts))
+		return;
 	if (!have_name(b) || ha_request_look(b, view, &facts))
 		return;
 	switch (facts.state)
@@ -813,16 +635,12 @@ ha_rejoin_step(HaBoot *b)
 			step_look(b);
 			break;
 		case BOOT_RACE:
-			step_race(b);
-			break;
 		case BOOT_INITDB:
-			step_initdb(b);
-			break;
 		case BOOT_PUBLISH:
-			step_publish(b);
+			ha_race_step(b);
 			break;
 		case BOOT_ADOPT:
-			step_adopt(b);
+			ha_recreate_step(b);
 			break;
 		case BOOT_FOUND:
 			ha_found_step(b);

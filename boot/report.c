@@ -28,6 +28,7 @@ static const struct
 	{"P10", HA_EXIT_TEMPORARY},
 	{"P11", HA_EXIT_REFUSED},
 	{"P12", HA_EXIT_REFUSED},
+	{"P12b", HA_EXIT_REFUSED},
 };
 
 int

@@ -50,6 +50,7 @@
 #include "leader.h"
 #include "request.h"
 #include "supervise.h"
+#include "uuid.h"
 
 #define MEMORY_FILE			"request"
 
@@ -306,7 +307,7 @@ ha_request_serving(HaBoot *b)
 {
 	const HaView *view = ha_session_last_view(b->session);
 
-	if (!view->valid)
+	if (!view->valid || ha_uuid_is_another(b, view))
 		return NULL;
 	look_for_request(b, view, !b->keeping);
 	if (b->duty.stage == REQUEST_NONE)

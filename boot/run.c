@@ -14,84 +14,97 @@
 #include "lock.h"
 #include "notify.h"
 #include "preflight.h"
+#include "run.h"
 #include "supervise.h"
-#include "commands.h"
 
 enum
 {
-	OPTION_IGNORE_UNIT = HA_OPTION_FIRST,
+	OPTION_IGNORE_UNIT = HA_OPTION_BOOTSTRAP_LAST,
 	OPTION_ROOT,
 };
 
 static const struct option options[] = {
+	HA_BOOTSTRAP_OPTIONS,
 	{"ignore-unit", no_argument, NULL, OPTION_IGNORE_UNIT},
 	{"root", required_argument, NULL, OPTION_ROOT},
 	{NULL, 0, NULL, 0}
 };
 
 /* From the command line. */
-static bool ignore_unit;
-static const char *root = "";
+static HaRun order = {.root = ""};
 
 static bool
 take_option(int value, const char *text)
 {
 	if (value == OPTION_IGNORE_UNIT)
-		ignore_unit = true;
+		order.ignore_unit = true;
+	else if (value == OPTION_ROOT)
+		order.root = text;
 	else
-		root = text;
+		return ha_bootstrap_take_option(value, text);
 	return true;
 }
 
-static int
-run(const HaInvocation *invocation)
+int
+ha_run(const HaNode *node, const HaRun *run)
 {
 	char		path[MAXPGPATH];
 	char		err[HA_ERROR_SIZE];
 	char		identity[HA_IDENTITY_SIZE];
-	HaNode		node;
 	HaControl  *control;
 	struct stat st;
 	bool		control_was_lost;
-	int			code;
+	int			code = ha_lock_take(node->state_dir);
 
-	ha_notify_open();
-	code = ha_invocation_node(invocation, &node);
-	if (code == 0)
-		code = ha_lock_take(node.state_dir);
 	if (code != 0)
 		return code;
-	if (!ha_identity_read(node.state_dir, identity))
+	if (!ha_identity_read(node->state_dir, identity))
 		return HA_EXIT_CONFIGURATION;
 
 	/* One of an earlier boot of the machine is replaced, but is not lost. */
-	snprintf(path, sizeof(path), "%s/control", node.state_dir);
+	snprintf(path, sizeof(path), "%s/control", node->state_dir);
 	control_was_lost = stat(path, &st) != 0;
-	control = ha_control_open(node.state_dir, true, err, sizeof(err));
+	control = ha_control_open(node->state_dir, true, err, sizeof(err));
 	if (control == NULL)
 	{
 		pg_log_error("could not open the control block in \"%s\": %s",
-					 node.state_dir, err);
+					 node->state_dir, err);
 		return HA_EXIT_CONFIGURATION;
 	}
-	pg_log_info("node \"%s\" of cluster \"%s\" starts", node.name, node.scope);
-	code = ha_preflight_start(&node, control, control_was_lost, ignore_unit,
-							  root);
+	pg_log_info("node \"%s\" of cluster \"%s\" starts", node->name, node->scope);
+	code = ha_preflight_start(node, control, control_was_lost,
+							  run->ignore_unit, run->root);
 	if (code == 0)
-		code = ha_supervise(&node, control, control_was_lost, identity);
+		code = ha_supervise(node, control, control_was_lost, identity,
+							run->how, run->init_only);
 	ha_control_close(control);
 	pg_log_info("exits with code %d", code);
 	return code;
 }
 
+static int
+run(const HaInvocation *invocation)
+{
+	HaNode		node;
+	int			code;
+
+	ha_notify_open();
+	order.how = ha_bootstrap_options(invocation);
+	if (order.how == NULL)
+		return HA_EXIT_CONFIGURATION;
+	code = ha_invocation_node(invocation, &node);
+	return code != 0 ? code : ha_run(&node, &order);
+}
+
 const HaCommand ha_command_run = {
 	.name = "run",
-	.arguments = "-D PGDATA -c NODEFILE [-b BINDIR]",
+	.arguments = "-D PGDATA -c NODEFILE [OPTION]... [-- INITDB-OPTION...]",
 	.summary = "start one node and keep it, in the foreground",
-	.details =
-	"  --ignore-unit          let other systemd units be enabled (P18)\n"
-	"  --root=DIR             look for systemd units below DIR\n",
+	.details = HA_BOOTSTRAP_HELP
+	"  --ignore-unit                 let other systemd units be enabled (P18)\n"
+	"  --root=DIR                    look for systemd units below DIR\n",
 	.options = options,
 	.take_option = take_option,
+	.max_operands = -1,
 	.go = run,
 };

@@ -57,6 +57,19 @@ ha_source_is_usable(const HaSource *source)
 	return false;
 }
 
+/* Servers that can be verified are. */
+static const char *
+ssl_mode(const HaNode *node)
+{
+	return node->replication_sslrootcert[0] != '\0' ? "verify-ca" : "prefer";
+}
+
+static bool
+set_or_unset(const char *name, const char *value)
+{
+	return (value[0] != '\0' ? setenv(name, value, 1) : unsetenv(name)) == 0;
+}
+
 void
 ha_source_environment(const HaNode *node)
 {
@@ -69,7 +82,11 @@ ha_source_environment(const HaNode *node)
 	for (int i = 0; i < lengthof(others); i++)
 		unsetenv(others[i]);
 
-	if (setenv("PGPASSFILE", node->replication_passfile, 1) != 0 ||
+	if (!set_or_unset("PGPASSFILE", node->replication_passfile) ||
+		!set_or_unset("PGSSLCERT", node->replication_sslcert) ||
+		!set_or_unset("PGSSLKEY", node->replication_sslkey) ||
+		!set_or_unset("PGSSLROOTCERT", node->replication_sslrootcert) ||
+		!set_or_unset("PGSSLMODE", ssl_mode(node)) ||
 		setenv("PGAPPNAME", APPLICATION_NAME, 1) != 0 ||
 		setenv("PGCONNECT_TIMEOUT", "10", 1) != 0)
 		_exit(1);
@@ -86,27 +103,35 @@ ha_source_conninfo(const HaNode *node, const HaSource *source,
 	appendPQExpBufferStr(conninfo, " dbname=postgres");
 }
 
-/*
- * Connect for SQL or, with "replication", as a standby would; the connection must be
- * finished however it is.
- */
-static PGconn *
-connect_to(const HaNode *node, const HaSource *source, bool replication)
+PGconn *
+ha_source_connect(const HaNode *node, const HaSource *source, bool replication,
+				  const char *application_name, const char *timeout)
 {
 	char		port[16];
 	const char *const keywords[] = {
-		"host", "port", "user", "dbname", "passfile", "application_name",
-		"connect_timeout", "replication", NULL
+		"host", "port", "user", "dbname", "passfile", "sslcert", "sslkey",
+		"sslrootcert", "sslmode", "application_name", "connect_timeout",
+		"replication", NULL
 	};
+
+	/* What is empty counts as not given. */
 	const char *const values[] = {
-		source->host, port, node->replication_user, "postgres",
-		node->replication_passfile, APPLICATION_NAME, "3",
-		replication ? "true" : "false", NULL
+		source->host, port, node->replication_user,
+		replication ? "replication" : "postgres", node->replication_passfile,
+		node->replication_sslcert, node->replication_sslkey,
+		node->replication_sslrootcert, ssl_mode(node), application_name,
+		timeout, replication ? "true" : "false", NULL
 	};
 
 	snprintf(port, sizeof(port), "%d", source->port);
-	alarm(QUESTION_S);
 	return PQconnectdbParams(keywords, values, 0);
+}
+
+static PGconn *
+connect_to(const HaNode *node, const HaSource *source, bool replication)
+{
+	alarm(QUESTION_S);
+	return ha_source_connect(node, source, replication, APPLICATION_NAME, "3");
 }
 
 /* Ask one question; NULL if there was no row for an answer. */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libpq-fe.h"
 #include "pqexpbuffer.h"
 
 #include "../cluster.h"
@@ -41,6 +42,15 @@ extern bool ha_source_is_usable(const HaSource *source);
  * that fails.
  */
 extern void ha_source_environment(const HaNode *node);
+
+/*
+ * Connect as the replication role, for SQL or, with "replication", as a standby
+ * would; the connection must be finished however it is.
+ */
+extern PGconn *ha_source_connect(const HaNode *node, const HaSource *source,
+								 bool replication,
+								 const char *application_name,
+								 const char *timeout);
 
 /* "host=... port=... user=... dbname=postgres": no password. */
 extern void ha_source_conninfo(const HaNode *node, const HaSource *source,

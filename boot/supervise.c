@@ -37,9 +37,11 @@
 #include "cluster_stop.h"
 #include "leader.h"
 #include "notify.h"
+#include "recreate.h"
 #include "rejoin.h"
 #include "stranded.h"
 #include "supervise.h"
+#include "uuid.h"
 
 /* The longest sleep: how late a change in the control block may be seen. */
 #define TICK				200
@@ -63,6 +65,7 @@
 #define LEAVE_WAIT			3000
 #define START_BACK_OFF_MAX	30000
 #define WORKER_FRESH_FOR	1000
+#define NAG_EVERY			60000
 
 /* A server that ends later than this has started, reported or not. */
 #define START_WITHIN		60000
@@ -103,6 +106,24 @@ ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 		return;
 	strlcpy(b->waiting, text, sizeof(b->waiting));
 	pg_log_info("waiting for %s", text);
+}
+
+/* What nobody else will change is said again each minute. */
+bool
+ha_boot_may_nag(HaBoot *b, const char *what)
+{
+	if (b->nag != NULL && strcmp(b->nag, what) == 0 && b->now < b->nag_at)
+		return false;
+	b->nag = what;
+	b->nag_at = b->now + NAG_EVERY;
+	return true;
+}
+
+void
+ha_boot_stop_nagging(HaBoot *b, const char *what)
+{
+	if (b->nag != NULL && strcmp(b->nag, what) == 0)
+		b->nag = NULL;
 }
 
 void
@@ -373,10 +394,13 @@ crashes_too_often(const HaBoot *b)
 	const HaView *view = ha_session_view(b->session, b->now -
 										 ha_session_config(b->session)->ttl);
 
-	/* an old view says nothing of who is there, and without etcd nobody is elected */
+	/*
+	 * an old view says nothing of who is there, and without etcd nobody is
+	 * elected
+	 */
 	return view != NULL &&
 		ha_crashes_too_often(&view->config, ha_boot_recent_crashes(b),
-								ha_others_may_lead(view, b->node.name));
+							 ha_others_may_lead(view, b->node.name));
 }
 
 /*
@@ -474,6 +498,15 @@ tend_standby(HaBoot *b, const HaControlWorker *w)
 	begin_stop(b, HA_WANT_REWIND, b->rejoin_why);
 }
 
+/* However old the worker's report is, it is one of this very server. */
+static void
+take_report(HaBoot *b, const HaControlWorker *w)
+{
+	note_role(b, w);
+	ha_uuid_tend(b, w);
+	ha_recreate_tend(b, w);
+}
+
 static void
 step_serving(HaBoot *b)
 {
@@ -481,9 +514,10 @@ step_serving(HaBoot *b)
 	bool		reported = ha_boot_worker(b, &w);
 	const char *why = ha_request_serving(b);
 
-	/* However old the report is, it is one of this very server. */
+	if (!b->belongs)
+		ha_uuid_check(b);
 	if (reported)
-		note_role(b, &w);
+		take_report(b, &w);
 	if (why != NULL)
 		begin_stop(b, HA_WANT_DEMOTE, why);
 	else if (b->stop_requested)
@@ -787,6 +821,12 @@ reload(HaBoot *b)
 			sizeof(b->node.replication_user));
 	strlcpy(b->node.replication_passfile, fresh.replication_passfile,
 			sizeof(b->node.replication_passfile));
+	strlcpy(b->node.replication_sslcert, fresh.replication_sslcert,
+			sizeof(b->node.replication_sslcert));
+	strlcpy(b->node.replication_sslkey, fresh.replication_sslkey,
+			sizeof(b->node.replication_sslkey));
+	strlcpy(b->node.replication_sslrootcert, fresh.replication_sslrootcert,
+			sizeof(b->node.replication_sslrootcert));
 	take_clone_settings(&b->node, &fresh);
 	pg_log_info("the node file was read again");
 	if (server_lives(b))
@@ -812,6 +852,27 @@ detach(HaBoot *b)
  * The loop.
  */
 
+/* w: NULL = nothing is known of the server. */
+static void
+describe(HaBoot *b, const HaControlWorker *w)
+{
+	HaMember	self;
+
+	ha_member_describe(&b->node, b->identity, b->member_state, w,
+					   w != NULL && is_fresh(b, w), &self);
+	if (b->empty)
+		self.role = HA_ROLE_UNINITIALIZED;
+	self.discarded_bytes = b->discarded_bytes;
+	self.discarded_timeline = b->discarded_timeline;
+	if (b->state == BOOT_CLONE)
+		ha_clone_progress(&b->node, b->clone_method, sizeof(b->clone_method),
+						  &b->clone_percent);
+	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
+	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
+	self.progress = b->duty.progress;
+	ha_session_describe(b->session, &self);
+}
+
 static void
 publish(HaBoot *b)
 {
@@ -824,24 +885,12 @@ publish(HaBoot *b)
 		.discarded_timeline = b->discarded_timeline,
 	};
 	HaControlWorker w;
-	HaMember	self;
 	bool		known = ha_boot_worker(b, &w);
 
+	strlcpy(boot.cluster_uuid, b->cluster_uuid, sizeof(boot.cluster_uuid));
 	ha_control_set_boot(b->control, &boot);
-
-	ha_member_describe(&b->node, b->identity, b->member_state,
-					   known ? &w : NULL, known && is_fresh(b, &w), &self);
-	if (b->empty)
-		self.role = HA_ROLE_UNINITIALIZED;
-	self.discarded_bytes = b->discarded_bytes;
-	self.discarded_timeline = b->discarded_timeline;
-	if (b->state == BOOT_CLONE)
-		ha_clone_progress(&b->node, b->clone_method, sizeof(b->clone_method),
-						  &b->clone_percent);
-	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
-	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
-	self.progress = b->duty.progress;
-	ha_session_describe(b->session, &self);
+	if (b->belongs)
+		describe(b, known ? &w : NULL);
 	ha_notify(b, known ? &w : NULL);
 }
 
@@ -988,7 +1037,7 @@ open_all(HaBoot *b)
 		pg_log_error("could not set up the connection to etcd: %s", err);
 		return false;
 	}
-	if (b->node.rest_listen[0] == '\0')
+	if (b->node.rest_listen[0] == '\0' || b->init_only)
 		return true;
 	b->rest = ha_rest_open(&b->node, b->control, b->session, &b->member_state);
 	return b->rest != NULL;
@@ -1003,6 +1052,7 @@ close_all(HaBoot *b)
 		.discarded_timeline = b->discarded_timeline,
 	};
 
+	strlcpy(gone.cluster_uuid, b->cluster_uuid, sizeof(gone.cluster_uuid));
 	ha_control_set_boot(b->control, &gone);
 	if (b->rest != NULL)
 		ha_rest_close(b->rest);
@@ -1014,7 +1064,7 @@ close_all(HaBoot *b)
 
 int
 ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
-			 const char *identity)
+			 const char *identity, const HaBootstrap *bootstrap, bool init_only)
 {
 	HaControlBoot before;
 	HaBoot	   *b = calloc(1, sizeof(HaBoot));
@@ -1028,6 +1078,9 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 	b->node = *node;
 	b->control = control;
 	strlcpy(b->identity, identity, sizeof(b->identity));
+	b->bootstrap = bootstrap;
+	b->init_only = init_only;
+	b->job_report = b->signal_fd = -1;
 	b->own_start = ha_process_start_time(getpid());
 	b->server.pidfd = -1;
 	b->now = ha_now();
@@ -1037,11 +1090,13 @@ ha_supervise(const HaNode *node, HaControl *control, bool control_was_lost,
 		b->discarded_bytes = before.discarded_bytes;
 		b->discarded_timeline = before.discarded_timeline;
 	}
-	if (ha_request_remember(b) && open_all(b))
+	if (ha_uuid_read(b) && ha_request_remember(b) && open_all(b))
 	{
 		find_server(b, control_was_lost);
 		loop(b);
 		exit_code = b->exit_code;
+		if (b->init_only && b->stop_requested && !b->founder)
+			exit_code = HA_EXIT_TEMPORARY;	/* there is no cluster yet */
 	}
 	close_all(b);
 	free(b);

@@ -12,6 +12,7 @@
 
 #include "../cluster.h"
 #include "../control.h"
+#include "bootstrap.h"
 #include "datadir.h"
 #include "member.h"
 #include "node_file.h"
@@ -25,11 +26,14 @@
 
 typedef enum HaBootState
 {
-	/* rejoin.c: no process of the server can acknowledge anything */
+	/*
+	 * rejoin.c, race.c, recreate.c: no process of the server can acknowledge
+	 * anything
+	 */
 	BOOT_LOOK,					/* a read says what is to be done */
 	BOOT_RACE,					/* asked for the initialize key, leased */
-	BOOT_INITDB,				/* it is ours, initdb runs */
-	BOOT_PUBLISH,				/* initdb is done, its result is being put */
+	BOOT_INITDB,				/* it is ours, the first data is being made */
+	BOOT_PUBLISH,				/* it is made, its identity is being put */
 	BOOT_ADOPT,					/* data but no initialize key: being put */
 	BOOT_CLONE,					/* the methods of clone.c are being tried */
 	BOOT_FOUND,					/* found.c: all of a first reign is being put */
@@ -64,7 +68,6 @@ typedef struct HaBoot
 								 * answered */
 	int64_t		retry_at;		/* this state does nothing before */
 	char		waiting[256];	/* what was last said to be waited for */
-	int64_t		etcd_told_at;	/* when it was said that etcd is away; 0 = not */
 	HaMemberState member_state; /* shown to others */
 	bool		empty;			/* there is no data, as far as we know */
 	int			exit_code;
@@ -109,6 +112,26 @@ typedef struct HaBoot
 	int			job_stage;		/* signals sent so far */
 	int64_t		job_next_at;
 	char		job_source[HA_NAME_SIZE];
+	int			job_report;		/* where a bootstrap tells why it failed; -1 =
+								 * nowhere */
+
+	/* a new cluster, or one that the store has forgotten */
+	const HaBootstrap *bootstrap;	/* how its first data is made */
+	bool		init_only;		/* ... and then we end */
+	bool		bootstrap_failed;
+	char		cluster_uuid[HA_UUID_SIZE]; /* which this node joined; '' =
+											 * none */
+	char		joined_scope[HA_NAME_SIZE]; /* ... and its name then */
+	char		new_uuid[HA_UUID_SIZE]; /* of one that has none yet */
+	bool		founder;		/* this node made its data and has not started
+								 * it yet */
+	bool		belongs;		/* our data may be shown in this cluster */
+	bool		told_another;	/* ... or it may not, which was said */
+	int64_t		tend_at;		/* when to ask the store for that again */
+	int64_t		forgotten_since;	/* the store knows of no cluster */
+	int64_t		config_kept;	/* revision of the configuration on disk */
+	const char *nag;			/* what was last said again and again */
+	int64_t		nag_at;			/* ... and when it is due again */
 
 	/* rejoining */
 	bool		name_is_ours;	/* once our member key stood there */
@@ -144,14 +167,24 @@ typedef struct HaBoot
 	HaDuty		duty;			/* what operators have asked for */
 } HaBoot;
 
-/* Run a node until it is told to stop; the exit code. */
+/*
+ * Run a node until it is told to stop, or "init_only" until there is a cluster; the
+ * exit code.
+ */
 extern int	ha_supervise(const HaNode *node, HaControl *control,
-						 bool control_was_lost, const char *identity);
+						 bool control_was_lost, const char *identity,
+						 const HaBootstrap *bootstrap, bool init_only);
 
-/* For rejoin.c. */
+/* For rejoin.c, race.c, recreate.c and uuid.c. */
 extern void ha_boot_enter(HaBoot *b, HaBootState state);
 extern void ha_boot_wait_for(HaBoot *b, const char *fmt,...)
 			__attribute__((format(printf, 2, 3)));
+
+/* Is it time to say this, at first or again?  "what" is a literal. */
+extern bool ha_boot_may_nag(HaBoot *b, const char *what);
+
+/* It is not so any more: if it comes back, say it at once. */
+extern void ha_boot_stop_nagging(HaBoot *b, const char *what);
 extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
 								 const char *why);

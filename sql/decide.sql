@@ -24,6 +24,7 @@ $$;
 -- nothing is known yet, or something is badly wrong
 SELECT * FROM decide('{"valid": false}', '{}');
 SELECT * FROM decide('{"sysid": 8}', '{}');
+SELECT * FROM decide('{"cluster_uuid": "a"}', '{"cluster_uuid": "b"}');
 SELECT * FROM decide('{}', '{"role": "starting"}');
 SELECT * FROM decide('{}', '{"time_jumped": true}');
 SELECT * FROM decide('{}', '{"stopping": true}');

@@ -19,6 +19,8 @@ SELECT check_name, ok FROM pg_ha_health() WHERE check_name IN ('store', 'leader'
 SELECT check_name FROM pg_ha_health() WHERE gates_lease;
 SELECT ttl_ms, loop_wait_ms, retry_timeout_ms, renewal_interval_ms, margin_ms, last_proof_age_ms
 FROM pg_ha_timing();
+SELECT scope, cluster_uuid, cluster_sysid, local_sysid IS NOT NULL AS has_sysid, match
+FROM pg_ha_identity();
 
 -- actions that can't work say why
 SELECT pg_ha_switchover('nobody');

@@ -847,6 +847,21 @@ Everything that ever happened to a key, oldest first, as [PUT or DELETE, value].
 sub etcd_events
 {
 	my ($self, $name) = @_;
+
+	return map { [ $_->[0], $_->[2] ] }
+	  grep { $_->[1] eq $name } $self->etcd_history;
+}
+
+=item etcd_history()
+
+Everything that ever happened to any key of the cluster, oldest first, as [PUT or
+DELETE, name, value].
+
+=cut
+
+sub etcd_history
+{
+	my ($self) = @_;
 	my $log = "$self->{base}/watch." . ++$self->{watches};
 	my $mark = $self->key("watch_end.$self->{watches}");
 	my ($rc, $out, $err) = $self->etcdctl('put', $mark, '');
@@ -874,8 +889,9 @@ sub etcd_events
 	  )
 	{
 		my ($type, $key, $value) = ($1, $2, $3);
-		push @events, [ $type, $json->decode($value) ]
-		  if $key eq $self->key($name);
+		next if $key !~ s/^\Q${\$self->key('')}\E//;
+		push @events, [ $type, $key, $json->decode($value) ]
+		  if $key !~ /^watch_end\./;
 	}
 	return @events;
 }
@@ -1304,6 +1320,38 @@ sub add_settings
 
 pg_ha_boot, as a service manager starts and stops it.
 
+=item set_options(options)
+
+More options for "pg_ha_boot run", from the next start on.
+
+=cut
+
+sub set_options
+{
+	my ($self, @options) = @_;
+	$self->{options} = [@options];
+	return;
+}
+
+=item boot(command, arguments)
+
+Run another command of pg_ha_boot for this node to its end.  Returns (exit code,
+all that it said).
+
+=cut
+
+sub boot
+{
+	my ($self, $command, @arguments) = @_;
+	my ($rc, $out, $err) = HaCluster::capture(
+		$PostgreSQL::Test::Utils::timeout_default,
+		'pg_ha_boot', $command, '-D', $self->{dir}, '-c', $self->{file},
+		@arguments);
+
+	note "pg_ha_boot $command: $rc\n$out$err";
+	return ($rc >> 8, "$out$err");
+}
+
 =item set_environment(name => value, ...)
 
 Variables for pg_ha_boot and its server, from the next start on.
@@ -1327,6 +1375,7 @@ sub start
 
 	push @command, '-b', $self->{cluster}->{bin_dir}
 	  if $self->{cluster}->{bin_dir};
+	push @command, @{ $self->{options} // [] };
 
 	local $ENV{HA_FAULTS} = "$self->{cluster}{base}/$self->{name}.faults";
 	local $ENV{LD_PRELOAD} = Cwd::realpath("$here/../test/faultlib.so")

@@ -336,6 +336,11 @@ static const struct
 	{"initialize", "x"},
 	{"initialize", "-1"},
 	{"initialize", "18446744073709551616"},
+	{"pg_ha/identity", "6f2c0a34-0000-4000-8000-0123456789ab"},
+	{"pg_ha/identity", "{\"schema\":1}"},
+	{"pg_ha/identity", "{\"uuid\":5}"},
+	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789a\"}"},
+	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789AB\"}"},
 	{"status", "5"},
 	{"status", "{\"optime\":\"5\"}"},
 	{"status", "{\"optime\":9223372036854775808}"},
@@ -362,6 +367,7 @@ is_empty(const HaView *v)
 	empty->valid = true;
 	empty->nmalformed = 1;
 	copy->initialize_revision = 0;
+	copy->identity_revision = 0;
 	copy->status_revision = 0;
 	same = memcmp(copy, empty, sizeof(HaView)) == 0;
 	free(copy);
@@ -434,6 +440,10 @@ test_keys(void)
 	   "initialize, in progress");
 	v = look("initialize", "7711606946144686277");
 	OK(v->sysid == UINT64_C(7711606946144686277), "initialize");
+	v = look("pg_ha/identity",
+			 "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789ab\",\"schema\":1}");
+	OK(strcmp(v->cluster_uuid, "6f2c0a34-0000-4000-8000-0123456789ab") == 0 &&
+	   v->identity_revision == 101 && v->nmalformed == 0, "identity");
 	v = look("status", "{\"optime\":67109352,\"slots\":{\"n2\":5}}");
 	OK(v->optime == 67109352 && v->status_revision == 101, "status");
 	v = look("history", "[]");
