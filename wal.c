@@ -286,6 +286,10 @@ mend(TimeLineID timeline, XLogRecPtr position, XLogRecPtr *reach,
 	}
 	if (ok && next != last)
 		ok = mend_segment(history, timeline, next, &unused, reach);
+
+	/* the next record may begin in this segment and end in the one behind it */
+	if (ok)
+		ok = mend_segment(history, timeline, next + 1, &unused, reach);
 	list_free_deep(history);
 	return ok;
 }

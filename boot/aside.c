@@ -115,6 +115,29 @@ is_copy(const char *path)
 		ha_exists_in(path, TAG_FILE);
 }
 
+/*
+ * A directory that is a mount point, or whose parent is not writable, stays where it
+ * is.  To be asked before anything is moved; a bind mount only rename() knows of.
+ */
+static bool
+can_be_renamed(const char *path)
+{
+	struct stat st;
+	struct stat parent_st;
+	char		parent[MAXPGPATH];
+
+	strlcpy(parent, path, sizeof(parent));
+	get_parent_directory(parent);
+	if (parent[0] == '\0')
+		strlcpy(parent, "/", sizeof(parent));
+	if (stat(path, &st) == 0 && stat(parent, &parent_st) == 0 &&
+		st.st_dev == parent_st.st_dev && access(parent, W_OK | X_OK) == 0)
+		return true;
+	pg_log_error("directory \"%s\" cannot be renamed", path);
+	pg_log_error_hint("It cannot be a mount point itself, and its parent must be writable.");
+	return false;
+}
+
 /* Rename a directory and leave an empty one in its place; aside: its new name. */
 static bool
 move_directory(const char *path, const char *suffix, const char *what,
@@ -214,6 +237,35 @@ move_linked(const char *link, const char *suffix, const char *what)
 	return ok;
 }
 
+/* The same for a WAL directory: of another server nothing may be moved. */
+static bool
+holds_only_wal(const char *wal_dir)
+{
+	DIR		   *dir = opendir(wal_dir);
+	const char *name;
+	char		strange[MAXPGPATH] = "";
+
+	while (dir != NULL && strange[0] == '\0' && (name = next_entry(dir)) != NULL)
+	{
+		size_t		digits = strspn(name, "0123456789ABCDEF");
+
+		if (!((digits == 24 && (name[24] == '\0' || name[24] == '.')) ||
+			  (digits == 8 && strcmp(name + 8, ".history") == 0) ||
+			  strcmp(name, "archive_status") == 0 ||
+			  strcmp(name, "summaries") == 0 ||
+			  strncmp(name, "xlogtemp.", 9) == 0 || strcmp(name, TAG_FILE) == 0))
+			strlcpy(strange, name, sizeof(strange));
+	}
+	if (dir != NULL)
+		closedir(dir);
+	if (dir != NULL && strange[0] == '\0')
+		return true;
+	pg_log_error("WAL directory \"%s\" holds more than WAL (\"%s\"), so it is not moved",
+				 wal_dir, strange);
+	pg_log_error_hint("pg_ha.wal_dir must be for this server alone.  Move aside what is in it yourself.");
+	return false;
+}
+
 /* suffix: NULL = only see whether all of them can be moved. */
 static bool
 move_tablespaces(const char *data_dir, const char *suffix)
@@ -232,7 +284,8 @@ move_tablespaces(const char *data_dir, const char *suffix)
 		ok = ha_path_in(link, path, name);
 		target = ok ? find_target(link) : NULL;
 		if (target != NULL)
-			ok = suffix == NULL ? holds_only_ours(target) :
+			ok = suffix == NULL ?
+				holds_only_ours(target) && can_be_renamed(target) :
 				move_linked(link, suffix, "tablespace directory");
 		free(target);
 	}
@@ -249,6 +302,40 @@ move_all_linked(const char *data_dir, const char *suffix)
 	return move_tablespaces(data_dir, suffix) &&
 		ha_path_in(wal, data_dir, "pg_wal") &&
 		move_linked(wal, suffix, "WAL directory");
+}
+
+/* Before anything is moved: can all of it be? */
+static bool
+can_be_moved(const char *data_dir, bool with_linked)
+{
+	char		wal[MAXPGPATH];
+	char	   *target;
+	bool		ok;
+
+	if (!can_be_renamed(data_dir) || !ha_path_in(wal, data_dir, "pg_wal"))
+		return false;
+	if (!with_linked)
+		return true;
+	target = find_target(wal);
+	ok = move_tablespaces(data_dir, NULL) &&
+		(target == NULL || (can_be_renamed(target) && holds_only_wal(target)));
+	free(target);
+	return ok;
+}
+
+/*
+ * The data directory could not be renamed after all.  Where its links led is moved,
+ * and they with it, so it is whole, and must not be taken for what is left of a move.
+ */
+static void
+take_marker_back(const HaNode *node, const char *data_dir, const char *aside)
+{
+	struct stat st;
+
+	if (lstat(aside, &st) == 0 || errno != ENOENT)
+		return;
+	ha_remove_file(node->state_dir, HA_ASIDE_MARKER);
+	ha_remove_file(data_dir, TAG_FILE);
 }
 
 static void
@@ -272,19 +359,24 @@ move_data(const HaNode *node, const char *infix, char *aside)
 {
 	char	   *real = realpath(node->data_dir, NULL);
 	bool		foreign = ha_exists_in(node->state_dir, HA_RESTORE_MARKER);
+	bool		resumed = ha_exists_in(node->state_dir, HA_ASIDE_MARKER);
 	char		suffix[SUFFIX_SIZE];
 	bool		ok = false;
 
 	if (real == NULL)
 		pg_log_error("could not find directory \"%s\": %m", node->data_dir);
 	else if (choose_suffix(real, infix, suffix) &&
-			 (foreign || move_tablespaces(real, NULL)) &&
+			 can_be_moved(real, !foreign) &&
 			 ha_datadir_put_marker(node, HA_ASIDE_MARKER))
 	{
 		if (foreign)
 			warn_of_links(real);
-		ok = (foreign || move_all_linked(real, suffix)) &&
-			move_directory(real, suffix, "data directory", aside);
+		if (foreign || move_all_linked(real, suffix))
+		{
+			ok = move_directory(real, suffix, "data directory", aside);
+			if (!ok && !resumed)
+				take_marker_back(node, real, aside);
+		}
 	}
 	free(real);
 	return ok;
@@ -300,7 +392,8 @@ make_way(const HaNode *node, const char *infix, char *moved)
 	if (!is_empty(node->data_dir) && !move_data(node, infix, moved))
 		return false;
 	if (node->wal_dir[0] != '\0' && !is_empty(node->wal_dir) &&
-		!(choose_suffix(node->wal_dir, infix, suffix) &&
+		!(holds_only_wal(node->wal_dir) && can_be_renamed(node->wal_dir) &&
+		  choose_suffix(node->wal_dir, infix, suffix) &&
 		  move_directory(node->wal_dir, suffix, "WAL directory", aside)))
 		return false;
 	return ha_datadir_remove_markers(node);

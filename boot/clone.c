@@ -456,6 +456,18 @@ ha_clone_has_method(const HaNode *node, bool leader, uint32_t skip)
 	return false;
 }
 
+uint32_t
+ha_clone_all_but_basebackup(const HaNode *node)
+{
+	HaCloneMethod methods[HA_CLONE_METHODS];
+	int			n = ha_clone_methods(node, methods);
+	uint32_t	others = 0;
+
+	for (int i = 0; i < n; i++)
+		others |= methods[i].program[0] != '\0' ? 1U << i : 0;
+	return others;
+}
+
 bool
 ha_clone_keeps_data(const HaNode *node)
 {

@@ -54,6 +54,9 @@ extern uint32_t ha_clone_last_method(void);
 extern bool ha_clone_has_method(const HaNode *node, bool leader,
 								uint32_t skip);
 
+/* Bits of all methods that do not copy a running server. */
+extern uint32_t ha_clone_all_but_basebackup(const HaNode *node);
+
 /* Does the first method want the data that is there? */
 extern bool ha_clone_keeps_data(const HaNode *node);
 

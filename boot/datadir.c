@@ -269,7 +269,7 @@ rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
 
 	ha_source_environment(node);
 	if (!ha_source_wait_for_timeline(node, source, sysid, timeline))
-		_exit(1);
+		_exit(HA_REWIND_NOT_BEGUN);
 
 	initPQExpBuffer(&option);
 	appendPQExpBufferStr(&option, "--source-server=");

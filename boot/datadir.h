@@ -83,6 +83,9 @@ extern bool ha_datadir_finish(const HaNode *node);
  * End what earlier work has left, and move the data directory aside; a missing or
  * empty one is left alone.
  */
+/* How a rewind ends that found no source to begin with. */
+#define HA_REWIND_NOT_BEGUN		3
+
 extern bool ha_datadir_move_aside(const HaNode *node);
 
 /*

@@ -63,6 +63,8 @@ struct HaSession
 	char		identity[HA_IDENTITY_SIZE];
 	uint32_t	out;			/* bit TAG: such a request has no answer yet */
 	int			revokes_out;
+	int64_t		revoke_at;		/* leaving: once more, since it is not known
+								 * whether it was done; 0 = no */
 	bool		leaving;
 	bool		reachable;		/* the last look was answered; for the log */
 	bool		complained;		/* about the member key; for the log */
@@ -721,7 +723,9 @@ take_answer(HaSession *s, const HaAnswer *answer, int64_t now)
 			take_ask(&s->leader, answer);
 			break;
 		default:
-			s->revokes_out--;	/* done, or the lease runs out anyway */
+			s->revokes_out--;
+			if (answer->status == HA_DCS_UNKNOWN)
+				s->revoke_at = now + RETRY_AFTER;
 			break;
 	}
 }
@@ -751,16 +755,17 @@ ha_session_run(HaSession *s, int64_t now)
 bool
 ha_session_leave(HaSession *s)
 {
-	if (!s->leaving)
+	if (!s->leaving || (s->revoke_at != 0 && ha_now() >= s->revoke_at))
 	{
 		/* A put that is out would be refused: its lease is gone by then. */
 		s->leaving = true;
+		s->revoke_at = 0;
 		if (s->old_lease != 0)
 			send_revoke(s, s->old_lease);
 		if (s->lease != 0)
 			send_revoke(s, s->lease);
 	}
-	return s->revokes_out == 0;
+	return s->revokes_out == 0 && s->revoke_at == 0;
 }
 
 /*

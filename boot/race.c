@@ -148,10 +148,12 @@ read_report(HaBoot *b, char *why, size_t size)
  * one does not: what failed would fail again, and leave another copy each time.
  */
 static void
-give_up_race(HaBoot *b, const char *why)
+give_up_race(HaBoot *b, bool begun, const char *why)
 {
-	char		moved[MAXPGPATH];
-	bool		tidy = ha_datadir_move_failed(&b->node, moved);
+	char		moved[MAXPGPATH] = "";
+
+	/* What was not begun has made nothing: what is there is somebody's. */
+	bool		tidy = !begun || ha_datadir_move_failed(&b->node, moved);
 
 	ha_session_pin_lease(b->session, false);
 	if (b->stop_requested)
@@ -182,6 +184,7 @@ step_initdb(HaBoot *b)
 {
 	char		why[HA_BOOTSTRAP_WHY_SIZE];
 	HaDataFacts facts;
+	bool		begun = b->job > 0;
 	bool		ok;
 
 	if (!ha_boot_job_is_over(b, false, &ok))
@@ -199,7 +202,7 @@ step_initdb(HaBoot *b)
 			return;
 		}
 	}
-	give_up_race(b, why);
+	give_up_race(b, begun, why);
 }
 
 /*

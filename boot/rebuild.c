@@ -34,6 +34,9 @@
 
 #define CLONE_BACK_OFF_MAX	15000
 
+/* A leader that has others takes a member that is gone out of /sync sooner. */
+#define SYNC_PATIENCE		30000
+
 #define RETRY_AFTER			1000
 
 /*
@@ -80,6 +83,31 @@ back_off(HaBoot *b)
 	b->clone_failures++;
 }
 
+/*
+ * A backup, or a standby, may lack what we have confirmed, and with any clone we have
+ * nothing for a while (S-3): so none while /sync lists us.  A strict leader without
+ * another standby does not take us out.  It has all that we ever confirmed, to it or
+ * to those before it, and confirms nothing without us: a copy of itself will do, as
+ * there is nothing to give up.
+ */
+static bool
+must_wait_for_sync(HaBoot *b, const HaView *view, const HaMember *leader)
+{
+	b->clone_has_all = false;
+	if (!ha_leader_may_count_on(view, b->node.name))
+	{
+		b->counted_since = 0;
+		return false;
+	}
+	if (b->counted_since == 0)
+		b->counted_since = b->now;
+	b->clone_has_all = view->sync.present && leader != NULL && b->empty &&
+		strcmp(view->sync.leader, leader->name) == 0 &&
+		ha_clone_has_method(&b->node, true,
+							ha_clone_all_but_basebackup(&b->node));
+	return !b->clone_has_all || b->now - b->counted_since < SYNC_PATIENCE;
+}
+
 void
 ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 {
@@ -100,11 +128,7 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		return;
 	}
 
-	/*
-	 * A backup, or a standby, may lack what we have confirmed, and with any
-	 * clone we have nothing for a while (S-3).
-	 */
-	if (ha_leader_may_count_on(view, b->node.name))
+	if (must_wait_for_sync(b, view, leader))
 	{
 		ha_boot_wait_for(b, "the leader to take this member out of /sync before it is cloned");
 		return;
@@ -114,11 +138,14 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		ha_boot_quit(b, HA_EXIT_TEMPORARY);
 		return;
 	}
+	b->cloned_at = 0;
 	b->job_source[0] = '\0';
+	if (b->clone_has_all)
+		order.skip |= ha_clone_all_but_basebackup(&b->node);
 	if (leader != NULL)
 	{
 		/* A standby that could not be copied is not tried again at once. */
-		const HaMember *source = b->clone_failures > 0 ||
+		const HaMember *source = b->clone_failures > 0 || b->clone_has_all ||
 		b->duty.request.from_leader ? leader :
 		ha_leader_clone_source(view, b->node.name);
 
@@ -185,6 +212,32 @@ refuse_foreign(HaBoot *b)
 	ha_boot_quit(b, HA_EXIT_REFUSED);
 }
 
+/*
+ * A write of /sync may have been on its way when we looked before the clone.  The
+ * marker stays until it is known that nobody counts on what the clone may lack; who
+ * is killed here clones again.
+ */
+static void
+step_cloned(HaBoot *b)
+{
+	const HaView *view = ha_session_view(b->session, b->cloned_at);
+
+	if (b->stop_requested)
+		ha_boot_enter(b, BOOT_LOOK);
+	if (b->stop_requested || view == NULL)
+		return;
+	if (!b->clone_has_all && ha_leader_may_count_on(view, b->node.name))
+	{
+		ha_boot_wait_for(b, "the leader to take this member out of /sync before it serves");
+		return;
+	}
+	if (ha_datadir_finish(&b->node))
+		end_clone(b);
+	else
+		end_failed_clone(b);
+	ha_boot_enter(b, BOOT_LOOK);
+}
+
 void
 ha_rebuild_step_clone(HaBoot *b)
 {
@@ -193,11 +246,19 @@ ha_rebuild_step_clone(HaBoot *b)
 	strcmp(b->clone_method, "basebackup") == 0;
 	bool		ok;
 
+	if (b->cloned_at != 0)
+	{
+		step_cloned(b);
+		return;
+	}
 	if (!ha_boot_job_is_over(b, ha_request_is_replaced(b) ||
 							 (may_give_up && source_is_past(b)), &ok))
 		return;
-	if (ok && is_of_cluster(b) && ha_datadir_finish(&b->node))
-		end_clone(b);
+	if (ok && is_of_cluster(b))
+	{
+		b->cloned_at = b->now;
+		return;
+	}
 	else if (!ok && !b->stop_requested && WIFEXITED(b->job_status) &&
 			 WEXITSTATUS(b->job_status) == HA_CLONE_FOREIGN)
 	{
@@ -357,9 +418,10 @@ void
 ha_rebuild_step_rewind(HaBoot *b)
 {
 	HaDataFacts facts;
+	bool		given_up = source_is_past(b);
 	bool		ok;
 
-	if (!ha_boot_job_is_over(b, source_is_past(b), &ok))
+	if (!ha_boot_job_is_over(b, given_up, &ok))
 		return;
 	if (ok && ha_datadir_finish(&b->node))
 	{
@@ -373,8 +435,13 @@ ha_rebuild_step_rewind(HaBoot *b)
 	ha_datadir_facts(&b->node, &facts);
 	if (facts.state == HA_DATA_CLUSTER || b->stop_requested)
 	{
-		/* It did not touch the data, or the next life will see to that. */
-		b->rewind_failures++;
+		/*
+		 * It did not touch the data, or the next life will see to that.  A
+		 * source that is not ready is no failure of it.
+		 */
+		if (!b->stop_requested && !given_up && !(WIFEXITED(b->job_status) &&
+												 WEXITSTATUS(b->job_status) == HA_REWIND_NOT_BEGUN))
+			b->rewind_failures++;
 		b->not_before = b->now + RETRY_AFTER;
 		ha_boot_enter(b, BOOT_LOOK);
 	}

@@ -333,14 +333,16 @@ look_reinit(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 	if (why == NULL && facts->sysid != view->sysid)
 		why = "it is data of another cluster";
-	if (why == NULL && !ha_datadir_move_aside(&b->node))
-		why = "the old data could not be moved aside";
 	if (why != NULL)
 	{
 		end(b, HA_PROGRESS_FAILED, why);
 		return false;
 	}
-	return true;				/* the next round finds the place empty */
+
+	/* The next round looks anew at what is there, which may have changed. */
+	if (!ha_datadir_move_aside(&b->node))
+		end(b, HA_PROGRESS_FAILED, "the old data could not be moved aside");
+	return true;
 }
 
 bool

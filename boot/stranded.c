@@ -75,7 +75,7 @@ ask(HaBoot *b, const HaMember *leader)
 								  timeline_at(&view->term, b->awaited_lsn),
 								  b->awaited_lsn) ? 0 : 1);
 	}
-	strlcpy(b->job_source, leader->name, sizeof(b->job_source));
+	strlcpy(b->asked_whom, leader->name, sizeof(b->asked_whom));
 }
 
 bool
@@ -93,12 +93,12 @@ ha_stranded_look(HaBoot *b, const HaControlWorker *w)
 		b->wal_is_gone = false;
 		return false;
 	}
-	if (b->wal_is_gone)
+	if (b->wal_is_gone && strcmp(b->asked_whom, leader->name) == 0)
 	{
 		snprintf(b->rejoin_why, sizeof(b->rejoin_why),
 				 "the WAL from %X/%X on, which comes next, has been removed on leader \"%s\"",
 				 (uint32) (b->awaited_lsn >> 32), (uint32) b->awaited_lsn,
-				 b->job_source);
+				 b->asked_whom);
 		return true;
 	}
 	if (b->asker <= 0 && b->now - b->awaited_since > patience &&
@@ -111,5 +111,8 @@ void
 ha_stranded_answer(HaBoot *b, int status)
 {
 	b->asker = 0;
-	b->wal_is_gone = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	/* Something may have come, or another one lead, since it was asked. */
+	b->wal_is_gone = WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+		b->asked_about == b->awaited_lsn;
 }

@@ -1013,7 +1013,10 @@ find_server(HaBoot *b, bool control_was_lost)
 	ha_datadir_facts(&b->node, &facts);
 	b->crashed = facts.state == HA_DATA_CLUSTER && !facts.clean;
 	b->empty = facts.state == HA_DATA_EMPTY;
-	b->nobody_left = !b->crashed;
+
+	/* Data that can't be read proves nothing, but for a node that is new. */
+	b->nobody_left = facts.state == HA_DATA_CLUSTER ? facts.clean :
+		control_was_lost;
 	begin_clearing(b);
 }
 

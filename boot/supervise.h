@@ -149,6 +149,10 @@ typedef struct HaBoot
 	uint32_t	stale_methods;	/* bits of clone methods whose clones could
 								 * not follow */
 	bool		clone_streamed; /* the last clone was of use */
+	bool		clone_has_all;	/* the clone under way, or just made, has all that
+								 * this member ever confirmed */
+	int64_t		cloned_at;		/* when it was complete; 0 = not yet */
+	int64_t		counted_since;	/* /sync lists us, who have no data; 0 = no */
 	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */
 	int			clone_percent;
 
@@ -158,7 +162,8 @@ typedef struct HaBoot
 	int64_t		awaited_since;
 	pid_t		asker;			/* child that asks the leader; 0 = none */
 	int64_t		ask_at;			/* not again before */
-	uint64_t	asked_about;	/* for the log */
+	uint64_t	asked_about;	/* what the last question was about */
+	char		asked_whom[HA_NAME_SIZE];
 	bool		wal_is_gone;	/* says the leader */
 
 	bool		pruned;			/* moved-aside copies, since this server began

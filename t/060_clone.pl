@@ -215,6 +215,7 @@ sub clonefrom
 		sub { $cluster->etcd_get('members/n2') =~ /"replication_state":"streaming"/ });
 	mkdir "$base/wal_n3";
 	append_to_file("$base/wal_n3/precious", 'x');
+	append_to_file("$base/wal_n3/00000001.history", 'x');
 
 	# A leader that is slow to make the slot is waited for
 	$n1->safe_psql('ALTER SYSTEM SET log_replication_commands = on');
@@ -224,6 +225,14 @@ sub clonefrom
 	HaCluster::wait_until('n3 has asked twice for its slot',
 		sub { (() = slurp_file($n1->{log}) =~ /READ_REPLICATION_SLOT "n3"/g) >= 2 });
 	$n1->thaw;
+	HaCluster::wait_until(
+		'what may be of another server is not moved',
+		sub {
+			$n3->log_contains(
+				qr/WAL directory "$base\/wal_n3" holds more than WAL \("precious"\), so it is not moved/
+			);
+		});
+	unlink "$base/wal_n3/precious";
 	streams($n3);
 	ok($n3->log_contains(qr/cloning from "n2" at/), 'the tagged standby was copied');
 	my ($made) = slurp_file($n1->{log}) =~ /^(\S+ \S+) .*created replication slot "n3"/m;
@@ -232,7 +241,7 @@ sub clonefrom
 	is(members($n2, 'tags'), 'clonefrom', 'the tag is shown');
 	is(readlink("$n3->{dir}/pg_wal"), "$base/wal_n3", 'its WAL is elsewhere');
 	my @old = glob "$base/wal_n3.aside.*";
-	is(-s "$old[0]/precious", 1, 'what was there has been moved aside');
+	is(-s "$old[0]/00000001.history", 1, 'what was there has been moved aside');
 	ok(-d "$base/ts_n3", 'its tablespace is its own');
 	return;
 }
