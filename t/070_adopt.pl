@@ -152,6 +152,8 @@ subtest 'E1: the primary' => sub {
 	is($p->safe_psql('SELECT system_identifier FROM pg_control_system()'),
 		$sysid, 'it is the same cluster');
 	is($cluster->etcd_get('initialize'), $sysid, 'etcd knows it');
+	HaCluster::wait_until('the cluster gets a uuid, and the node knows it',
+		sub { ($cluster->etcd_get('pg_ha/identity') // '') =~ /"uuid"/ && -e "$p->{dir}.pg_ha/cluster" });
 	is($p->safe_psql('SELECT count(*) FROM thousand'), 1000, 'with its rows');
 	my $starts = () = slurp_file($p->{log}) =~ /starting PostgreSQL/g;
 	is($starts, 1, 'after one start');
