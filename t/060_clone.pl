@@ -214,7 +214,6 @@ sub clonefrom
 	HaCluster::wait_until('n2 is known to stream',
 		sub { $cluster->etcd_get('members/n2') =~ /"replication_state":"streaming"/ });
 	mkdir "$base/wal_n3";
-	append_to_file("$base/wal_n3/precious", 'x');
 	append_to_file("$base/wal_n3/00000001.history", 'x');
 
 	# A leader that is slow to make the slot is waited for
@@ -225,14 +224,6 @@ sub clonefrom
 	HaCluster::wait_until('n3 has asked twice for its slot',
 		sub { (() = slurp_file($n1->{log}) =~ /READ_REPLICATION_SLOT "n3"/g) >= 2 });
 	$n1->thaw;
-	HaCluster::wait_until(
-		'what may be of another server is not moved',
-		sub {
-			$n3->log_contains(
-				qr/WAL directory "$base\/wal_n3" holds more than WAL \("precious"\), so it is not moved/
-			);
-		});
-	unlink "$base/wal_n3/precious";
 	streams($n3);
 	ok($n3->log_contains(qr/cloning from "n2" at/), 'the tagged standby was copied');
 	my ($made) = slurp_file($n1->{log}) =~ /^(\S+ \S+) .*created replication slot "n3"/m;
@@ -259,6 +250,7 @@ sub aside
 		$n3->add_settings("pg_ha.keep_aside = '1'") if $n == 2;
 		append_to_file("$n3->{dir}.pg_ha/clone_in_progress", 'x');
 		my $offset = $n3->log_size;
+		stays_for_others($offset) if $n == 1;
 		$n3->start;
 		streams($n3);
 		my @aside = glob "$n3->{dir}.aside.*";
@@ -281,6 +273,24 @@ sub aside
 	}
 	my @others = glob "$n2->{dir}.aside.*";
 	is(scalar @others, 2, 'a node without that setting keeps all');
+	return;
+}
+
+# What may be another server's is not moved, and then nothing is.
+sub stays_for_others
+{
+	my ($offset) = @_;
+	my @before = glob "$base/*.aside.*";
+
+	mkdir "$base/wal_n3/main" or die "could not mkdir: $!";
+	$n3->start;
+	is($n3->wait_for_exit, 11, 'exit code 11');
+	ok( $n3->log_contains(
+			qr/WAL directory "$base\/wal_n3" holds more than WAL \("main"\), so it is not moved/,
+			$offset),
+		'a WAL directory that is not its own alone');
+	rmdir "$base/wal_n3/main" or die "could not rmdir: $!";
+	is_deeply([ glob "$base/*.aside.*" ], \@before, 'nothing was moved');
 	return;
 }
 
