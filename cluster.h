@@ -394,12 +394,13 @@ typedef struct HaLocal
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
 								 * gone (S-2) */
-	bool		replaying;		/* WAL that was here when the server started is
-								 * not replayed to its end: flush_lsn is less
-								 * than what is here, so not final (S-2) */
-	uint64_t	line_begins_at; /* where the newest timeline begins that recovery
-								 * is on the way to; short of it a promotion
-								 * would branch off from what is not here */
+	bool		replaying;		/* WAL that was here when the server started
+								 * is not replayed to its end: flush_lsn is
+								 * less than what is here, so not final (S-2) */
+	uint64_t	line_begins_at; /* where the newest timeline begins that
+								 * recovery is on the way to; short of it a
+								 * promotion would branch off from what is not
+								 * here */
 	bool		promoting;		/* the promote signal was given */
 	int64_t		promoting_since;
 	bool		streaming;		/* a walreceiver is connected */
@@ -414,9 +415,10 @@ typedef struct HaLocal
 	int32_t		sync_confirm;	/* how many of them must confirm a commit */
 	char		sync_names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	uint64_t	names_lsn;		/* flush LSN read after they came in force */
-	uint64_t	recovered_lsn;	/* where crash recovery of a primary ended: some
-								 * of it may never have been confirmed (S-17);
-								 * 0 = this server was promoted, or is new */
+	uint64_t	recovered_lsn;	/* where crash recovery of a primary ended:
+								 * some of it may never have been confirmed
+								 * (S-17); 0 = this server was promoted, or is
+								 * new */
 	int32_t		nstandbys;
 	HaStandby	standbys[HA_MAX_MEMBERS];
 

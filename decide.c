@@ -558,10 +558,13 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 {
 	int64_t		wait = ha_election_wait(config);
 
-	/* whose promise ends first (S-9) is not the best: wait for those of others */
+	/*
+	 * whose promise ends first (S-9) is not the best: wait for those of
+	 * others
+	 */
 	bool		promised = local->promised_until > local->key_gone_since;
 	int64_t		votes_due = promised ? local->promised_until + config->ttl :
-		local->key_gone_since + wait;
+	local->key_gone_since + wait;
 	int64_t		turn = former_deadline_is_over_at(view, local);
 	int			rank = rank_of(view, mine, plan);
 
@@ -1128,9 +1131,8 @@ decide_primary(const HaConfig *config, const HaView *view,
 	if (!view->leader.present && view->term.present && view->term.intent)
 	{
 		/*
-		 * Promoted, but the key went before the timeline was recorded.
-		 * Nobody has had it since, so go on where we were, on the same
-		 * timeline.
+		 * Promoted, but the key went before the timeline was recorded. Nobody
+		 * has had it since, so go on where we were, on the same timeline.
 		 */
 		acquire(plan, view, local, "promoted when the leader key was lost");
 		plan->reserve = local->timeline;

@@ -1125,7 +1125,7 @@ ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
 
 	/* who can't write keeps nobody else from it */
 	bool		sick = local->sick_since != 0 &&
-		now - local->sick_since >= local->health_grace;
+	now - local->sick_since >= local->health_grace;
 
 	if (deadline == 0 || now < store_is_late_at(lease))
 		return false;

@@ -376,7 +376,7 @@ may_lack_meanwhile(const HaLocal *local, const NameSet *voters,
 				   const Confirming *names, const Confirming *wanted)
 {
 	int			between = local->names_in_force ?
-		may_lack_between(voters, names, wanted) : voters->n;
+	may_lack_between(voters, names, wanted) : voters->n;
 
 	return larger(larger(may_lack(voters, names), may_lack(voters, wanted)),
 				  between);
@@ -474,8 +474,8 @@ step_towards(const HaConfig *config, const HaView *view, const HaLocal *local,
 	(wanted->set.n == 0 || local->names_written);
 
 	/*
-	 * What is tightened without need may leave nobody to be elected: a standby
-	 * that goes away stays a voter until the others have what it has.
+	 * What is tightened without need may leave nobody to be elected: a
+	 * standby that goes away stays a voter until the others have what it has.
 	 */
 	if (rewrite || (!settled && needed > sync->quorum) ||
 		may_lack(&sync->set, names) > sync->quorum)

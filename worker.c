@@ -610,7 +610,10 @@ take_question(void)
 	ha_control_set_promise(control, &promise);
 	gather_promise();
 
-	/* what has_boot rests on may be a second old, and the pid another's by now */
+	/*
+	 * what has_boot rests on may be a second old, and the pid another's by
+	 * now
+	 */
 	if (ha_process_is_alive(boot.pid, boot.pid_start))
 		(void) kill(boot.pid, SIGUSR1);
 }
@@ -1073,9 +1076,9 @@ turn(void)
 	take_question();
 
 	/*
-	 * Walsenders of a dead postmaster may go before we hear of its end.
-	 * Their absence must not make us drop the standbys from /sync: who then
-	 * could be elected?  So ask now, and the pipe itself, which closes before
+	 * Walsenders of a dead postmaster may go before we hear of its end. Their
+	 * absence must not make us drop the standbys from /sync: who then could
+	 * be elected?  So ask now, and the pipe itself, which closes before
 	 * anybody hears.
 	 */
 	if (!PostmasterIsAliveInternal())
@@ -1131,8 +1134,9 @@ should_release(uint64 *safe_lsn)
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
 	/*
-	 * What was confirmed in this life of the server, and all that may have been
-	 * before it was a primary: by a standby that is not there now, perhaps.
+	 * What was confirmed in this life of the server, and all that may have
+	 * been before it was a primary: by a standby that is not there now,
+	 * perhaps.
 	 */
 	*safe_lsn = synchronous ? Max(ha_server_confirmed_lsn(), primary_from) :
 		GetXLogWriteRecPtr();

@@ -149,8 +149,8 @@ typedef struct HaBoot
 	uint32_t	stale_methods;	/* bits of clone methods whose clones could
 								 * not follow */
 	bool		clone_streamed; /* the last clone was of use */
-	bool		clone_has_all;	/* the clone under way, or just made, has all that
-								 * this member ever confirmed */
+	bool		clone_has_all;	/* the clone under way, or just made, has all
+								 * that this member ever confirmed */
 	int64_t		cloned_at;		/* when it was complete; 0 = not yet */
 	int64_t		counted_since;	/* /sync lists us, who have no data; 0 = no */
 	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */

@@ -163,7 +163,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static Problem before;
 	static HaPlan plan;
 	static HaPlan again;
-	uint8_t	   *bytes = (uint8_t *) &problem;
+	uint8_t    *bytes = (uint8_t *) &problem;
 
 	if (size == 0)
 		return 0;

@@ -89,7 +89,8 @@ typedef struct SimSettings
 {
 	int			epoch;
 	int			follows;		/* node, -1 = nobody */
-	uint32_t	names;			/* SIM_NOBODY is one of them that never is there */
+	uint32_t	names;			/* SIM_NOBODY is one of them that never is
+								 * there */
 	int			confirm;		/* so many of them must */
 } SimSettings;
 
@@ -305,8 +306,8 @@ typedef struct SimNetwork
 	bool		hold_sync;		/* ... and the next write of /sync */
 	bool		hold_vote;		/* ... and the next vote */
 	bool		hold_release;	/* ... and the next release of the leader key */
-	bool		hold_denial;	/* ... and the next heartbeat that ends failsafe
-								 * mode */
+	bool		hold_denial;	/* ... and the next heartbeat that ends
+								 * failsafe mode */
 	int			drop;			/* per mille, each way */
 	int			slow;			/* per mille that take very long */
 } SimNetwork;
