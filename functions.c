@@ -42,6 +42,7 @@
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
 PG_FUNCTION_INFO_V1(pg_ha_slots);
+PG_FUNCTION_INFO_V1(pg_ha_credentials);
 PG_FUNCTION_INFO_V1(pg_ha_health);
 PG_FUNCTION_INFO_V1(pg_ha_timing);
 PG_FUNCTION_INFO_V1(pg_ha_identity);
@@ -339,6 +340,35 @@ pg_ha_slots(PG_FUNCTION_ARGS)
 		add_lsn(&row, slots[i].restart_lsn);
 		put_row(fcinfo, &row);
 	}
+	return (Datum) 0;
+}
+
+static void
+credential_row(FunctionCallInfo fcinfo, const char *purpose, const char *role,
+			   const char *cert, const char *passfile, const char *used_by)
+{
+	Row			row = {0};
+
+	add_text(&row, purpose);
+	add_text(&row, role[0] != '\0' ? role : NULL);
+	add_text(&row, cert[0] != '\0' ? "cert" :
+			 passfile[0] != '\0' ? "passfile" : "none");
+	add_text(&row, used_by);
+	put_row(fcinfo, &row);
+}
+
+/* What this member identifies itself with, and to whom; no secrets. */
+Datum
+pg_ha_credentials(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	credential_row(fcinfo, "replication", ha_replication_user,
+				   ha_replication_sslcert, ha_replication_passfile,
+				   "walreceiver, pg_basebackup, pg_rewind");
+	credential_row(fcinfo, "etcd", ha_etcd_user, ha_etcd_cert,
+				   ha_etcd_password_file, "pg_ha worker, pg_ha_boot");
+	credential_row(fcinfo, "members", "", "", ha_rest_auth_file,
+				   "pg_ha worker, pg_ha_boot");
 	return (Datum) 0;
 }
 

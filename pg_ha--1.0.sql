@@ -66,6 +66,18 @@ LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION pg_ha_slots() IS
 'the replication slots of this server, and whether they are of members';
 
+CREATE FUNCTION pg_ha_credentials(
+	OUT purpose pg_catalog.text,
+	OUT role pg_catalog.text,
+	OUT method pg_catalog.text,
+	OUT used_by pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_credentials() IS
+'what this member identifies itself with, and for what; no secrets';
+
 CREATE FUNCTION pg_ha_health(
 	OUT check_name pg_catalog.text,
 	OUT ok pg_catalog.bool,
@@ -200,12 +212,14 @@ COMMENT ON FUNCTION pg_ha_join_command() IS
 REVOKE ALL ON FUNCTION pg_ha_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_members() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_slots() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_credentials() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_health() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_timing() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_identity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_members() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_slots() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_credentials() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_health() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_identity() TO pg_monitor;

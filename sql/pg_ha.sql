@@ -16,6 +16,7 @@ SELECT scope, name, role, leader, term, deadline_in_ms, suspended, paused,
 FROM pg_ha_status();
 SELECT count(*) FROM pg_ha_members();
 SELECT check_name, ok FROM pg_ha_health() WHERE check_name IN ('store', 'leader', 'fence', 'pg_ha_boot');
+SELECT * FROM pg_ha_credentials();
 SELECT check_name FROM pg_ha_health() WHERE gates_lease;
 SELECT ttl_ms, loop_wait_ms, retry_timeout_ms, renewal_interval_ms, margin_ms, last_proof_age_ms
 FROM pg_ha_timing();

@@ -1,5 +1,5 @@
 #
-# Three empty nodes started at the same moment in any order become one cluster:
+# F5: three empty nodes started at the same moment in any order become one cluster:
 # one leader, two that stream, and only one system identifier is ever written.
 #
 use strict;
@@ -29,7 +29,7 @@ foreach my $round (1 .. $rounds)
 	$cluster->wait_streaming(2);
 	$_->safe_psql(q{SELECT pg_ha_wait('any', 60)}, timeout => 70)
 	  foreach $cluster->nodes;
-	cmp_ok(HaCluster::now() - $begin, '<', 60, "round $round: ready in time");
+	cmp_ok(HaCluster::now() - $begin, '<', 60, "F5, round $round: ready in time");
 
 	my @primaries = grep {
 		$_->safe_psql('SELECT pg_is_in_recovery()') eq 'f'

@@ -225,6 +225,11 @@ END_OF_FILE
 		0,
 		'nobody has a password');
 	is( $n1->safe_psql(
+			q{SELECT string_agg(concat_ws(' ', purpose, role, method), ', ' ORDER BY purpose DESC)
+			  FROM pg_ha_credentials()}),
+		'replication ha_repl cert, members none, etcd none',
+		'which pg_ha_credentials() tells');
+	is( $n1->safe_psql(
 			q{SELECT client_dn FROM pg_stat_ssl JOIN pg_stat_replication USING (pid)}),
 		'/CN=ha_repl',
 		'and the standby streams by its certificate');

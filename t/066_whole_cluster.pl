@@ -248,7 +248,7 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 	is(keys_of("${scope}2"), $neighbour, 'the neighbour has its own');
 };
 
-subtest 'and a new cluster' => sub {
+subtest 'O4: and a new cluster in its place' => sub {
 	$cluster->configure({});
 	$cluster->{prepared} = 0;
 	$cluster->start_all(reverse map { $_->name } $cluster->nodes);
