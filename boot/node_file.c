@@ -243,7 +243,10 @@ fault_no_such_key(NodeFile *file, int line, const char *name)
 			nearest_distance = distance;
 		}
 	}
-	if (nearest != NULL)
+	if (strncmp(name, "watchdog", strlen("watchdog")) == 0)
+		snprintf(hint, sizeof(hint), "%s",
+				 "Leave it out: every backend looks at the lease's deadline by itself, no watchdog is needed (P19).");
+	else if (nearest != NULL)
 		snprintf(hint, sizeof(hint), "Did you mean \"" PREFIX "%s\"?", nearest);
 	else
 		snprintf(hint, sizeof(hint),

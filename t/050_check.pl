@@ -159,6 +159,10 @@ is_found('P17: neither checksums nor hints', plain(), OK,
 
 p18();
 
+is_found('P19: no watchdog', n1("pg_ha.watchdog = '/dev/watchdog'"), CONFIGURATION,
+	[qr/P01 \S+:\d+: there is no setting "pg_ha\.watchdog"/],
+	hint => qr/no watchdog is needed \(P19\)/);
+
 my $hba = "$n1->{dir}/pg_hba.conf";
 with_change($hba, sub { return $_[0] . "host all all 127.0.0.1/32 magic\n" },
 	sub {

@@ -324,12 +324,23 @@ sub no_leader
 	$n2->stop;
 	$n1->stop;
 
+	# Without such a method it waits, and says for what.
+	rename $n3->{dir}, "$n3->{dir}.gone" or die "could not rename: $!";
+	methods($n3, 'basebackup');
+	my $offset = $n3->log_size;
+	$n3->start;
+	wait_for_log(
+		$n3,
+		qr/B10 waiting: cluster "$cluster->{scope}" is initialized \(system identifier \d+\) but has no leader and no clone method works without one\n.*hint: /,
+		$offset);
+	$n3->stop;
+	ok(!-e "$n3->{dir}/PG_VERSION", 'and has no data');
+
 	script('restore', "echo \"conninfo is '\$PG_HA_CONNINFO'\"; cp -a $n2->{dir}/. \$PGDATA");
 	methods($n3, 'basebackup', 'restore no_leader');
 	$n3->add_settings("pg_ha.wal_dir = ''");
 	$n3->add_settings("pg_ha.tags = 'nofailover'");
-	rename $n3->{dir}, "$n3->{dir}.gone" or die "could not rename: $!";
-	my $offset = $n3->log_size;
+	$offset = $n3->log_size;
 	$n3->start;
 	wait_for_log($n3, qr/clone method "restore": conninfo is ''/, $offset);
 	HaCluster::wait_until('it answers',
