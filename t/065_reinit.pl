@@ -199,6 +199,30 @@ subtest 'all standbys, one by one' => sub {
 	is($leader->timeline, 1, 'nobody was promoted');
 };
 
+subtest 'data that cannot be moved stays, and serves' => sub {
+	my $asides = asides($n2);
+	my $offset = $n2->log_size;
+	my $pid = $n2->postmaster_pid;
+
+	my $mode = (stat $cluster->{base})[2] & 07777;
+	chmod 0555, $cluster->{base} or die "could not chmod: $!";
+	$n3->safe_psql("SELECT pg_ha_reinit('$n2->{name}')");
+	HaCluster::wait_until('it gives up',
+		sub { $n2->log_contains(qr/not made anew: the old data could not be moved/, $offset) });
+	$cluster->wait_streaming(2);
+	isnt($n2->postmaster_pid, $pid, 'its server was started again');
+	ok($n2->log_contains(qr/directory ".*" cannot be renamed\n.*hint: /, $offset), 'why');
+	is(scalar asides($n2), $asides, 'on the same data');
+	is(join(' ', glob "$n2->{dir}.pg_ha/*_in_progress"),
+		'', 'which is not taken for what is left of a move');
+	chmod $mode, $cluster->{base} or die "could not chmod: $!";
+
+	# So nothing happens to it when the server dies
+	$n2->kill9($n2->postmaster_pid);
+	$cluster->wait_streaming(2);
+	is(scalar asides($n2), $asides, 'nor later');
+};
+
 subtest 'without a leader nothing goes' => sub {
 	my $asides = asides($n2);
 	my $offset = $n2->log_size;

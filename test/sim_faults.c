@@ -479,6 +479,8 @@ cut(int node, int64_t how_long)
 }
 
 /* Worst while the leader can't know. */
+static bool history_has(void (*happen) (void));
+
 static void
 fault_early_revoke(void)
 {
@@ -518,7 +520,8 @@ fault_slow_promotion(void)
 		return;
 	for (int i = 0; i < ha_world.nnodes; i++)
 		slow_promotion(i);
-	fault_early_revoke();
+	if (!history_has(fault_full))
+		fault_early_revoke();
 }
 
 static void
@@ -879,6 +882,17 @@ static const struct
 #define NFAULTS ((int) (sizeof(faults) / sizeof(faults[0])))
 
 #define KIND(i) (UINT64_C(1) << (i))
+
+static bool
+history_has(void (*happen) (void))
+{
+	for (int i = 0; i < NFAULTS; i++)
+	{
+		if (faults[i].happen == happen)
+			return (ha_world.shape.faults & KIND(i)) != 0;
+	}
+	return false;
+}
 
 _Static_assert(NFAULTS <= 64, "a mask of kinds has 64 bits");
 
