@@ -308,6 +308,28 @@ is_preferred(const HaView *view, const Electing *sync, const Confirming *names,
 }
 
 /*
+ * After an outage of the store the keys of members are gone for a moment, and those
+ * who confirm are still there: rather they than nobody.  While others have keys, who
+ * has none is likely to be cut off from the store, and could not be elected.
+ */
+static void
+keep_chosen(const HaView *view, const HaLocal *local, const Electing *sync,
+			const Confirming *names, int most, Confirming *wanted)
+{
+	for (int i = 0; i < local->nstandbys && i < HA_MAX_MEMBERS; i++)
+	{
+		const HaStandby *standby = &local->standbys[i];
+
+		if (wanted->set.n < most && standby->streaming &&
+			find_member(view, standby->name) == NULL &&
+			standby->flush_lsn <= local->flush_lsn &&
+			set_has(&names->set, standby->name) &&
+			set_has(&sync->set, standby->name))
+			set_add(&wanted->set, standby->name);
+	}
+}
+
+/*
  * In mode "on" as many as the operator wants, all of whom must confirm; in
  * "quorum" whoever there is, and as many of them must.
  */
@@ -337,6 +359,8 @@ choose(const HaConfig *config, const HaView *view, const HaLocal *local,
 			break;
 		set_add(&wanted->set, best->name);
 	}
+	if (wanted->set.n == 0)
+		keep_chosen(view, local, sync, names, most, wanted);
 	wanted->count = quorum ?
 		smaller(larger(config->synchronous_node_count, 1), wanted->set.n) :
 		wanted->set.n;

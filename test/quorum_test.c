@@ -569,6 +569,59 @@ test_lag(void)
 	expect(plan.quorum >= 0, "a wild quorum is bounded");
 }
 
+/* "a" and "b" may confirm, and be elected with each other. */
+static void
+begin_with_two(void)
+{
+	begin();
+	config.synchronous_mode = HA_SYNC_QUORUM;
+	config.synchronous_node_count = 1;
+	set_streaming(3, 3);
+	view.sync.present = true;
+	strcpy(view.sync.leader, "me");
+	strcpy(view.sync.standbys[0], "a");
+	strcpy(view.sync.standbys[1], "b");
+	view.sync.nstandbys = 2;
+	view.sync.quorum = 1;
+	strcpy(local.sync_names[0], "a");
+	strcpy(local.sync_names[1], "b");
+	local.nsync_names = 2;
+	local.sync_confirm = 1;
+	local.names_written = local.names_in_force = true;
+	local.names_lsn = 1;
+}
+
+/* Nobody is taken out who could still be elected, before others can be. */
+static void
+test_leaving(void)
+{
+	begin_with_two();
+	expect(!ha_quorum_step(&config, &view, &local, &plan), "all is as it should be");
+	set_streaming(1, 0);
+	expect(ha_quorum_step(&config, &view, &local, &plan) &&
+		   plan.verb == HA_SET_NAMES && plan.nnames == 1,
+		   "who is gone leaves the names, not /sync");
+	take_names();
+	local.names_lsn = local.flush_lsn;
+	expect(!ha_quorum_step(&config, &view, &local, &plan),
+		   "nor as long as the other lacks something");
+	set_streaming(1, 1);
+	expect(ha_quorum_step(&config, &view, &local, &plan) &&
+		   plan.verb == HA_SET_SYNC && plan.nnames == 1 && plan.quorum == 0,
+		   "then the other may be elected alone");
+
+	begin_with_two();
+	view.nmembers = 0;
+	expect(!ha_quorum_step(&config, &view, &local, &plan),
+		   "nobody has a key, but both confirm");
+	local.nsync_names = 1;
+	view.sync.nstandbys = 1;
+	view.sync.quorum = 0;
+	local.sync_confirm = 1;
+	expect(!ha_quorum_step(&config, &view, &local, &plan),
+		   "who has no key and is not chosen stays so");
+}
+
 int
 main(void)
 {
@@ -578,6 +631,7 @@ main(void)
 	test_restore();
 	test_shows();
 	test_lag();
+	test_leaving();
 	printf("%d checks, %d failed\n", nchecks, nfailed);
 	return nfailed == 0 ? 0 : 1;
 }
