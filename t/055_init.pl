@@ -16,13 +16,12 @@ use Test::More;
 
 my $secret = "s3cr3t-$$-" . int(rand 1e9);
 
-subtest 'init, or why not' => \&test_init;
-subtest 'a certificate instead of a password' => \&test_certificate;
-subtest 'a command that fails on one node' => \&test_failing_command;
-subtest 'the one that makes the cluster is killed' => \&test_killed;
+subtest 'B2, D5, O1: init, or why not' => \&test_init;
+subtest 'B4: a certificate instead of a password' => \&test_certificate;
+subtest 'A2: a command that fails on one node' => \&test_failing_command;
+subtest 'A3: the one that makes the cluster is killed' => \&test_killed;
 done_testing();
 
-# D5, B02, B06, B08, O1, B2
 sub test_init
 {
 	my $cluster = HaCluster->new(nodes => 1, settings => 'log_statement = all');
@@ -189,7 +188,6 @@ sub test_init
 	return;
 }
 
-# B4
 sub test_certificate
 {
 	my $cluster = HaCluster->new(nodes => 2);
@@ -260,7 +258,6 @@ sub make_certificates
 	return;
 }
 
-# A2
 sub test_failing_command
 {
 	my $cluster = HaCluster->new(nodes => 2);
@@ -301,7 +298,6 @@ sub test_failing_command
 	return;
 }
 
-# A3
 sub test_killed
 {
 	my $cluster = HaCluster->new(nodes => 3);

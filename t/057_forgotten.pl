@@ -23,23 +23,24 @@ my $config = $cluster->etcd_get('config');
 my $sysid = $cluster->etcd_get('initialize');
 my $uuid = uuid();
 
-# B3: all keys are deleted under a cluster that runs
-my $writer = $cluster->start_writer(clients => 2, patience => 30_000);
-$writer->wait_for_acks(20);
-delete_all();
-HaCluster::wait_until('the keys are back',
-	sub { defined $cluster->etcd_get('initialize') });
-my $back_at = HaCluster::now();
-is_back('while it runs');
-$writer->wait_for_acks(20, since => $back_at);
-is($cluster->leader->name, $leader->name, 'the leader is the same');
-is($leader->postmaster_pid, $postmaster, 'and was not restarted');
-ok(!$standby->log_contains(qr/recording ours/), 'the standby did not write');
-HaCluster::wait_until('it has said why',
-	sub { $standby->log_contains(qr/B31 etcd holds nothing about cluster "test1"; a standby does not recreate it/) });
-$cluster->wait_streaming(1);
-my $verdict = $cluster->check_history($writer);
-ok($verdict->{ok}, 'no promise was broken') or diag $verdict->{line};
+subtest 'B3: all keys are deleted under a cluster that runs' => sub {
+	my $writer = $cluster->start_writer(clients => 2, patience => 30_000);
+	$writer->wait_for_acks(20);
+	delete_all();
+	HaCluster::wait_until('the keys are back',
+		sub { defined $cluster->etcd_get('initialize') });
+	my $back_at = HaCluster::now();
+	is_back('while it runs');
+	$writer->wait_for_acks(20, since => $back_at);
+	is($cluster->leader->name, $leader->name, 'the leader is the same');
+	is($leader->postmaster_pid, $postmaster, 'and was not restarted');
+	ok(!$standby->log_contains(qr/recording ours/), 'the standby did not write');
+	HaCluster::wait_until('it has said why',
+		sub { $standby->log_contains(qr/B31 etcd holds nothing about cluster "test1"; a standby does not recreate it/) });
+	$cluster->wait_streaming(1);
+	my $verdict = $cluster->check_history($writer);
+	ok($verdict->{ok}, 'no promise was broken') or diag $verdict->{line};
+};
 
 # A cluster that has no uuid gets its own back
 $cluster->etcd_delete('pg_ha/identity');
@@ -47,20 +48,22 @@ HaCluster::wait_until('the uuid is back',
 	sub { defined $cluster->etcd_get('pg_ha/identity') });
 is(uuid(), $uuid, 'it is the same');
 
-# The same while no node runs: a standby that comes first waits for the leader
-my $offset = $standby->log_size;
-$standby->stop;
-$leader->stop;
-delete_all();
-$standby->start;
-HaCluster::wait_until('it serves reads, and waits',
-	sub { $standby->log_contains(qr/B31 /, $offset) && $standby->rest('/health') == 200 });
-is($cluster->etcd_get('initialize'), undef, 'it has not written');
-$leader->start;
-$cluster->wait_for_leader;
-is_back('from a stopped leader');
-$cluster->wait_streaming(1);
-ok(!$standby->log_contains(qr/recording ours/), 'the standby did not write');
+subtest 'B3: ... and while no node runs' => sub {
+	# The same while no node runs: a standby that comes first waits for the leader
+	my $offset = $standby->log_size;
+	$standby->stop;
+	$leader->stop;
+	delete_all();
+	$standby->start;
+	HaCluster::wait_until('it serves reads, and waits',
+		sub { $standby->log_contains(qr/B31 /, $offset) && $standby->rest('/health') == 200 });
+	is($cluster->etcd_get('initialize'), undef, 'it has not written');
+	$leader->start;
+	$cluster->wait_for_leader;
+	is_back('from a stopped leader');
+	$cluster->wait_streaming(1);
+	ok(!$standby->log_contains(qr/recording ours/), 'the standby did not write');
+};
 
 # A cluster made before there were uuids: nodes take it over from the store
 $leader = $cluster->leader;
