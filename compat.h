@@ -16,6 +16,11 @@
 #error "pg_ha needs PostgreSQL 15 or later"
 #endif
 
+/* 17: the same class of wait events, by another name. */
+#if PG_VERSION_NUM >= 170000
+#define PG_WAIT_BUFFER_PIN	PG_WAIT_BUFFERPIN
+#endif
+
 /* 18: before a declaration, not after it. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -61,32 +61,31 @@ ancestry_facts(HaLocal *local)
 	list_free_deep(history);
 }
 
-/* Only the startup process waits for these. */
+/* Does the startup process wait for WAL that nobody brings? */
 static bool
-startup_waits_for(uint32 event)
+startup_lacks_wal(void)
 {
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		PGPROC	   *proc = &ProcGlobal->allProcs[i];
 
-		if (proc->pid != 0 && proc->wait_event_info == event)
+		if (proc->pid != 0 &&
+			proc->wait_event_info == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL)
 			return true;
 	}
 	return false;
 }
 
-/* Does it wait for WAL that nobody brings? */
-static bool
-startup_lacks_wal(void)
-{
-	return startup_waits_for(WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL);
-}
-
 bool
-ha_server_replay_is_held(void)
+ha_server_waits_for_session(pid_t startup)
 {
-	return startup_waits_for(WAIT_EVENT_RECOVERY_APPLY_DELAY) ||
-		startup_waits_for(WAIT_EVENT_RECOVERY_PAUSE);
+	PGPROC	   *proc = AuxiliaryPidGetProc(startup);
+	uint32		waits_for = proc != NULL ? proc->wait_event_info : 0;
+
+	return (waits_for & 0xFF000000U) == PG_WAIT_LOCK ||
+		(waits_for & 0xFF000000U) == PG_WAIT_BUFFER_PIN ||
+		waits_for == WAIT_EVENT_RECOVERY_CONFLICT_SNAPSHOT ||
+		waits_for == WAIT_EVENT_RECOVERY_CONFLICT_TABLESPACE;
 }
 
 /*
@@ -131,9 +130,13 @@ standby_facts(HaLocal *local)
 {
 	TimeLineID	replay_timeline = 0;
 	TimeLineID	received_timeline = 0;
-	XLogRecPtr	replayed = GetXLogReplayRecPtr(&replay_timeline);
-	XLogRecPtr	received = GetWalRcvFlushRecPtr(NULL, &received_timeline);
+	XLogRecPtr	replayed;
+	XLogRecPtr	received;
 
+	/* A position that is read after replay has come to its end is not less. */
+	local->replaying = is_replaying_own(GetWalRcvFlushRecPtr(NULL, NULL));
+	replayed = GetXLogReplayRecPtr(&replay_timeline);
+	received = GetWalRcvFlushRecPtr(NULL, &received_timeline);
 	if (replay_timeline == 0)
 		first_facts(&replayed, &replay_timeline);
 	local->role = HotStandbyActive() ? HA_ROLE_STANDBY : HA_ROLE_STARTING;
@@ -146,7 +149,6 @@ standby_facts(HaLocal *local)
 		local->timeline = received_timeline;
 	}
 	local->streaming = WalRcvStreaming();
-	local->replaying = is_replaying_own(received);
 	ancestry_facts(local);
 }
 

@@ -25,8 +25,8 @@ extern void ha_server_facts(HaLocal *local);
  */
 extern uint64 ha_server_awaited_lsn(bool *has_archive);
 
-/* Does replay wait as it was told to: by recovery_min_apply_delay, or for a resume? */
-extern bool ha_server_replay_is_held(void);
+/* Does that process, the startup process, wait for a session to get out of its way? */
+extern bool ha_server_waits_for_session(pid_t startup);
 
 /* Is no walreceiver there any more (S-2 b)? */
 extern bool ha_server_receiver_is_gone(void);

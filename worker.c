@@ -332,8 +332,15 @@ replay_is_stuck(int64 now)
 {
 	if (!ha_settings_applied_by_type(B_STARTUP, managed_epoch))
 		return true;
-	return local.replaying && now - local.replay_moved_at > 1000 &&
-		!ha_server_replay_is_held();
+	if (!local.replaying || now - local.replay_moved_at <= 1000)
+		return false;
+	for (int i = 0; i < ha_shared->nprocs; i++)
+	{
+		if (ha_shared->procs[i].backend_type == B_STARTUP &&
+			ha_server_waits_for_session(ha_shared->procs[i].pid))
+			return true;
+	}
+	return false;
 }
 
 static void

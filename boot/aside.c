@@ -145,6 +145,7 @@ move_directory(const char *path, const char *suffix, const char *what,
 {
 	struct stat st;
 
+	aside[0] = '\0';
 	if (stat(path, &st) != 0 ||
 		snprintf(aside, MAXPGPATH, "%s%s", path, suffix) >= MAXPGPATH)
 	{
@@ -253,7 +254,9 @@ holds_only_wal(const char *wal_dir)
 			  (digits == 8 && strcmp(name + 8, ".history") == 0) ||
 			  strcmp(name, "archive_status") == 0 ||
 			  strcmp(name, "summaries") == 0 ||
-			  strncmp(name, "xlogtemp.", 9) == 0 || strcmp(name, TAG_FILE) == 0))
+			  strncmp(name, "xlogtemp.", 9) == 0 ||
+			  strncmp(name, "RECOVERY", 8) == 0 ||
+			  name[0] == '.' || strcmp(name, TAG_FILE) == 0))
 			strlcpy(strange, name, sizeof(strange));
 	}
 	if (dir != NULL)
@@ -332,7 +335,7 @@ take_marker_back(const HaNode *node, const char *data_dir, const char *aside)
 {
 	struct stat st;
 
-	if (lstat(aside, &st) == 0 || errno != ENOENT)
+	if (aside[0] == '\0' || lstat(aside, &st) == 0 || errno != ENOENT)
 		return;
 	ha_remove_file(node->state_dir, HA_ASIDE_MARKER);
 	ha_remove_file(data_dir, TAG_FILE);

@@ -154,12 +154,17 @@ start_private(const HaNode *node, const char *superuser,
 	return true;
 }
 
+/* Of a copy the archive is the origin's. */
+#define NO_ARCHIVE		"archive_mode=off"
+
 /* A server that can't load the user's lines would not start, and then it is late. */
 static bool
 check_hba(const HaNode *node, const HaBootstrap *how)
 {
 	char		setting[MAXPGPATH + 32];
-	const char *const settings[] = {setting, NULL};
+	const char *const settings[] = {
+		setting, how->as_copy ? NO_ARCHIVE : NULL, NULL
+	};
 	HaPrivateServer server;
 
 	if (how->hba_file == NULL)
@@ -204,7 +209,7 @@ run_post_init(const HaNode *node, const HaBootstrap *how,
 static bool
 post_init(const HaNode *node, const HaBootstrap *how, const char *superuser)
 {
-	static const char *const settings[] = {NULL};
+	const char *const settings[] = {how->as_copy ? NO_ARCHIVE : NULL, NULL};
 	HaPrivateServer server;
 	bool		ok;
 

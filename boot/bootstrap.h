@@ -110,6 +110,9 @@ extern bool ha_initdb_is_reserved(const char *word);
 /* Take one of them; false: refused, and reported. */
 extern bool ha_bootstrap_take_option(int value, const char *text);
 
+/* The configuration of a cluster that has none: malloc'd JSON. */
+extern char *ha_bootstrap_config(const HaBootstrap *how);
+
 /*
  * All were taken; what stands behind "--" goes to initdb.  NULL: refused, and every
  * fault was reported.

@@ -310,6 +310,13 @@ check_method(void)
 	return false;
 }
 
+char *
+ha_bootstrap_config(const HaBootstrap *how)
+{
+	return how->config_json != NULL ? strdup(how->config_json) :
+		ha_config_default_json();
+}
+
 const HaBootstrap *
 ha_bootstrap_options(const HaInvocation *invocation)
 {

@@ -200,6 +200,11 @@ send_first_reign(HaBoot *b)
 	read_history(&b->node, facts.timeline, &history);
 	ha_txn_found(&txn, &lease, b->node.name, facts.sysid,
 				 facts.checkpoint_lsn, &history);
+	if (ha_session_last_view(b->session)->config.revision == 0)
+	{
+		ha_txn_compare(&txn, HA_CREATE_REVISION, "config", 0);
+		ha_txn_put(&txn, "config", ha_bootstrap_config(b->bootstrap), 0);
+	}
 	b->optime = facts.checkpoint_lsn;
 	if (b->stop_requested || !ha_session_send_txn(b->session, &txn))
 		look_again(b);

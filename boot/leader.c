@@ -190,6 +190,9 @@ ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
 bool
 ha_leader_may_count_on(const HaView *view, const char *name)
 {
+	/* who leads by it needs no votes */
+	if (view->sync.present && strcmp(view->sync.leader, name) == 0)
+		return true;
 	for (int i = 0; i < view->sync.nstandbys && i < HA_MAX_MEMBERS; i++)
 	{
 		if (strcmp(view->sync.standbys[i], name) == 0)

@@ -49,6 +49,9 @@ static const char *const always[] = {
 	"shared_preload_libraries=", "session_preload_libraries=",
 	"local_preload_libraries=", "logging_collector=off",
 	"log_destination=stderr", "log_statement=none",
+	"log_min_error_statement=panic", "log_min_duration_statement=-1",
+	"log_min_duration_sample=-1", "log_transaction_sample_rate=0",
+	"archive_cleanup_command=", "recovery_end_command=",
 	"primary_conninfo=", "primary_slot_name=",
 	"synchronous_standby_names=", "recovery_min_apply_delay=0",
 	"restart_after_crash=off", "autovacuum=off"

@@ -30,6 +30,9 @@
 
 #define SOON				300
 
+/* Who is told to stop waits so long for an etcd that does not answer. */
+#define STOP_WAIT			3000
+
 /*
  * The race.
  */
@@ -43,7 +46,7 @@ somebody_has_data(const HaBoot *b, const HaView *view)
 		const HaMember *member = &view->members[i];
 
 		if (strcmp(member->name, b->node.name) != 0 &&
-			member->state == HA_STATE_RUNNING)
+			(member->state == HA_STATE_RUNNING || member->timeline != 0))
 			return true;
 	}
 	return view->term.present || view->heartbeat.present ||
@@ -72,6 +75,8 @@ ha_race(HaBoot *b, const HaView *view)
 {
 	if (somebody_has_data(b, view))
 		ha_boot_wait_for(b, "a member with data: the cluster has none recorded, but is not new");
+	else if (b->saw_cluster)
+		ha_boot_wait_for(b, "the member that led to put back what etcd has lost, or for a new start of this one");
 	else if (b->bootstrap_failed)
 		ha_boot_wait_for(b, "another node to make the cluster: this one has failed to, and tries again only when it is started anew");
 	else if (b->bootstrap->config_file != NULL &&
@@ -241,13 +246,6 @@ has_founded(HaBoot *b, uint64_t sysid)
 		ha_boot_start_server(b, true, false, "this node initialized the cluster");
 }
 
-static char *
-new_config(const HaBoot *b)
-{
-	return b->bootstrap->config_json != NULL ?
-		strdup(b->bootstrap->config_json) : ha_config_default_json();
-}
-
 /*
  * A configuration that was there before stays.  If one comes meanwhile, the txn
  * fails and is built anew after the next look.
@@ -269,7 +267,7 @@ send_system_id(HaBoot *b, const HaDataFacts *facts)
 	if (view->config.revision == 0)
 	{
 		ha_txn_compare(&txn, HA_CREATE_REVISION, "config", 0);
-		ha_txn_put(&txn, "config", new_config(b), 0);
+		ha_txn_put(&txn, "config", ha_bootstrap_config(b->bootstrap), 0);
 	}
 	else if (b->bootstrap->config_json != NULL)
 		pg_log_warning("the cluster has a configuration already: \"%s\" is not used",
@@ -301,6 +299,12 @@ step_publish(HaBoot *b)
 	HaDataFacts facts;
 	int64_t		revision;
 
+	/* The data is whole: the next life founds the cluster with it. */
+	if (b->stop_requested && b->now - b->entered_at > STOP_WAIT)
+	{
+		ha_boot_quit(b, HA_EXIT_OK);
+		return;
+	}
 	ha_datadir_facts(&b->node, &facts);
 	if (!b->sent)
 	{

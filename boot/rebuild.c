@@ -86,9 +86,10 @@ back_off(HaBoot *b)
 /*
  * A backup, or a standby, may lack what we have confirmed, and with any clone we have
  * nothing for a while (S-3): so none while /sync lists us.  A strict leader without
- * another standby does not take us out.  It has all that we ever confirmed, to it or
- * to those before it, and confirms nothing without us: a copy of itself will do, as
- * there is nothing to give up.
+ * another standby does not take us out.  But whoever leads a confirmed reign has all
+ * that was acknowledged when it was elected and all that we confirmed since, and we
+ * confirm nothing before we stream: a copy of the leader itself will do, as our own
+ * data is given up already.
  */
 static bool
 must_wait_for_sync(HaBoot *b, const HaView *view, const HaMember *leader)
@@ -101,11 +102,12 @@ must_wait_for_sync(HaBoot *b, const HaView *view, const HaMember *leader)
 	}
 	if (b->counted_since == 0)
 		b->counted_since = b->now;
-	b->clone_has_all = view->sync.present && leader != NULL && b->empty &&
-		strcmp(view->sync.leader, leader->name) == 0 &&
-		ha_clone_has_method(&b->node, true,
-							ha_clone_all_but_basebackup(&b->node));
-	return !b->clone_has_all || b->now - b->counted_since < SYNC_PATIENCE;
+	if (leader == NULL || b->now - b->counted_since < SYNC_PATIENCE ||
+		!ha_clone_has_method(&b->node, true,
+							 ha_clone_all_but_basebackup(&b->node)))
+		return true;
+	b->clone_has_all = true;
+	return false;
 }
 
 void
@@ -139,6 +141,7 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		return;
 	}
 	b->cloned_at = 0;
+	b->source_leads = false;
 	b->job_source[0] = '\0';
 	if (b->clone_has_all)
 		order.skip |= ha_clone_all_but_basebackup(&b->node);
@@ -152,6 +155,7 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		ha_source_of(leader, &order.leader);
 		ha_source_of(source, &order.source);
 		strlcpy(b->job_source, source->name, sizeof(b->job_source));
+		b->source_leads = source == leader;
 	}
 	b->job_status = 0;
 	b->job = ha_clone_start(&b->node, &order);
@@ -222,6 +226,10 @@ step_cloned(HaBoot *b)
 {
 	const HaView *view = ha_session_view(b->session, b->cloned_at);
 
+	ha_clone_progress(&b->node, b->clone_method, sizeof(b->clone_method),
+					  &b->clone_percent);
+	if (b->source_leads && strcmp(b->clone_method, "basebackup") == 0)
+		b->clone_has_all = true;
 	if (b->stop_requested)
 		ha_boot_enter(b, BOOT_LOOK);
 	if (b->stop_requested || view == NULL)

@@ -19,6 +19,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "bootstrap.h"
 #include "files.h"
 #include "recreate.h"
 #include "uuid.h"
@@ -48,7 +49,7 @@ remembered_config(const HaBoot *b)
 		ha_config_parse(content.data, content.len, &config, err, sizeof(err)))
 		text = strdup(content.data);
 	termPQExpBuffer(&content);
-	return text != NULL ? text : ha_config_default_json();
+	return text != NULL ? text : ha_bootstrap_config(b->bootstrap);
 }
 
 /* Not synced: a configuration that a crash of the machine undoes is older. */
@@ -137,7 +138,8 @@ may_recreate(HaBoot *b, const HaView *view, uint32_t timeline)
 		return false;
 	}
 	/* Data that was never in a cluster has nobody to wait for. */
-	return b->cluster_uuid[0] == '\0' ||
+	return (b->cluster_uuid[0] == '\0' &&
+			!ha_exists_in(b->node.data_dir, CONF_FILE)) ||
 		b->now - b->forgotten_since > view->config.ttl;
 }
 

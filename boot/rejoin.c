@@ -591,6 +591,7 @@ step_look(HaBoot *b)
 	ha_boot_stop_nagging(b, "P10");
 	ha_datadir_facts(&b->node, &facts);
 	b->empty = facts.state == HA_DATA_EMPTY;
+	b->saw_cluster = b->saw_cluster || view->sysid != 0;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)
 	{
 		look_and_leave(b, view, &facts);

@@ -862,6 +862,10 @@ describe(HaBoot *b, const HaControlWorker *w)
 					   w != NULL && is_fresh(b, w), &self);
 	if (b->empty)
 		self.role = HA_ROLE_UNINITIALIZED;
+
+	/* While etcd has lost the cluster: who led last puts the keys back. */
+	if (b->forgotten_since != 0 && self.timeline == 0)
+		self.timeline = b->wrote_timeline;
 	self.discarded_bytes = b->discarded_bytes;
 	self.discarded_timeline = b->discarded_timeline;
 	if (b->state == BOOT_CLONE)

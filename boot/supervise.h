@@ -119,6 +119,8 @@ typedef struct HaBoot
 	const HaBootstrap *bootstrap;	/* how its first data is made */
 	bool		init_only;		/* ... and then we end */
 	bool		bootstrap_failed;
+	bool		saw_cluster;	/* it was there, in this life: no race any
+								 * more */
 	char		cluster_uuid[HA_UUID_SIZE]; /* which this node joined; '' =
 											 * none */
 	char		joined_scope[HA_NAME_SIZE]; /* ... and its name then */
@@ -151,6 +153,7 @@ typedef struct HaBoot
 	bool		clone_streamed; /* the last clone was of use */
 	bool		clone_has_all;	/* the clone under way, or just made, has all
 								 * that this member ever confirmed */
+	bool		source_leads;	/* it is, or was, a copy of the leader */
 	int64_t		cloned_at;		/* when it was complete; 0 = not yet */
 	int64_t		counted_since;	/* /sync lists us, who have no data; 0 = no */
 	char		clone_method[HA_NAME_SIZE]; /* of the last clone; '' = none */
