@@ -548,6 +548,18 @@ leave_to_candidate(const HaConfig *config, const HaView *view,
 	return true;
 }
 
+static bool
+another_is_primary(const HaView *view, const char *name)
+{
+	for (int i = 0; i < bounded(view->nmembers, HA_MAX_MEMBERS); i++)
+	{
+		if (view->members[i].role == HA_ROLE_PRIMARY &&
+			!is_name(view->members[i].name, name))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Our final position is published: take the key if no better one is known, in
  * rank order after a while if the better ones don't.
@@ -591,6 +603,13 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
 		find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
+
+	/*
+	 * The store has forgotten everything, and pg_ha_boot of the last leader
+	 * puts it back after a TTL: that one leads on, if it can.
+	 */
+	if (!view->term.present && another_is_primary(view, local->name))
+		turn = later(turn, local->key_gone_since + 2 * config->ttl);
 	if (!all_have_voted(view, local) || rank > 0)
 		turn = later(turn, votes_due);
 	turn += rank * wait;

@@ -30,6 +30,7 @@
 #include "datadir.h"
 #include "files.h"
 #include "private_server.h"
+#include "probe.h"
 #include "programs.h"
 #include "recovery.h"
 #include "role.h"
@@ -143,7 +144,17 @@ static bool
 start_private(const HaNode *node, const char *superuser,
 			  const char *const *settings, HaPrivateServer *server)
 {
-	if (!ha_private_start(node, superuser, settings, server))
+	char		limits[HA_LIMITS][HA_LIMIT_SIZE];
+	int			nlimits = ha_probe_limits(node, limits);
+	const char *all[HA_LIMITS + 4];
+	int			n = 0;
+
+	while (*settings != NULL)
+		all[n++] = *settings++;
+	for (int i = 0; i < nlimits; i++)
+		all[n++] = limits[i];
+	all[n] = NULL;
+	if (!ha_private_start(node, superuser, all, server))
 		return false;
 	while (!ha_private_is_ready(node, server))
 	{

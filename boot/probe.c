@@ -169,3 +169,30 @@ ha_probe_text(const HaNode *node, const char *data_dir,
 		close(nowhere);
 	return ok;
 }
+
+int
+ha_probe_limits(const HaNode *node, char settings[][HA_LIMIT_SIZE])
+{
+	static const char *const names[HA_LIMITS] = {
+		"max_connections", "max_worker_processes", "max_wal_senders",
+		"max_prepared_transactions", "max_locks_per_transaction"
+	};
+	static HaProbe probes[HA_LIMITS];
+	PQExpBufferData conf;
+	PQExpBufferData said;
+	bool		ok;
+
+	for (int i = 0; i < HA_LIMITS; i++)
+		probes[i].name = names[i];
+	initPQExpBuffer(&conf);
+	initPQExpBuffer(&said);
+	ha_append_setting(&conf, "include", node->path);
+	ok = !PQExpBufferDataBroken(conf) &&
+		ha_probe_text(node, node->data_dir, conf.data, probes, HA_LIMITS, &said);
+	for (int i = 0; ok && i < HA_LIMITS; i++)
+		snprintf(settings[i], HA_LIMIT_SIZE, "%s=%.16s", names[i],
+				 probes[i].value);
+	termPQExpBuffer(&conf);
+	termPQExpBuffer(&said);
+	return ok ? HA_LIMITS : 0;
+}

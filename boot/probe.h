@@ -39,6 +39,16 @@ extern bool ha_probe_text(const HaNode *node, const char *data_dir,
 						  const char *configuration, HaProbe *probes,
 						  int nprobes, PQExpBuffer said);
 
+/*
+ * What a standby must not have less of than its data was last written with, by the
+ * node file, as "name=value"; how many, 0 if it could not be asked.  Whoever opens
+ * data that is new for the first time leaves these in pg_control: initdb has written
+ * larger ones, with which it could be started only as a primary.
+ */
+#define HA_LIMITS		5
+#define HA_LIMIT_SIZE	64
+extern int	ha_probe_limits(const HaNode *node, char settings[][HA_LIMIT_SIZE]);
+
 /* A line "name = 'value'", quoted as the server's scanner undoes it. */
 extern void ha_append_setting(PQExpBuffer conf, const char *name,
 							  const char *value);

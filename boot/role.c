@@ -3,10 +3,10 @@
  * role.c
  *	  The role that members use to reach each other.
  *
- * In data that no server has opened yet its statements go to the standard input of a single-user server, so they are in
- * no argument list, and with its logging of statements off, whatever the
- * configuration of restored data says.  What is in them is a SCRAM verifier; the
- * password itself never leaves this process.
+ * In data that no server has opened yet its statements go to the standard input of a
+ * single-user server, so they are in no argument list, and with its logging of
+ * statements off, whatever the configuration of restored data says.  What is in them
+ * is a SCRAM verifier; the password itself never leaves this process.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +22,7 @@
 
 #include "../compat.h"
 #include "files.h"
+#include "probe.h"
 #include "programs.h"
 #include "role.h"
 
@@ -143,20 +144,30 @@ take_superuser(const char *output, char *superuser)
 static bool
 run_single_user(const HaNode *node, PQExpBuffer sql, char *superuser)
 {
-	const char *argv[] = {
+	const char *argv[16 + 2 * HA_LIMITS] = {
 		"postgres", "--single", "-D", node->data_dir,
 		"-c", "log_min_error_statement=panic",
 		"-c", "log_statement=none",
 		"-c", "shared_preload_libraries=",
 		"-c", "session_preload_libraries=",
-		"-c", "local_preload_libraries=", "postgres", NULL
+		"-c", "local_preload_libraries="
 	};
+	int			argc = 14;
+	char		limits[HA_LIMITS][HA_LIMIT_SIZE];
+	int			nlimits = ha_probe_limits(node, limits);
 	int			in[2] = {-1, -1};
 	int			out[2] = {-1, -1};
 	char		output[16384];
 	pid_t		pid;
 	bool		fed;
 
+	for (int i = 0; i < nlimits; i++)
+	{
+		argv[argc++] = "-c";
+		argv[argc++] = limits[i];
+	}
+	argv[argc++] = "postgres";
+	argv[argc] = NULL;
 	if (pipe(in) != 0 || pipe(out) != 0)
 	{
 		pg_log_error("could not create pipe: %m");

@@ -118,6 +118,8 @@ sub test_init
 		'--post-init=' . file($cluster, 'post.sql', "CREATE TABLE made (i int);\nCREATE ROLE app LOGIN;\n"),
 		'--', '--locale=C');
 	is($rc, 0, 'init');
+	like((HaCluster::capture(10, 'pg_controldata', $dir))[1],
+		qr/^max_connections setting: +60$/m, 'it could be started as a standby');
 	my @events = $cluster->etcd_history;
 	@events = @events[ $begin .. $#events ];
 
