@@ -132,7 +132,9 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 
 	if (must_wait_for_sync(b, view, leader))
 	{
-		ha_boot_wait_for(b, "the leader to take this member out of /sync before it is cloned");
+		ha_boot_wait_for(b, leader != NULL ?
+						 "the leader to take this member out of /sync before it is cloned" :
+						 "a leader: by /sync this member or another one may have commits that a backup lacks");
 		return;
 	}
 	if (!ha_uuid_forget(b))

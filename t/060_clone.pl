@@ -341,7 +341,13 @@ sub no_leader
 	$n3->add_settings("pg_ha.wal_dir = ''");
 	$n3->add_settings("pg_ha.tags = 'nofailover'");
 	$offset = $n3->log_size;
+
+	# It could lead by /sync without votes, and lack what another one has confirmed
+	$cluster->etcd_put('sync', '{"leader":"n3","sync_standby":"n2"}');
 	$n3->start;
+	wait_for_log($n3, qr/waiting for a leader: by \/sync this member/, $offset);
+	ok(!-e "$n3->{dir}/PG_VERSION", 'nothing is restored while it could be elected');
+	$cluster->etcd_delete('sync');
 	wait_for_log($n3, qr/clone method "restore": conninfo is ''/, $offset);
 	HaCluster::wait_until('it answers',
 		sub { ($n3->psql('SELECT 1'))[0] == 0 });
