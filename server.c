@@ -25,6 +25,7 @@
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "server.h"
 
 /*
