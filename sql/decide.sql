@@ -51,10 +51,16 @@ SELECT * FROM decide(:'led'::jsonb || '{"term": {"present": true, "term": 6, "ow
 -- a standby without a leader: detach, vote, elect
 SELECT * FROM decide('{}', '{}');
 SELECT * FROM decide('{}', '{"detached": true, "key_gone_since": 99900}');
+-- S-2: what is in pg_wal counts, and is not replayed yet
+SELECT * FROM decide('{}', '{"detached": true, "replaying": true, "key_gone_since": 99900}');
 \set voted '{"votes": [{"name": "n1", "mod_revision": 46, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}]}'
 SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900}');
 -- E1: not before the former leader's deadline is over
 SELECT * FROM decide(:'voted', '{"detached": true, "key_gone_since": 99900, "heartbeat_seen_at": 95000}');
+-- a store that has forgotten everything gets it back from the last leader, if that lives
+\set forgotten '{"term": {}, "heartbeat": {}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "primary"}], "votes": [{"name": "n1", "mod_revision": 46, "timeline": 2, "lsn": 2000}]}'
+SELECT * FROM decide(:'forgotten', '{"detached": true, "key_gone_since": 85000}');
+SELECT * FROM decide(:'forgotten', '{"detached": true, "key_gone_since": 79000}');
 -- a vote of another contest is no vote
 SELECT * FROM decide('{"votes": [{"name": "n1", "mod_revision": 46, "term": 4, "term_revision": 30, "timeline": 2, "lsn": 2000}]}', '{"detached": true, "key_gone_since": 99900}');
 -- others that live still owe their votes, or have a better one

@@ -22,7 +22,7 @@ my $node = $cluster->wait_for_leader;
 my $file = "$node->{dir}/postgresql.conf";
 my $text = slurp_file($file);
 $text =~ s/^include_if_exists = 'pg_ha\.conf'\n//m or BAIL_OUT('no such line');
-rewrite($file, $text);
+HaCluster::rewrite($file, $text);
 crash();
 is($node->safe_psql('SHOW pg_ha.name'), $node->name, 'it has its settings');
 like(slurp_file($file), qr/^include_if_exists = 'pg_ha\.conf'$/m,
@@ -50,7 +50,7 @@ ok(!$node->log_contains(qr/starting PostgreSQL/, $offset),
 my $auto = "$node->{dir}/postgresql.auto.conf";
 $text = slurp_file($auto);
 $text =~ s/^shared_preload_libraries.*\n//m or BAIL_OUT('no such line');
-rewrite($auto, $text);
+HaCluster::rewrite($auto, $text);
 $cluster->wait_for_leader;
 pass('it starts when the line is gone');
 done_testing();
@@ -70,12 +70,3 @@ sub crash
 	return;
 }
 
-sub rewrite
-{
-	my ($path, $content) = @_;
-
-	open my $fh, '>', $path or BAIL_OUT("could not write $path: $!");
-	print $fh $content;
-	close $fh;
-	return;
-}

@@ -107,7 +107,7 @@ sub test_init
 		'and the data put aside');
 
 	# It works, and nobody hears the password
-	rewrite($passfile, "*:*:*:*:$secret\n");
+	HaCluster::rewrite($passfile, "*:*:*:*:$secret\n");
 	my $spy = start_spy("$cluster->{base}/seen", $dir);
 	$begin = () = $cluster->etcd_history;
 	($rc, $said) = $node->boot(
@@ -201,7 +201,7 @@ sub test_certificate
 	{
 		my $text = slurp_file($node->{file});
 		$text =~ s/^pg_ha\.replication_passfile.*\n//m;
-		rewrite($node->{file}, $text);
+		HaCluster::rewrite($node->{file}, $text);
 		$node->add_settings(<<"END_OF_FILE");
 pg_ha.replication_sslcert = '$tls/ha_repl.crt'
 pg_ha.replication_sslkey = '$tls/ha_repl.key'
@@ -350,7 +350,7 @@ sub file
 	my ($cluster, $name, $content) = @_;
 	my $path = "$cluster->{base}/$name";
 
-	rewrite($path, $content);
+	HaCluster::rewrite($path, $content);
 	return $path;
 }
 
@@ -361,16 +361,6 @@ sub script
 
 	chmod 0700, $path or BAIL_OUT("could not chmod: $!");
 	return $path;
-}
-
-sub rewrite
-{
-	my ($path, $content) = @_;
-
-	open my $fh, '>', $path or BAIL_OUT("could not write $path: $!");
-	print $fh $content;
-	close $fh;
-	return;
 }
 
 # A process that looks at all command lines and environments for the secret, and at

@@ -145,9 +145,7 @@ sub set_scope
 	my $text = slurp_file($node->{file});
 
 	$text =~ s/^pg_ha\.scope = .*/pg_ha.scope = '$scope'/m;
-	open my $fh, '>', $node->{file} or BAIL_OUT("could not write: $!");
-	print $fh $text;
-	close $fh;
+	HaCluster::rewrite($node->{file}, $text);
 	return;
 }
 

@@ -37,18 +37,6 @@ foreach my $n (0 .. 2 * ($ENV{HA_ROUNDS} // 1) - 1)
 }
 done_testing();
 
-# The pid of that program of the node, 0 if there is none now.
-sub find
-{
-	my ($node, $program) = @_;
-
-	return $node->boot_pid if $program eq 'pg_ha_boot';
-	return $node->postmaster_pid if $program eq 'postgres';
-	my $tree = HaCluster::process_tree($node->boot_pid || return 0);
-	my ($pid) = grep { HaCluster::command_line($_) =~ m{/$program } } keys %$tree;
-	return $pid // 0;
-}
-
 # As a service manager does, until all are up.  Whose data, complete but not yet on
 # record, came second is told so: then a person moves it aside.
 sub tend
@@ -85,7 +73,7 @@ sub strike
 			return defined $first;
 		});
 	usleep($moment * 1e6);
-	my $pid = find($first, $program);
+	my $pid = $first->program_pid($program);
 	note sprintf '%s of %s after %.3f s: %s', $program, $first->name, $moment,
 	  $pid ? "pid $pid" : 'it is not there';
 	kill 'KILL', $pid if $pid;

@@ -41,18 +41,6 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 }
 done_testing();
 
-# The pid of a node's process of that name, 0 if there is none now.
-sub find
-{
-	my ($node, $program) = @_;
-
-	return $node->boot_pid if $program eq 'pg_ha_boot';
-	return $node->postmaster_pid if $program eq 'postgres';
-	my $tree = HaCluster::process_tree($node->boot_pid || return 0);
-	my ($pid) = grep { HaCluster::command_line($_) =~ m{/$program } } keys %$tree;
-	return $pid // 0;
-}
-
 # Strike some time after the work has begun, and look after the node then.
 sub strike
 {
@@ -64,7 +52,7 @@ sub strike
 	HaCluster::wait_until('the work has begun',
 		sub { $node->log_contains($args{work}{$program}, $offset) });
 	usleep($moment * 1e6);
-	my $pid = find($node, $program);
+	my $pid = $node->program_pid($program);
 	note sprintf '%s of %s after %.3f s: %s', $program, $node->name, $moment,
 	  $pid ? "pid $pid" : 'it is not there';
 	kill 'KILL', $pid if $pid;

@@ -34,7 +34,7 @@ subtest 'F4: a second node of that name' => sub {
 	my $pid = $standby->postmaster_pid;
 	my $put = $cluster->etcd_version("members/$name");
 
-	rewrite($third->{file}, $file =~ s/^pg_ha\.name = .*/pg_ha.name = '$name'/mr);
+	HaCluster::rewrite($third->{file}, $file =~ s/^pg_ha\.name = .*/pg_ha.name = '$name'/mr);
 	$third->start;
 	is($third->wait_for_exit, EXIT_REFUSED, 'refused for safety');
 	ok( $third->log_contains(
@@ -66,7 +66,7 @@ subtest 'F4: a node with the lines of pg_ha_join_command()' => sub {
 	$text =~ s/'NAME'/'n3'/;
 	$text =~ s/\b$port\b/$third->{port}/g;
 	$text =~ s/^pg_ha_boot run.*//m;
-	rewrite($third->{file}, <<"END_OF_FILE");
+	HaCluster::rewrite($third->{file}, <<"END_OF_FILE");
 $text
 unix_socket_directories = '$cluster->{sockets}'
 pg_ha.rest_listen = '127.0.0.1:$third->{rest_port}'
@@ -102,12 +102,3 @@ subtest 'pg_ha_wait()' => sub {
 
 done_testing();
 
-sub rewrite
-{
-	my ($path, $content) = @_;
-
-	open my $fh, '>', $path or BAIL_OUT("could not write $path: $!");
-	print $fh $content;
-	close $fh;
-	return;
-}

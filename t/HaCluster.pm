@@ -221,6 +221,17 @@ sub spawn
 	return $pid;
 }
 
+# Give a file that content, and no other.
+sub rewrite
+{
+	my ($path, $content) = @_;
+
+	open my $fh, '>', $path or croak "could not write $path: $!";
+	print $fh $content;
+	close $fh or croak "could not write $path: $!";
+	return;
+}
+
 # Has this child of ours ended?  Reaps it.
 sub has_ended
 {
@@ -1429,6 +1440,24 @@ sub is_running
 	return 1 unless HaCluster::has_ended($self->{boot_pid});
 	$self->{boot_pid} = 0;
 	return 0;
+}
+
+=item program_pid(program)
+
+Of pg_ha_boot, of postgres (the postmaster), or of a program that pg_ha_boot runs; 0 if
+it is not there now.
+
+=cut
+
+sub program_pid
+{
+	my ($self, $program) = @_;
+
+	return $self->boot_pid if $program eq 'pg_ha_boot';
+	return $self->postmaster_pid if $program eq 'postgres';
+	my $tree = HaCluster::process_tree($self->boot_pid || return 0);
+	my ($pid) = grep { HaCluster::command_line($_) =~ m{/$program } } keys %$tree;
+	return $pid // 0;
 }
 
 =item break_disk(fault, path, fault, path, ...), mend_disk()
