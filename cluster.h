@@ -327,6 +327,8 @@ typedef struct HaView
 	int64_t		raft_term;
 	int64_t		revision;
 	HaConfig	config;
+	char		config_error[HA_WHY_SIZE];	/* why what stands in /config is not
+											 * in force; '' = it is */
 	HaLeaderKey leader;
 	HaHeartbeat heartbeat;
 	HaTerm		term;

@@ -518,11 +518,10 @@ ha_config_parse(const char *json, size_t length, HaConfig *config, char *err,
 static bool
 parse_config(const HaKv *kv, HaView *view)
 {
-	char		err[HA_ERROR_SIZE];
 	bool		ok;
 
-	ok = ha_config_parse(kv->value, kv->length, &view->config, err,
-						 sizeof(err));
+	ok = ha_config_parse(kv->value, kv->length, &view->config,
+						 view->config_error, sizeof(view->config_error));
 	/* Also of what can't be read, so that a guarded write can replace it. */
 	view->config.revision = kv->mod_revision;
 	return ok;

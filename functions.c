@@ -217,6 +217,7 @@ pg_ha_status(PG_FUNCTION_ARGS)
 	add_text(&row, sync_word(p->config.synchronous_mode));
 	add(&row, sync_array(&view->sync));
 	add_text(&row, failsafe_word(p->failsafe));
+	add_text(&row, view->config_error);
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 
@@ -549,53 +550,6 @@ ha_sql_refuse_in_failsafe(const HaPublished *p)
 				 errhint("Try again when pg_ha_status() does not show failsafe mode as active any more.")));
 }
 
-void
-ha_sql_ask_worker(const HaAsk *wish)
-{
-	int64		give_up = ha_now() + 30000;
-	uint32		number = 0;
-	bool		answered = false;
-	HaAsk		ask;
-
-	SpinLockAcquire(&ha_shared->mutex);
-	if (ha_shared->ask.number == ha_shared->ask.answered)
-	{
-		number = ++ha_shared->ask.number;
-		ha_shared->ask.kind = wish->kind;
-		strlcpy(ha_shared->ask.target, wish->target, HA_NAME_SIZE);
-		ha_shared->ask.force = wish->force;
-		ha_shared->ask.from_leader = wish->from_leader;
-	}
-	SpinLockRelease(&ha_shared->mutex);
-	if (number == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("another request is in progress on this member")));
-	if (ha_shared->worker_latch != NULL)
-		SetLatch(ha_shared->worker_latch);
-
-	ConditionVariablePrepareToSleep(&ha_shared->ask_cv);
-	while (!answered && ha_now() < give_up)
-	{
-		SpinLockAcquire(&ha_shared->mutex);
-		ask = ha_shared->ask;
-		SpinLockRelease(&ha_shared->mutex);
-		answered = ask.answered == number;
-		if (!answered)
-			(void) ConditionVariableTimedSleep(&ha_shared->ask_cv, 1000,
-											   PG_WAIT_EXTENSION);
-	}
-	ConditionVariableCancelSleep();
-	if (!answered)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the pg_ha worker does not answer")));
-	if (!ask.succeeded)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not carry out the request: %s", ask.message)));
-}
-
 /* Sleep a little between two looks, ready for a cancel. */
 void
 ha_sql_wait_a_little(void)
@@ -618,16 +572,33 @@ all_see_pause(const HaPublished *p, bool pause)
 }
 
 static void
+store_pause(bool pause)
+{
+	HaAsk	   *ask = palloc0(sizeof(HaAsk));
+	int64		revision;
+	char	   *old = ha_sql_document(HA_DOCUMENT_CONFIG, &revision);
+	char	   *new = ha_config_set_pause(old, pause);
+
+	if (new == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the stored configuration is not a JSON object")));
+	ha_ask_put(ask, "config", revision, new);
+	free(new);
+	ha_ask_store(ask);
+	pfree(ask);
+}
+
+static void
 set_pause(bool pause, bool wait)
 {
 	int64		give_up;
 	HaPublished *p;
-	HaAsk		wish = {.kind = pause ? HA_ASK_PAUSE : HA_ASK_RESUME};
 
 	ha_sql_require_operator();
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
-	ha_sql_ask_worker(&wish);
+	store_pause(pause);
 	if (!wait)
 		return;
 	pfree(p);
@@ -667,7 +638,8 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	HaPublished *p;
 	const HaMember *member = NULL;
-	HaAsk		wish = {.kind = HA_ASK_SWITCHOVER};
+	HaAsk	   *ask;
+	char	   *json;
 
 	ha_sql_require_operator();
 	p = ha_sql_look();
@@ -698,8 +670,12 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 				 errmsg("member \"%s\" cannot lead: it is %s", target,
 						member->nofailover ? "tagged nofailover" :
 						ha_member_state_name(member->state))));
-	strlcpy(wish.target, target, sizeof(wish.target));
-	ha_sql_ask_worker(&wish);
+	json = ha_failover_json(p->view.leader.name, target);
+	ask = palloc0(sizeof(HaAsk));
+	ha_ask_guard_leader(ask, &p->view);
+	ha_ask_put(ask, "failover", p->view.failover.mod_revision, json);
+	free(json);
+	ha_ask_store(ask);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("switchover from \"%s\" to \"%s\" requested",
 											  p->view.leader.name, target)));
 }

@@ -18,12 +18,6 @@ extern void ha_sql_require_operator(void);
 
 extern void ha_sql_refuse_in_failsafe(const HaPublished *p);
 
-/*
- * Hand a request to the worker (of "wish" what is asked for counts) and wait for
- * its answer; raises its error.
- */
-extern void ha_sql_ask_worker(const HaAsk *wish);
-
 /* Sleep a little between two looks, ready for a cancel. */
 extern void ha_sql_wait_a_little(void);
 

@@ -100,15 +100,75 @@ wait_until_shown(const HaPublished *before, const char *name)
 	}
 }
 
+/* Begin a request to members. */
+static void
+new_request(HaMemberRequest *request, HaMemberRequestKind kind,
+			const HaView *view)
+{
+	uint8		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
+
+	memset(request, 0, sizeof(*request));
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random number")));
+	for (int i = 0; i < lengthof(bytes); i++)
+		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
+	request->kind = kind;
+	strlcpy(request->asked_by, ha_member_name, sizeof(request->asked_by));
+	request->seen_revision = view->revision;
+}
+
+/*
+ * Whatever else the request rests on, the leader must be the one that was seen.
+ * The key as it was seen is replaced, so of two who ask the same member at a time
+ * one is told to try again.
+ */
+static void
+store_request(const HaView *view, const char *key, int64 revision,
+			  const HaMemberRequest *request, bool in_this_term)
+{
+	HaAsk	   *ask = palloc0(sizeof(HaAsk));
+	char	   *json = ha_request_json(request);
+
+	ha_ask_guard_leader(ask, view);
+	if (in_this_term)
+		ha_ask_guard_term(ask, view);
+	ha_ask_put(ask, key, revision, json);
+	free(json);
+	ha_ask_store(ask);
+	pfree(ask);
+}
+
+static void
+store_reinit(const HaView *view, const HaMember *member, bool from_leader)
+{
+	const HaMemberRequest *old = ha_find_request(view, member->name);
+	HaMemberRequest request;
+
+	new_request(&request, HA_REQUEST_REINIT, view);
+	strlcpy(request.identity, member->identity, sizeof(request.identity));
+	request.from_leader = from_leader;
+	store_request(view, psprintf("pg_ha/requests/%s", member->name),
+				  old != NULL ? old->mod_revision : 0, &request, false);
+}
+
+static void
+store_stop_cluster(const HaView *view)
+{
+	HaMemberRequest request;
+
+	new_request(&request, HA_REQUEST_STOP, view);
+	strlcpy(request.leader, view->leader.name, sizeof(request.leader));
+	request.term = view->term.term;
+	store_request(view, "pg_ha/stop", view->stop.mod_revision, &request, true);
+}
+
 Datum
 pg_ha_reinit(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	HaAsk		wish = {
-		.kind = HA_ASK_REINIT,
-		.force = PG_GETARG_BOOL(1),
-		.from_leader = PG_GETARG_BOOL(2),
-	};
+	bool		force = PG_GETARG_BOOL(1);
 	const HaMemberRequest *request;
 	const HaMember *member;
 	HaPublished *p;
@@ -137,10 +197,9 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 				 errmsg("no pg_ha_boot runs for member \"%s\"", name),
 				 errhint("Start the server under pg_ha_boot.")));
 	request = ha_find_request(&p->view, name);
-	if (request != NULL && !wish.force)
+	if (request != NULL && !force)
 		refuse_request_in_progress(member, request);
-	strlcpy(wish.target, name, sizeof(wish.target));
-	ha_sql_ask_worker(&wish);
+	store_reinit(&p->view, member, PG_GETARG_BOOL(2));
 	wait_until_shown(p, name);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("reinit of \"%s\" requested",
 											  name)));
@@ -204,7 +263,6 @@ pg_ha_stop_cluster(PG_FUNCTION_ARGS)
 {
 	char	   *mode = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *confirm = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	HaAsk		wish = {.kind = HA_ASK_STOP_CLUSTER};
 	const HaMember *leader;
 	HaPublished *p;
 
@@ -237,7 +295,7 @@ pg_ha_stop_cluster(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cluster \"%s\" is being stopped already", ha_scope)));
-	ha_sql_ask_worker(&wish);
+	store_stop_cluster(&p->view);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("stop of cluster \"%s\" requested, leader \"%s\" is the last",
 											  ha_scope, leader->name)));
 }

@@ -13,7 +13,9 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
+#include "ask.h"
 #include "cluster.h"
+#include "documents.h"
 
 typedef enum HaFence
 {
@@ -63,29 +65,6 @@ typedef enum HaFailsafeState
 	HA_FAILSAFE_ACTIVE,			/* leads without the store, by promises */
 	HA_FAILSAFE_PROMISED,		/* has promised somebody not to lead */
 } HaFailsafeState;
-
-/* What an operator asks of the worker through SQL; one at a time. */
-typedef enum HaRequestKind
-{
-	HA_ASK_NOTHING,
-	HA_ASK_PAUSE,
-	HA_ASK_RESUME,
-	HA_ASK_SWITCHOVER,
-	HA_ASK_REINIT,
-	HA_ASK_STOP_CLUSTER,
-} HaRequestKind;
-
-typedef struct HaAsk
-{
-	uint32		number;			/* of the newest request */
-	uint32		answered;		/* of the newest answered one */
-	HaRequestKind kind;
-	char		target[HA_NAME_SIZE];
-	bool		force;			/* REINIT: also if one is in progress */
-	bool		from_leader;	/* REINIT: clone from nobody else */
-	bool		succeeded;
-	char		message[256];
-} HaAsk;
 
 /*
  * What may keep this server from doing its work, each judged in health.c.
@@ -163,21 +142,22 @@ typedef struct HaShared
 	char		leader[HA_NAME_SIZE];
 	char		leader_host[HA_HOST_SIZE];
 	int			leader_port;
-	HaAsk		ask;
+	HaAskSlot	ask;
 	int			worker_pid;
 	struct Latch *worker_latch;
 	int			probe_pid;		/* 0 = it does not run */
 	HaProbe		probes[HA_NPROBES];
 
 	ConditionVariable gate_cv;	/* woken when the gate opens */
-	ConditionVariable ask_cv;	/* woken when an ask was answered */
+	ConditionVariable ask_cv;	/* woken when a write was answered */
 
 	/*
-	 * Protects published.  The worker only ever takes it conditionally, since
+	 * Protects published and documents.  The worker only ever takes it conditionally, since
 	 * its holder may be frozen.
 	 */
 	LWLock	   *lock;
 	HaPublished published;
+	HaDocument	documents[HA_NDOCUMENTS];
 
 	int			nprocs;
 	HaProcEpoch procs[FLEXIBLE_ARRAY_MEMBER];

@@ -33,11 +33,13 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "ask.h"
 #include "cluster_json.h"
 #include "compat.h"
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
+#include "documents.h"
 #include "failsafe.h"
 #include "fence.h"
 #include "health.h"
@@ -45,7 +47,6 @@
 #include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
-#include "request_json.h"
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
@@ -85,11 +86,6 @@ static int64 boot_looked_at;
 
 /* What this member has promised to a leader without the store (S-9). */
 static HaControlPromise promise;
-
-/* An operator's request in progress. */
-static uint32 ask_number;
-static uint32 ask_tag;
-static bool ask_config_known;
 
 static bool promoted_here;		/* a checkpoint is due once we lead */
 static uint64 primary_from;		/* how far the WAL went when this was first
@@ -749,6 +745,7 @@ publish(int64 now)
 	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
 	p->store_full = lease.store_full;
+	ha_documents_publish(ha_shared->documents);
 	LWLockRelease(ha_shared->lock);
 }
 
@@ -816,185 +813,18 @@ log_failsafe(int64 now)
 }
 
 /*-------------------------------------------------------------------------
- * What operators ask for through SQL
+ * What sessions have written
  *-------------------------------------------------------------------------
  */
 
 static void
-answer_ask(bool succeeded, const char *message)
-{
-	SpinLockAcquire(&ha_shared->mutex);
-	ha_shared->ask.answered = ask_number;
-	ha_shared->ask.succeeded = succeeded;
-	strlcpy(ha_shared->ask.message, message, sizeof(ha_shared->ask.message));
-	SpinLockRelease(&ha_shared->mutex);
-	ask_tag = 0;
-	ConditionVariableBroadcast(&ha_shared->ask_cv);
-}
-
-static void
-send_ask(HaRequest *request)
-{
-	ask_tag = ASK_TAG_BIT | ((ask_tag + 1) & ~ASK_TAG_BIT);
-	request->kind = HA_DCS_TXN;
-	request->tag = ask_tag;
-	request->timeout = lease.view.config.retry_timeout;
-	if (!ha_dcs_send(dcs, request))
-		answer_ask(false, "too many requests are in flight");
-}
-
-/* Begin a request to members; false: there is no randomness for its id. */
-static bool
-new_request(HaMemberRequest *request, HaMemberRequestKind kind)
-{
-	uint8		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
-
-	memset(request, 0, sizeof(*request));
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		return false;
-	for (int i = 0; i < lengthof(bytes); i++)
-		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
-	request->kind = kind;
-	strlcpy(request->asked_by, local.name, sizeof(request->asked_by));
-	request->seen_revision = lease.view.revision;
-	return true;
-}
-
-/*
- * The key as it was seen is replaced, so of two who ask the same member at a time
- * one is told to try again.
- */
-static bool
-build_reinit(HaTxn *txn, const HaAsk *ask)
-{
-	const HaView *view = &lease.view;
-	const HaMember *member = find_member(ask->target);
-	const HaMemberRequest *old = ha_find_request(view, ask->target);
-	HaMemberRequest request;
-	char		key[HA_KEY_SIZE];
-
-	if (member == NULL || (old != NULL && !ask->force) ||
-		!new_request(&request, HA_REQUEST_REINIT))
-		return false;
-	strlcpy(request.identity, member->identity, sizeof(request.identity));
-	request.from_leader = ask->from_leader;
-	snprintf(key, sizeof(key), "pg_ha/requests/%s", ask->target);
-	ha_txn_compare_value(txn, "leader", view->leader.name);
-	ha_txn_compare(txn, HA_MOD_REVISION, key,
-				   old != NULL ? old->mod_revision : 0);
-	ha_txn_put(txn, key, ha_request_json(&request), 0);
-	return true;
-}
-
-static bool
-build_stop_cluster(HaTxn *txn)
-{
-	const HaView *view = &lease.view;
-	HaMemberRequest request;
-
-	if (!new_request(&request, HA_REQUEST_STOP))
-		return false;
-	strlcpy(request.leader, view->leader.name, sizeof(request.leader));
-	request.term = view->term.term;
-	ha_txn_compare_value(txn, "leader", view->leader.name);
-	ha_txn_compare(txn, HA_MOD_REVISION, "pg_ha/term",
-				   view->term.mod_revision);
-	ha_txn_compare(txn, HA_MOD_REVISION, "pg_ha/stop",
-				   view->stop.mod_revision);
-	ha_txn_put(txn, "pg_ha/stop", ha_request_json(&request), 0);
-	return true;
-}
-
-static void
-start_ask(const HaAsk *ask)
+send_ask(void)
 {
 	HaRequest	request;
-	const HaView *view = &lease.view;
-	bool		built = true;
 
-	memset(&request, 0, sizeof(request));
-	if (ask->kind == HA_ASK_REINIT)
-		built = build_reinit(&request.txn, ask);
-	else if (ask->kind == HA_ASK_STOP_CLUSTER)
-		built = build_stop_cluster(&request.txn);
-	else if (ask->kind == HA_ASK_SWITCHOVER)
-	{
-		ha_txn_compare(&request.txn, HA_MOD_REVISION, "failover",
-					   view->failover.mod_revision);
-		ha_txn_compare_value(&request.txn, "leader", view->leader.name);
-		ha_txn_put(&request.txn, "failover",
-				   ha_failover_json(view->leader.name, ask->target), 0);
-	}
-	else
-	{
-		ask_config_known = false;
-		request.txn.nsuccess = 1;
-		request.txn.success[0].kind = HA_OP_GET;
-		strlcpy(request.txn.success[0].key, "config", HA_KEY_SIZE);
-	}
-	if (built)
-		send_ask(&request);
-	else
-		answer_ask(false, "something changed meanwhile, try again");
-}
-
-static void
-check_ask(void)
-{
-	HaAsk		ask;
-
-	SpinLockAcquire(&ha_shared->mutex);
-	ask = ha_shared->ask;
-	SpinLockRelease(&ha_shared->mutex);
-	if (ask.number == ask.answered || ask.number == ask_number)
-		return;
-	ask_number = ask.number;
-	start_ask(&ask);
-}
-
-/* The configuration was read: write it back with pause changed. */
-static void
-continue_ask(const HaAnswer *answer, bool pause)
-{
-	const HaKv *kv = answer->nkvs > 0 ? &answer->kvs[0] : NULL;
-	HaRequest	request;
-	char	   *json;
-
-	ask_config_known = true;
-	json = ha_config_set_pause(kv != NULL ? kv->value : NULL, pause);
-	if (json == NULL)
-	{
-		answer_ask(false, "the stored configuration is not a JSON object");
-		return;
-	}
-	memset(&request, 0, sizeof(request));
-	ha_txn_compare(&request.txn, HA_MOD_REVISION, "config",
-				   kv != NULL ? kv->mod_revision : 0);
-	ha_txn_put(&request.txn, "config", json, 0);
-	send_ask(&request);
-}
-
-static void
-take_ask_answer(const HaAnswer *answer)
-{
-	HaRequestKind kind;
-
-	if (answer->tag != ask_tag)
-		return;
-	SpinLockAcquire(&ha_shared->mutex);
-	kind = ha_shared->ask.kind;
-	SpinLockRelease(&ha_shared->mutex);
-	if (answer->status == HA_DCS_UNKNOWN)
-		answer_ask(false, "the store did not answer; the request may still take effect");
-	else if (answer->status == HA_DCS_REFUSED)
-		answer_ask(false, answer->error);
-	else if (!answer->succeeded)
-		answer_ask(false, "something changed meanwhile, try again");
-	else if ((kind == HA_ASK_PAUSE || kind == HA_ASK_RESUME) &&
-			 !ask_config_known)
-		continue_ask(answer, kind == HA_ASK_PAUSE);
-	else
-		answer_ask(true, "");
+	if (ha_ask_next(&request, lease.view.config.retry_timeout) &&
+		!ha_dcs_send(dcs, &request))
+		ha_ask_unsent();
 }
 
 /*-------------------------------------------------------------------------
@@ -1010,10 +840,13 @@ take_answers(int64 now)
 	ha_dcs_poll(dcs);
 	while (ha_dcs_next(dcs, &answer))
 	{
-		if (answer.tag & ASK_TAG_BIT)
-			take_ask_answer(&answer);
+		if (ha_ask_is_mine(answer.tag))
+			ha_ask_answered(&answer);
 		else
 			ha_lease_answer(&lease, &answer, now);
+		if (answer.kind == HA_DCS_RANGE && answer.status == HA_DCS_OK &&
+			answer.revision == lease.view.revision)
+			ha_documents_take(&answer);
 		ha_dcs_answer_free(&answer);
 	}
 }
@@ -1098,9 +931,9 @@ turn(void)
 	log_plan(&old);
 	log_failsafe(now);
 	act(now);
+	send_ask();
 	send_requests(now);
 	ask_peers(now);
-	check_ask();
 	publish(now);
 }
 
@@ -1353,16 +1186,8 @@ begin(void)
 	SpinLockAcquire(&ha_shared->mutex);
 	ha_shared->worker_pid = MyProcPid;
 	ha_shared->worker_latch = MyLatch;
-	ask_number = ha_shared->ask.number;
-	if (ha_shared->ask.answered != ask_number)
-	{
-		ha_shared->ask.answered = ask_number;
-		ha_shared->ask.succeeded = false;
-		strlcpy(ha_shared->ask.message,
-				"the worker was restarted; the request may still take effect",
-				sizeof(ha_shared->ask.message));
-	}
 	SpinLockRelease(&ha_shared->mutex);
+	ha_ask_begin();
 }
 
 void

@@ -212,8 +212,8 @@ subtest 'F3: wipe and forget-cluster of a cluster that is down' => sub {
 	is($cluster->etcd_get('leader'), undef, 'the leader key is gone');
 
 	# A revocation without an answer leaves a key until its lease is over.
-	HaCluster::wait_until('no member is left',
-		sub { keys_of($scope) !~ m{/members/} });
+	HaCluster::wait_until('no key with a lease is left',
+		sub { keys_of($scope) !~ m{/(?:members|votes)/} });
 	my $before = keys_of($scope);
 	my ($rc, $out, $err) = forget();
 	is($rc, EXIT_REFUSED, 'no name, no forgetting');
