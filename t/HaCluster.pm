@@ -1812,7 +1812,16 @@ sub quit
 	my ($self) = @_;
 
 	$self->{in} .= "\\q\n";
-	eval { $self->{psql}->finish; };
+
+	# Its server may be dead and its backend, left alone, wait for a lock that a
+	# killed process held: nobody would ever close the connection.
+	my $end = HaCluster::now() + 5;
+	while ($self->{psql}->pumpable && HaCluster::now() < $end)
+	{
+		eval { $self->{psql}->pump_nb; };
+		Time::HiRes::usleep(2_000);
+	}
+	eval { $self->{psql}->kill_kill; };
 	return;
 }
 
