@@ -19,7 +19,9 @@
  * it, so killing our children by pid can't hit anybody else.
  *
  * A postmaster that an earlier pg_ha_boot started is no child of ours.  It is
- * watched through a pidfd, and its orphans can't be seen: the caller then has
+ * watched through a pidfd, and its orphans are found by the shared memory that
+ * they are attached to.  That is good enough to get rid of them, for no server
+ * starts while one is left, but no proof that there is none: the caller then has
  * to wait for the lease's deadline.
  *
  *-------------------------------------------------------------------------
@@ -40,6 +42,7 @@
 #include "common/logging.h"
 
 #include "postmaster.h"
+#include "processes.h"
 
 /* glibc 2.36 is the first to wrap these. */
 static int
@@ -184,19 +187,6 @@ read_pid(const HaNode *node)
 	return pid > 0 && pid <= INT_MAX ? (pid_t) pid : 0;
 }
 
-/* Every process of a server has its data directory as working directory. */
-static bool
-works_in(pid_t pid, const char *directory)
-{
-	char		path[64];
-	struct stat process;
-	struct stat ours;
-
-	snprintf(path, sizeof(path), "/proc/%d/cwd", (int) pid);
-	return stat(path, &process) == 0 && stat(directory, &ours) == 0 &&
-		process.st_dev == ours.st_dev && process.st_ino == ours.st_ino;
-}
-
 static bool
 find_running(const HaNode *node, const HaControl *control, pid_t *pid,
 			 uint64_t *start)
@@ -214,7 +204,7 @@ find_running(const HaNode *node, const HaControl *control, pid_t *pid,
 	}
 
 	*pid = read_pid(node);
-	if (*pid == 0 || *pid == getpid() || !works_in(*pid, node->data_dir))
+	if (*pid == 0 || *pid == getpid() || !ha_process_works_in(*pid, node->data_dir))
 		return false;
 	*start = ha_process_start_time(*pid);
 	return *start != 0;
@@ -375,5 +365,57 @@ ha_children_kill(pid_t spare)
 			kill(pid, SIGKILL);
 	}
 	closedir(proc);
+	return found;
+}
+
+/* The id of the segment that postmaster.pid names; 0 = not known. */
+static uint64_t
+read_segment(const HaNode *node)
+{
+	HaPidFile	lines;
+	unsigned long key = 0;
+	unsigned long id = 0;
+
+	if (ha_postmaster_pid_file(node, lines) < LOCK_FILE_LINE_SHMEM_KEY ||
+		sscanf(lines[LOCK_FILE_LINE_SHMEM_KEY], "%lu %lu", &key, &id) != 2)
+		return 0;
+	return id;
+}
+
+/* Every process of a server has its data directory as working directory. */
+static bool
+is_orphan(pid_t pid, const HaNode *node, uint64_t segment)
+{
+	return pid != getpid() && ha_process_works_in(pid, node->data_dir) &&
+		ha_process_has_segment(pid, segment);
+}
+
+int
+ha_orphans_kill(const HaNode *node)
+{
+	uint64_t	segment = read_segment(node);
+	struct dirent *entry;
+	int			found = 0;
+	DIR		   *proc = segment != 0 ? opendir("/proc") : NULL;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL)
+	{
+		pid_t		pid = atoi(entry->d_name);
+		int			pidfd;
+
+		if (pid <= 0 || !is_orphan(pid, node, segment))
+			continue;
+		found++;
+		pidfd = pidfd_open_process(pid);
+		if (pidfd < 0)
+			continue;
+
+		/* It may have been another's pid before the pidfd held it. */
+		if (is_orphan(pid, node, segment))
+			pidfd_signal(pidfd, SIGKILL);
+		close(pidfd);
+	}
+	if (proc != NULL)
+		closedir(proc);
 	return found;
 }

@@ -70,4 +70,11 @@ extern void ha_postmaster_kill_tree(const HaPostmaster *pm);
  */
 extern int	ha_children_kill(pid_t spare);
 
+/*
+ * SIGKILL to what is left of a server whose postmaster, dead by now, was no child of
+ * ours: whoever is attached to the shared memory that postmaster.pid names.  Returns
+ * how many were found.
+ */
+extern int	ha_orphans_kill(const HaNode *node);
+
 #endif							/* HA_POSTMASTER_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * processes.c
- *	  What /proc tells of other processes, for messages.
+ *	  What /proc tells of other processes.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,6 +74,30 @@ ha_process_works_in(pid_t pid, const char *directory)
 	snprintf(path, sizeof(path), "/proc/%d/cwd", (int) pid);
 	return stat(path, &process) == 0 && stat(directory, &ours) == 0 &&
 		process.st_dev == ours.st_dev && process.st_ino == ours.st_ino;
+}
+
+/* "7f12c1a00000-7f12c1a01000 rw-s 00000000 00:01 19038293   /SYSV0012e33c (deleted)" */
+bool
+ha_process_has_segment(pid_t pid, uint64_t id)
+{
+	char		path[64];
+	char		line[1024];
+	bool		found = false;
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int) pid);
+	file = fopen(path, "re");
+	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+	{
+		unsigned long long inode;
+		char		name[8];
+
+		found = sscanf(line, "%*s %*s %*s %*s %llu %5s", &inode, name) == 2 &&
+			inode == id && strcmp(name, "/SYSV") == 0;
+	}
+	if (file != NULL)
+		fclose(file);
+	return found;
 }
 
 /* Is one of its descriptors this "socket:[INODE]"? */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * processes.h
- *	  What /proc tells of other processes, for messages.
+ *	  What /proc tells of other processes.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,9 @@ extern void ha_process_unit(pid_t pid, char *unit, size_t size);
 
 /* Is its working directory that one? */
 extern bool ha_process_works_in(pid_t pid, const char *directory);
+
+/* Has it the segment of System V shared memory with that id attached? */
+extern bool ha_process_has_segment(pid_t pid, uint64_t id);
 
 /* Who has that socket open; 0 = nobody whose files we may see. */
 extern pid_t ha_process_with_socket(uint64_t inode);

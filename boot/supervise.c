@@ -615,6 +615,8 @@ spared_worker(const HaBoot *b)
 static bool
 is_cleared(HaBoot *b)
 {
+	int			orphans = b->server.child ? 0 : ha_orphans_kill(&b->node);
+
 	/* Twice, since one that forks and dies is overlooked in a single look. */
 	if (b->server.child &&
 		ha_children_kill(spared_worker(b)) == 0 && ha_children_kill(0) == 0)
@@ -628,7 +630,7 @@ is_cleared(HaBoot *b)
 			ha_boot_wait_for(b, "the old server's lease to run out");
 		return false;
 	}
-	if (!b->server.child)
+	if (!b->server.child && orphans == 0)
 		return true;
 	if (b->now < b->died_at + UNKILLABLE_AFTER)
 		return false;

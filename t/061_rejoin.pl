@@ -24,11 +24,32 @@ $cluster->wait_for_leader;
 $cluster->wait_streaming(2);
 
 subtest 'follow' => \&follow;
+subtest 'what is left of a dead server' => \&left_behind;
 subtest 'rewind' => \&rewind;
 subtest 'a rewind that fails' => \&rewind_fails;
 subtest 'neither is allowed' => \&not_allowed;
 subtest 'the WAL is gone, and no clone allowed' => \&wal_is_gone;
 done_testing();
+
+# Neither pg_ha_boot nor a postmaster is there to end a session that stands still,
+# and as long as it is attached to their shared memory no server can start.
+sub left_behind
+{
+	my ($node) = $cluster->standbys;
+	my $session = $node->session;
+	my $backend = $session->backend_pid;
+
+	$node->freeze($backend);
+	$node->kill_node;
+	ok(HaCluster::start_time($backend), 'a session is left');
+	$node->start;
+	HaCluster::wait_until('the node is a standby again',
+		sub { $node->rest('/replica') == 200 });
+	ok(!HaCluster::start_time($backend), 'the session was ended');
+	$session->quit;
+	$cluster->wait_streaming(2);
+	return;
+}
 
 sub lay_out_programs
 {
