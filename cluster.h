@@ -34,6 +34,9 @@
 /* What this build calls itself in member keys and over HTTP. */
 #define HA_VERSION			"1.0"
 
+/* Of the cluster's configuration: one with a later number is not acted on. */
+#define HA_CONFIG_SCHEMA	1
+
 /*
  * A name that no member may have.  Where commits must wait although there is no
  * standby to wait for, they wait for this one.

@@ -355,27 +355,6 @@ ha_config_default_json(void)
 	return dump(config_default_object());
 }
 
-char *
-ha_config_set_pause(const char *json, bool pause)
-{
-	json_t	   *config = json != NULL ? ha_json_load(json, strlen(json))
-	: config_default_object();
-
-	if (!json_is_object(config))
-	{
-		json_decref(config);
-		return NULL;
-	}
-	if (!pause)
-		json_object_del(config, "pause");
-	else if (json_object_set_new(config, "pause", json_true()) != 0)
-	{
-		json_decref(config);
-		return NULL;
-	}
-	return dump(config);
-}
-
 __attribute__((format(printf, 3, 4)))
 static bool
 fail(char *err, size_t errlen, const char *format,...)
@@ -426,6 +405,12 @@ config_switch(json_t *json, const char *name, bool *out, char *err,
 		fail(err, errlen, "\"%s\" must be true or false", name);
 }
 
+static double
+seconds_of(int64_t ms)
+{
+	return (double) ms / 1000;
+}
+
 static bool
 config_timing(json_t *json, HaConfig *config, char *err, size_t errlen)
 {
@@ -443,8 +428,11 @@ config_timing(json_t *json, HaConfig *config, char *err, size_t errlen)
 		config_seconds(json, "primary_start_timeout", 0, year,
 					   &config->primary_start_timeout, err, errlen) &&
 		(config->ttl >= config->loop_wait + 2 * config->retry_timeout ||
-		 fail(err, errlen,
-			  "\"ttl\" must be at least loop_wait + 2 * retry_timeout"));
+		 fail(err, errlen, "ttl (%g) must be at least loop_wait (%g) + "
+			  "2 * retry_timeout (%g) = %g", seconds_of(config->ttl),
+			  seconds_of(config->loop_wait),
+			  seconds_of(config->retry_timeout),
+			  seconds_of(config->loop_wait + 2 * config->retry_timeout)));
 }
 
 static bool
@@ -489,6 +477,18 @@ config_rest(json_t *json, HaConfig *config, char *err, size_t errlen)
 		config_switch(json, "pause", &config->pause, err, errlen);
 }
 
+/* What a later version wrote may mean what this one doesn't know. */
+static bool
+config_schema(json_t *json, char *err, size_t errlen)
+{
+	int64_t		schema = 1;
+
+	return config_int(json, "schema", 1, INT32_MAX, &schema, err, errlen) &&
+		(schema <= HA_CONFIG_SCHEMA ||
+		 fail(err, errlen, "schema %" PRId64 " is newer than what this "
+			  "pg_ha " HA_VERSION " knows (%d)", schema, HA_CONFIG_SCHEMA));
+}
+
 bool
 ha_config_parse(const char *json, size_t length, HaConfig *config, char *err,
 				size_t errlen)
@@ -502,7 +502,8 @@ ha_config_parse(const char *json, size_t length, HaConfig *config, char *err,
 	if (!json_is_object(root))
 		ok = fail(err, errlen, "the configuration must be a JSON object");
 	else
-		ok = config_timing(root, &result, err, errlen) &&
+		ok = config_schema(root, err, errlen) &&
+			config_timing(root, &result, err, errlen) &&
 			config_rest(root, &result, err, errlen);
 	json_decref(root);
 	if (ok)

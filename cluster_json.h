@@ -41,12 +41,6 @@ extern bool ha_config_parse(const char *json, size_t length, HaConfig *config,
 /* The JSON object of the defaults, as first written to /config.  malloc'd. */
 extern char *ha_config_default_json(void);
 
-/*
- * A /config value with "pause" set or removed and everything else kept.  json may
- * be NULL (absent: the defaults).  malloc'd; NULL if json is no object.
- */
-extern char *ha_config_set_pause(const char *json, bool pause);
-
 /* "[A-Za-z0-9_.-]{1,63}" */
 extern bool ha_name_is_valid(const char *name);
 

@@ -572,24 +572,6 @@ all_see_pause(const HaPublished *p, bool pause)
 }
 
 static void
-store_pause(bool pause)
-{
-	HaAsk	   *ask = palloc0(sizeof(HaAsk));
-	int64		revision;
-	char	   *old = ha_sql_document(HA_DOCUMENT_CONFIG, &revision);
-	char	   *new = ha_config_set_pause(old, pause);
-
-	if (new == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the stored configuration is not a JSON object")));
-	ha_ask_put(ask, "config", revision, new);
-	free(new);
-	ha_ask_store(ask);
-	pfree(ask);
-}
-
-static void
 set_pause(bool pause, bool wait)
 {
 	int64		give_up;
@@ -598,7 +580,7 @@ set_pause(bool pause, bool wait)
 	ha_sql_require_operator();
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
-	store_pause(pause);
+	(void) ha_sql_change_config(pause ? "{\"pause\": true}" : "{\"pause\": null}");
 	if (!wait)
 		return;
 	pfree(p);

@@ -18,6 +18,13 @@ extern void ha_sql_require_operator(void);
 
 extern void ha_sql_refuse_in_failsafe(const HaPublished *p);
 
+/*
+ * Merge a patch, as JSON merge patch, into the cluster's configuration; again, if
+ * somebody else changes it at the same time.  The patch is not judged by itself,
+ * but what comes out must be good.  Returns the new configuration; raises errors.
+ */
+extern char *ha_sql_change_config(const char *patch);
+
 /* Sleep a little between two looks, ready for a cancel. */
 extern void ha_sql_wait_a_little(void);
 

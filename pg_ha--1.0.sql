@@ -145,6 +145,28 @@ LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION pg_ha_identity() IS
 'which cluster the store shows, and whether this data is of it';
 
+CREATE FUNCTION pg_ha_get_config()
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_get_config() IS
+'the cluster''s configuration as it is stored';
+
+CREATE FUNCTION pg_ha_parameters(
+	OUT name pg_catalog.text,
+	OUT value pg_catalog.text,
+	OUT setting pg_catalog.text,
+	OUT sourcefile pg_catalog.text,
+	OUT pending_restart pg_catalog.bool,
+	OUT refusal pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_parameters() IS
+'what the cluster''s configuration sets in this server, and what is in force';
+
 CREATE FUNCTION pg_ha_decide(problem pg_catalog.jsonb)
 RETURNS pg_catalog.jsonb
 AS 'MODULE_PATHNAME'
@@ -156,6 +178,14 @@ COMMENT ON FUNCTION pg_ha_decide(pg_catalog.jsonb) IS
 --
 -- Actions: carried out by the worker of the member they are called on.
 --
+
+CREATE FUNCTION pg_ha_set_config(change pg_catalog.jsonb)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_set_config(pg_catalog.jsonb) IS
+'change the cluster''s configuration; null removes a key';
 
 CREATE FUNCTION pg_ha_pause(wait pg_catalog.bool DEFAULT true)
 RETURNS pg_catalog.void
@@ -224,6 +254,11 @@ GRANT EXECUTE ON FUNCTION pg_ha_credentials() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_health() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_timing() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_identity() TO pg_monitor;
+REVOKE ALL ON FUNCTION pg_ha_get_config() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_parameters() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_set_config(pg_catalog.jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_get_config() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_parameters() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_resume(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text) FROM PUBLIC;

@@ -36,6 +36,7 @@
 #include "ask.h"
 #include "cluster_json.h"
 #include "compat.h"
+#include "config.h"
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
@@ -512,6 +513,8 @@ act(int64 now)
 			break;
 	}
 	act_sync_required();
+	if (local.sick_since == 0)
+		ha_config_apply(now);
 	if (local.role == HA_ROLE_PRIMARY && local.recovered_lsn != 0 &&
 		ha_quorum_shows(&lease.view.config, &lease.view, &local))
 		ha_fence_show();
@@ -745,6 +748,9 @@ publish(int64 now)
 	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
 	p->store_full = lease.store_full;
+	if (ha_config_trouble()[0] != '\0')
+		strlcpy(p->view.config_error, ha_config_trouble(),
+				sizeof(p->view.config_error));
 	ha_documents_publish(ha_shared->documents);
 	LWLockRelease(ha_shared->lock);
 }
@@ -840,13 +846,16 @@ take_answers(int64 now)
 	ha_dcs_poll(dcs);
 	while (ha_dcs_next(dcs, &answer))
 	{
+		if (answer.kind == HA_DCS_RANGE && answer.status == HA_DCS_OK &&
+			answer.revision >= lease.view.revision)
+		{
+			ha_documents_take(&answer);
+			ha_config_filter(&answer);
+		}
 		if (ha_ask_is_mine(answer.tag))
 			ha_ask_answered(&answer);
 		else
 			ha_lease_answer(&lease, &answer, now);
-		if (answer.kind == HA_DCS_RANGE && answer.status == HA_DCS_OK &&
-			answer.revision == lease.view.revision)
-			ha_documents_take(&answer);
 		ha_dcs_answer_free(&answer);
 	}
 }
@@ -1182,6 +1191,7 @@ begin(void)
 	lease.bid = promise.bid;
 	lease.bid_revision = promise.bid_revision;
 	ha_settings_load(&managed);
+	ha_config_begin();
 	written = managed;
 	SpinLockAcquire(&ha_shared->mutex);
 	ha_shared->worker_pid = MyProcPid;

@@ -25,6 +25,7 @@
 #include "port.h"
 
 #include "../cluster_json.h"
+#include "../suggest.h"
 #include "clone_config.h"
 #include "node_file.h"
 
@@ -199,55 +200,21 @@ warn(NodeFile *file, const char *code, int line, const char *hint,
  * Scanning: the grammar of the server's guc-file.l, one line at a time.
  */
 
-/* How many single-character edits make b of a (Levenshtein). */
-static int
-edit_distance(const char *a, const char *b)
-{
-	int			row[64];
-	int			nb = strlen(b);
-
-	if (nb >= lengthof(row))
-		return INT_MAX;
-	for (int j = 0; j <= nb; j++)
-		row[j] = j;
-	for (int i = 0; a[i] != '\0'; i++)
-	{
-		int			diagonal = row[0];
-
-		row[0] = i + 1;
-		for (int j = 1; j <= nb; j++)
-		{
-			int			change = diagonal + (a[i] != b[j - 1]);
-
-			diagonal = row[j];
-			row[j] = Min(change, Min(row[j], row[j - 1]) + 1);
-		}
-	}
-	return row[nb];
-}
-
 static void
 fault_no_such_key(NodeFile *file, int line, const char *name)
 {
-	const char *nearest = NULL;
-	int			nearest_distance = 2 + strlen(name) / 4;
+	HaSuggestion suggestion;
 	char		hint[128];
 
+	ha_suggest_begin(&suggestion, name);
 	for (int i = 0; i < lengthof(keys); i++)
-	{
-		int			distance = edit_distance(name, keys[i].name);
-
-		if (distance < nearest_distance)
-		{
-			nearest = keys[i].name;
-			nearest_distance = distance;
-		}
-	}
+		ha_suggest_offer(&suggestion, keys[i].name);
 	if (strncmp(name, "watchdog", strlen("watchdog")) == 0)
 		snprintf(hint, sizeof(hint), "%s",
 				 "Leave it out: every backend looks at the lease's deadline by itself, no watchdog is needed (P19).");
-	else if (nearest != NULL)
-		snprintf(hint, sizeof(hint), "Did you mean \"" PREFIX "%s\"?", nearest);
+	else if (suggestion.nearest != NULL)
+		snprintf(hint, sizeof(hint), "Did you mean \"" PREFIX "%s\"?",
+				 suggestion.nearest);
 	else
 		snprintf(hint, sizeof(hint),
 				 "The documentation of the node file lists every setting.");

@@ -181,6 +181,7 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
 			appendBinaryPQExpBuffer(&conf, line, next_line(line) - line);
 	}
 	appendPQExpBufferChar(&conf, '\n');
+	ha_append_setting(&conf, "include_if_exists", CLUSTER_CONF_FILE);
 	ha_append_setting(&conf, "include", node->path);
 
 	for (int i = 0; i < NUM_SETTINGS; i++)
@@ -226,6 +227,7 @@ write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
 	appendPQExpBufferStr(&conf,
 						 "# Written by pg_ha_boot before a start: changes made here are lost.\n"
 						 "# Put settings into the node file or into postgresql.conf.\n\n");
+	ha_append_setting(&conf, "include_if_exists", CLUSTER_CONF_FILE);
 	ha_append_setting(&conf, "include", node->path);
 	appendPQExpBufferChar(&conf, '\n');
 	ha_append_setting(&conf, "shared_preload_libraries", prepared->libraries);

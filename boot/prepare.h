@@ -13,6 +13,7 @@
 
 #define CONF_FILE			"pg_ha.conf"
 #define MANAGED_CONF_FILE	"pg_ha.managed.conf"
+#define CLUSTER_CONF_FILE	"pg_ha.cluster.conf"	/* written by the worker */
 
 /* A server with less has it raised. */
 #define HA_MIN_WAL_SENDERS	10

@@ -26,6 +26,18 @@ FROM pg_ha_identity();
 -- actions that can't work say why
 SELECT pg_ha_switchover('nobody');
 
+-- the configuration: what is wrong is refused before the store is asked
+SELECT pg_ha_get_config();
+SELECT count(*) FROM pg_ha_parameters();
+SELECT pg_ha_set_config('[1]');
+SELECT pg_ha_set_config('{"loopwait": 5}');
+SELECT pg_ha_set_config('{"postgresql": {"parameters": {"work_mem": "much"}}}');
+SELECT pg_ha_set_config('{"postgresql": {"parameters": {"restore_command": "true"}}}');
+SELECT pg_ha_set_config('{"postgresql": {"parameters": {"work_mem": {}}}}');
+SELECT pg_ha_set_config('{"postgresql": 1}');
+SELECT pg_ha_set_config('{"ttl": 5, "loop_wait": 10, "retry_timeout": 10}');
+SELECT pg_ha_set_config(NULL);
+
 -- a library that is loaded is fenced until leadership is proven
 CREATE TABLE fenced (i int);
 SET pg_ha.fence_wait = 0;
@@ -59,6 +71,8 @@ SET pg_ha.fence = 'all';
 RESET pg_ha.fence;
 SELECT * FROM pg_ha_status();
 SELECT pg_ha_pause();
+SELECT pg_ha_get_config();
+SELECT pg_ha_set_config('{}');
 RESET ROLE;
 
 -- names that don't exist are refused

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../config_json.h"
 #include "../request_json.h"
 
 static const char *const keys[] = {
@@ -88,6 +89,22 @@ check_round_trip(HaKv *kv, HaView *view)
 }
 
 static void
+fuzz_config(const char *text, size_t length)
+{
+	static HaParameters parameters;
+	char		err[64];
+	char		nearest[64];
+
+	(void) ha_config_has_unknown(text, err, sizeof(err), nearest,
+								 sizeof(nearest));
+	free(ha_config_merge("{\"postgresql\":{\"parameters\":{\"a\":1}}}", text,
+						 err, sizeof(err)));
+	free(ha_config_merge(text, "{\"pause\":true,\"x\":null}", err, sizeof(err)));
+	if (ha_config_parameters(text, length, &parameters, err, sizeof(err)))
+		free(ha_parameters_file(&parameters));
+}
+
+static void
 fuzz_key(const char *key, const char *text, size_t length)
 {
 	static HaView view;
@@ -101,7 +118,7 @@ fuzz_key(const char *key, const char *text, size_t length)
 
 	/* Text with a NUL in it ends there for who takes a string. */
 	free(ha_history_json(&view.term, kv.value, "T"));
-	free(ha_config_set_pause(kv.value, true));
+	fuzz_config(kv.value, length);
 	check_round_trip(&kv, &view);
 	free(kv.value);
 }

@@ -175,7 +175,7 @@ static const struct
 	{"{\"ttl\":86401}", "\"ttl\""},
 	{"{\"ttl\":\"30\"}", "\"ttl\""},
 	{"{\"ttl\":true}", "\"ttl\""},
-	{"{\"ttl\":9}", "\"ttl\" must be at least"},
+	{"{\"ttl\":9}", "ttl (9) must be at least"},
 	{"{\"loop_wait\":0}", "\"loop_wait\""},
 	{"{\"retry_timeout\":0.05}", "\"retry_timeout\""},
 	{"{\"primary_start_timeout\":-1}", "\"primary_start_timeout\""},
@@ -235,16 +235,6 @@ test_config(void)
 	text = "{\"primary_start_timeout\":0,\"master_start_timeout\":5}";
 	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
 	   config.primary_start_timeout == 0, "the newer name wins");
-
-	IS(ha_config_set_pause("{\"x\":[1],\"ttl\":20}", true),
-	   "{\"x\":[1],\"ttl\":20,\"pause\":true}", "pause is set");
-	IS(ha_config_set_pause("{\"x\":1,\"pause\":true}", false), "{\"x\":1}",
-	   "pause is removed");
-	IS(ha_config_set_pause(NULL, true), "{\"ttl\":10,\"loop_wait\":2,"
-	   "\"retry_timeout\":4,\"maximum_lag_on_failover\":1048576,"
-	   "\"primary_start_timeout\":300,\"pause\":true}",
-	   "pause in the defaults");
-	OK(ha_config_set_pause("[]", true) == NULL, "pause in no object");
 }
 
 static void
