@@ -276,12 +276,7 @@ ha_config_begin(void)
 	size_t		length;
 
 	if (file == NULL)
-	{
-		static const HaParameters none;
-
-		applied_file = ha_parameters_file(&none);
 		return;
-	}
 	applied_file = malloc(size);
 	if (applied_file != NULL)
 	{
@@ -289,6 +284,22 @@ ha_config_begin(void)
 		applied_file[length] = '\0';
 	}
 	FreeFile(file);
+}
+
+/* Is it what the server has?  An empty file, of pg_ha_boot's, says nothing either. */
+static bool
+is_applied(const char *file)
+{
+	static const HaParameters none;
+
+	if (applied_file == NULL)
+		return false;
+	if (applied_file[0] == '\0')
+	{
+		free(applied_file);
+		applied_file = ha_parameters_file(&none);
+	}
+	return applied_file != NULL && strcmp(file, applied_file) == 0;
 }
 
 /* Not synced: after a crash of the machine it is written anew from the store. */
@@ -310,8 +321,7 @@ ha_config_apply(int64_t now)
 {
 	static int64 retry_at = 0;
 
-	if (good_file == NULL || now < retry_at ||
-		(applied_file != NULL && strcmp(good_file, applied_file) == 0))
+	if (good_file == NULL || now < retry_at || is_applied(good_file))
 		return;
 	if (!write_file(good_file))
 	{

@@ -177,6 +177,7 @@ gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
 {
 	lease->holding = true;
 	lease->reassert = false;
+	lease->left_lease = 0;
 	lease->key_revision = key_revision;
 	lease->term = term;
 	lease->proof_base = sent_at;
@@ -208,6 +209,12 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
  *-------------------------------------------------------------------------
  */
 
+static bool
+is_own_lease(const HaLease *lease, int64_t id)
+{
+	return id != 0 && (id == lease->lease_id || id == lease->left_lease);
+}
+
 static void
 take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 {
@@ -235,7 +242,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 
 	mine = view->leader.present &&
 		strcmp(view->leader.name, lease->name) == 0 &&
-		lease->lease_id != 0 && view->leader.lease == lease->lease_id;
+		is_own_lease(lease, view->leader.lease);
 	if (lease->holding && answer->sent_at > lease->proof_base &&
 		is_later(answer->tag, lease->op_done_tag) &&
 		(!mine || view->leader.mod_revision != lease->key_revision))
@@ -277,10 +284,35 @@ take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 }
 
+/* Is nothing but the lease in the way of what we do? */
+static bool
+may_move(const HaLease *lease)
+{
+	return lease->open && lease->holding && !lease->reassert &&
+		lease->op_tag == 0 && !leads_by_promises(lease);
+}
+
+/*
+ * A lease of another TTL takes over while we lead.  The gate is closed before, so
+ * that no deadline of the old TTL is left when the heartbeat announces the new
+ * one (S-8), and opens when the key has been put anew, as after an unknown outcome.
+ * The old lease is left to run out.
+ */
+static void
+begin_move(HaLease *lease)
+{
+	lease->left_lease = lease->lease_id;
+	lose_key(lease);
+	lease->reassert = true;
+}
+
 static void
 take_grant(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
+	bool		moves = lease->grant_moves;
+
 	lease->grant_tag = 0;
+	lease->grant_moves = false;
 	if (answer->status != HA_DCS_OK || answer->ttl <= 0)
 	{
 		lease->grant_due = now + 200;
@@ -288,11 +320,20 @@ take_grant(HaLease *lease, const HaAnswer *answer, int64_t now)
 		return;
 	}
 	lease->store_full = false;
+	if (moves)
+	{
+		if (!may_move(lease))
+			return;				/* what is granted may run out */
+		begin_move(lease);
+	}
 	lease->lease_id = answer->lease;
 	lease->lease_ttl = answer->ttl;
+	lease->asked_ttl = lease->grant_ttl;
 	lease->lease_alive_at = answer->sent_at;
-	lease->lease_base = answer->sent_at;
-	lease->keepalive_due = now + answer->ttl / 5;
+
+	/* a move closes the gate, and this was asked for before */
+	lease->lease_base = moves ? 0 : answer->sent_at;
+	lease->keepalive_due = moves ? now : now + answer->ttl / 5;
 }
 
 static void
@@ -893,16 +934,36 @@ lease_is_usable(const HaLease *lease, int64_t now)
 		ha_lease_margin(lease->lease_ttl);
 }
 
+static void
+build_grant(HaLease *lease, HaRequest *request)
+{
+	lease->grant_ttl = lease->view.config.ttl;
+	lease->grant_tag = request->tag = new_tag(lease);
+	request->kind = HA_DCS_GRANT;
+	request->ttl = lease->grant_ttl;
+	request->timeout = timeout_of(lease);
+}
+
 static bool
 next_grant(HaLease *lease, int64_t now, HaRequest *request)
 {
 	if (lease->grant_tag != 0 || now < lease->grant_due)
 		return false;
 	lease->lease_id = 0;
-	lease->grant_tag = request->tag = new_tag(lease);
-	request->kind = HA_DCS_GRANT;
-	request->ttl = lease->view.config.ttl;
-	request->timeout = timeout_of(lease);
+	build_grant(lease, request);
+	return true;
+}
+
+/* The TTL was changed while we lead: a lease can't be changed, so take another. */
+static bool
+next_move(HaLease *lease, const HaPlan *plan, int64_t now, HaRequest *request)
+{
+	if (plan->verb != HA_RENEW || !may_move(lease) || !lease->view.valid ||
+		lease->view.config.ttl == lease->asked_ttl ||
+		lease->grant_tag != 0 || now < lease->grant_due)
+		return false;
+	build_grant(lease, request);
+	lease->grant_moves = true;
 	return true;
 }
 
@@ -1087,6 +1148,7 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	return next_keepalive(lease, plan, now, request) ||
 		next_proof(lease, plan, local, now, request) ||
 		next_op(lease, plan, local, now, request) ||
+		next_move(lease, plan, now, request) ||
 		next_failsafe(lease, now, request) ||
 		next_read(lease, now, request) ||
 		next_watch(lease, now, request);

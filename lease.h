@@ -50,6 +50,11 @@ typedef struct HaLease
 	int64_t		keepalive_due;
 	int64_t		lease_id;		/* 0 = none */
 	int64_t		lease_ttl;		/* granted */
+	int64_t		asked_ttl;		/* ... when so much was asked for */
+	int64_t		grant_ttl;		/* the same of the grant that is out */
+	bool		grant_moves;	/* it shall take the place of our lease */
+	int64_t		left_lease;		/* may carry our key until that is re-put
+								 * under lease_id; 0 = none does */
 	int64_t		lease_alive_at; /* sent_at of its last grant or keepalive */
 	int64_t		lease_base;		/* the same, but 0 from a closing of the gate
 								 * on: only what is asked later counts */

@@ -281,6 +281,17 @@ add_include(const char *path, PQExpBuffer content)
 		ha_replace_file(path, content->data, st.st_mode & 0777, true);
 }
 
+/*
+ * What the cluster's configuration sets is left as it is: the worker writes it.  If it
+ * has not yet, an empty file spares the log a line for each process.
+ */
+static bool
+add_cluster_conf(const HaNode *node)
+{
+	return ha_exists_in(node->data_dir, CLUSTER_CONF_FILE) ||
+		ha_replace_data_file(node, CLUSTER_CONF_FILE, "", false);
+}
+
 /* pg_ha.conf, unless it is ready, and the line that includes it. */
 static bool
 write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
@@ -414,7 +425,7 @@ ha_prepare(const HaNode *node, bool as_primary, bool again,
 	bool		ready = again && prepared->libraries[0] != '\0' &&
 	ha_exists_in(node->data_dir, CONF_FILE);
 
-	return check_auto_conf(node) &&
+	return check_auto_conf(node) && add_cluster_conf(node) &&
 		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&
 		write_configuration(node, ready, prepared) &&
 		(ready || check_effective(node, as_primary)) &&

@@ -30,6 +30,7 @@ subtest 'others change it at the same time' => \&together;
 subtest 'D3: what is broken behind our back changes nothing' => \&broken;
 subtest 'a bad value of the server, put by hand' => \&bad_value;
 subtest 'what could run a program is left out' => \&left_out;
+subtest 'N-a: the ttl changes under load' => \&ttl_changes;
 done_testing();
 
 sub set_config
@@ -40,6 +41,44 @@ sub set_config
 }
 
 sub stored { return decode_json($cluster->etcd_get('config')); }
+
+# The TTL of the lease that the leader key hangs on
+sub ttl_of_key
+{
+	my ($rc, $json) =
+	  $cluster->etcdctl('get', '-w', 'json', $cluster->key('leader'));
+	my $lease = decode_json($json)->{kvs}[0]{lease};
+	my ($rc2, $out) =
+	  $cluster->etcdctl('lease', 'timetolive', sprintf('%x', $lease));
+
+	return $out =~ /TTL\((\d+)s\)/ ? $1 : "unknown: $out";
+}
+
+# Nobody is elected, no commit fails, and the key is there all the time.
+sub ttl_changes
+{
+	my $ttl = $cluster->ttl;
+	my $writer = $cluster->start_writer;
+	my $term = $leader->status('term');
+
+	foreach my $new (20, $ttl + 1, $ttl)
+	{
+		is((set_config($standby, qq({"ttl":$new})))[0], 0, "ttl $new");
+		HaCluster::wait_until('the leader has a lease of it',
+			sub { ttl_of_key() eq $new });
+		$writer->wait_for_acks(20, since => HaCluster::now());
+		is($leader->safe_psql('SELECT ttl_ms FROM pg_ha_timing()'),
+			1000 * $new, 'it is in force');
+	}
+	is($leader->status('term'), $term, 'the leader is the same, and so is its term');
+	is(scalar(grep { $_->[0] eq 'DELETE' } $cluster->etcd_events('leader')),
+		0, 'the leader key was never deleted');
+	my $verdict = $cluster->check_history($writer);
+	is($verdict->{failed}, 0, 'no commit failed');
+	is($verdict->{lost}, 0, 'none is lost');
+	cmp_ok($verdict->{outage_ms}, '<', 1000, 'and none waited for long');
+	return;
+}
 
 sub refused
 {

@@ -408,6 +408,7 @@ typedef struct SimNode
 	X(GHOST, "a member key outlived its node") \
 	X(MINORITY, "one node never came back, and the others found a leader") \
 	X(GAVE_UP, "a sick leader gave up for another") \
+	X(MOVED, "a leader put its key under a lease of another TTL") \
 	X(SICK_LEADER, "a sick leader went on, since no other could lead")
 
 #define SIM_ENUM(name, text) SIM_##name,

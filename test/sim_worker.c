@@ -488,7 +488,11 @@ turn(int node, int64_t number, void *pointer)
 	ha_check_turn(node);
 	for (int i = 0; i < w->ninbox; i++)
 	{
+		bool		moving = w->lease.left_lease != 0;
+
 		ha_lease_answer(&w->lease, &w->inbox[i], now);
+		if (moving && w->lease.left_lease == 0)
+			ha_sim_sometimes(SIM_MOVED);
 		ha_dcs_answer_free(&w->inbox[i]);
 	}
 	w->ninbox = 0;
