@@ -174,6 +174,8 @@ typedef enum HaMemberRequestKind
 	HA_REQUEST_UNREADABLE,		/* there is one, but nobody can tell what */
 	HA_REQUEST_REINIT,			/* drop the data and clone anew */
 	HA_REQUEST_STOP,			/* all members: stop with the leader, exit */
+	HA_REQUEST_RESTART,			/* restart the server, a leader's in place */
+	HA_REQUEST_RELOAD,			/* read the configuration files anew */
 } HaMemberRequestKind;
 
 #define HA_REQUEST_ID_SIZE	33	/* 32 hexadecimal digits */
@@ -193,6 +195,7 @@ typedef struct HaMemberRequest
 	char		identity[40];	/* of the member that was meant (see there) */
 	int64_t		seen_revision;	/* of the store, when it was decided to ask */
 	bool		from_leader;	/* REINIT: clone from nobody else */
+	bool		pending;		/* RESTART: only if one is pending */
 	char		leader[HA_NAME_SIZE];	/* STOP: who leads, and is the last, */
 	int64_t		term;			/* ... and in which term */
 } HaMemberRequest;
@@ -240,6 +243,8 @@ typedef struct HaMember
 	bool		pause;			/* has seen the pause */
 	bool		sick;			/* a health check fails: it goes last in an
 								 * election */
+	char		pending_restart[HA_WHY_SIZE];	/* the settings that wait for a
+												 * restart; '' = none does */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
 	uint32_t	discarded_timeline; /* ... and the timeline it was on */

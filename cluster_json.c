@@ -1054,6 +1054,8 @@ fill_member(const HaKv *kv, HaMember *member)
 
 	member->pause = take_bool(json, "pause", &ok);
 	member->sick = take_bool(json, "pg_ha_sick", &ok);
+	take_text(json, "pg_ha_pending_restart", member->pending_restart,
+			  sizeof(member->pending_restart), &ok);
 	take_text(json, "pg_ha_version", member->version, sizeof(member->version),
 			  &ok);
 	take_text(json, "pg_ha_identity", member->identity,
@@ -1530,6 +1532,12 @@ ha_member_json(const HaMember *member)
 		add(&json, "pause", json_true());
 	if (member->sick)
 		add(&json, "pg_ha_sick", json_true());
+	if (member->pending_restart[0] != '\0')
+	{
+		add(&json, "pending_restart", json_true());
+		add(&json, "pg_ha_pending_restart",
+			text_json(member->pending_restart));
+	}
 	add(&json, "pg_ha_version", text_json(member->version));
 	add(&json, "pg_ha_identity", text_json(member->identity));
 	if (member->discarded_bytes != 0)

@@ -137,6 +137,30 @@ ha_config_state(const char *parameter, HaParameterState *state)
 	state->pending_restart = (variable->status & GUC_PENDING_RESTART) != 0;
 }
 
+void
+ha_config_pending(char *names, size_t size)
+{
+	struct config_generic **variables;
+	int			n;
+
+#if PG_VERSION_NUM >= 160000
+	variables = get_guc_variables(&n);
+#else
+	variables = get_guc_variables();
+	n = GetNumConfigOptions();
+#endif
+	names[0] = '\0';
+	for (int i = 0; i < n; i++)
+	{
+		if ((variables[i]->status & GUC_PENDING_RESTART) == 0 ||
+			strlen(names) + strlen(variables[i]->name) + 2 > size)
+			continue;
+		if (names[0] != '\0')
+			strlcat(names, ",", size);
+		strlcat(names, variables[i]->name, size);
+	}
+}
+
 /*-------------------------------------------------------------------------
  * Judging what stands in the store
  *-------------------------------------------------------------------------

@@ -48,6 +48,12 @@ extern const char *ha_config_trouble(void);
  */
 extern void ha_config_apply(int64_t now);
 
+/*
+ * The settings of this server that wait for a restart, as this process knows after
+ * it has read the configuration: names with commas between them.
+ */
+extern void ha_config_pending(char *names, size_t size);
+
 /* One row of pg_ha_parameters(): a setting of the server in this process. */
 typedef struct HaParameterState
 {

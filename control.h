@@ -33,6 +33,8 @@ typedef enum HaWant
 								 * start as standby */
 	HA_WANT_STOP,				/* stop and stay down: this data does not
 								 * belong here */
+	HA_WANT_RESTART,			/* not the worker's: an operator wants it, and
+								 * a leader comes back as one */
 } HaWant;
 
 /* Written by the worker, every cycle and at least twice a second. */
@@ -80,6 +82,7 @@ typedef struct HaControlWorker
 	uint64_t	discarded_bytes;
 	uint32_t	discarded_timeline;
 	bool		failsafe_active;	/* leads by promises (S-9) */
+	char		pending_restart[HA_WHY_SIZE];	/* settings that wait for one */
 } HaControlWorker;
 
 /*

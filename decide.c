@@ -1257,6 +1257,11 @@ ha_decide_start(const HaStartFacts *facts, char *why, size_t whylen)
 	}
 	else if (!facts->key_is_ours)
 		text = "the leader key is not ours";
+	else if (facts->restart_wanted && !facts->crashed && facts->was_primary)
+	{
+		start = HA_START_PRIMARY;
+		text = "restarts as asked, and nobody has led since";
+	}
 	else if (!facts->crashed || facts->demote_wanted)
 	{
 		start = HA_START_RELEASE;

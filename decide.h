@@ -67,6 +67,7 @@ typedef struct HaStartFacts
 {
 	bool		stop_requested; /* pg_ha_boot itself was told to stop */
 	bool		demote_wanted;	/* the worker asked for this stop */
+	bool		restart_wanted; /* an operator asked for a restart */
 	bool		crashed;		/* the server ended without being asked */
 	bool		was_primary;	/* pg_control: it ended as a primary, cleanly
 								 * or not, and not in archive recovery */

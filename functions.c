@@ -300,6 +300,7 @@ pg_ha_members(PG_FUNCTION_ARGS)
 			add_null(&row);
 		else
 			add(&row, Int32GetDatum(m->clone_percent));
+		add_text(&row, m->pending_restart);
 		put_row(fcinfo, &row);
 	}
 	return (Datum) 0;

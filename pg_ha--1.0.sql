@@ -46,7 +46,8 @@ CREATE FUNCTION pg_ha_members(
 	OUT is_leader pg_catalog.bool,
 	OUT sync pg_catalog.bool,
 	OUT clone_method pg_catalog.text,
-	OUT clone_percent pg_catalog.int4)
+	OUT clone_percent pg_catalog.int4,
+	OUT pending_restart pg_catalog.text)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
@@ -222,6 +223,26 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) IS
 'let another member have its data made anew';
 
+CREATE FUNCTION pg_ha_restart(
+	member pg_catalog.text DEFAULT NULL,
+	pending pg_catalog.bool DEFAULT false,
+	role pg_catalog.text DEFAULT 'any',
+	timeout pg_catalog.int4 DEFAULT 120)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.int4) IS
+'restart the server of one member, or of all, one after the other';
+
+CREATE FUNCTION pg_ha_reload(member pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_reload(pg_catalog.text) IS
+'let a member, or all of them, read their configuration files anew';
+
 CREATE FUNCTION pg_ha_stop_cluster(
 	mode pg_catalog.text DEFAULT 'fast',
 	confirm pg_catalog.text DEFAULT '')
@@ -267,5 +288,7 @@ REVOKE ALL ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_requests() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_reload(pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;

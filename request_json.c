@@ -16,7 +16,7 @@
 #include "json_guard.h"
 #include "request_json.h"
 
-static const char *const kind_words[] = {"unreadable", "reinit", "stop"};
+static const char *const kind_words[] = {"unreadable", "reinit", "stop", "restart", "reload"};
 static const char *const state_words[] = {"none", "running", "done", "failed"};
 
 #define LENGTH_OF(array)	(sizeof(array) / sizeof((array)[0]))
@@ -87,20 +87,25 @@ static bool
 read_request(json_t *json, HaMemberRequest *request)
 {
 	json_t	   *flag = json_object_get(json, "from_leader");
+	json_t	   *pending = json_object_get(json, "pending");
 
 	request->kind = find_word(kind_words, LENGTH_OF(kind_words),
 							  json_object_get(json, "kind"));
 	request->from_leader = json_is_true(flag);
+	request->pending = json_is_true(pending);
 	if (!read_id(json_object_get(json, "id"), request->id,
 				 sizeof(request->id)) ||
 		!read_name(json_object_get(json, "asked_by"), request->asked_by) ||
 		!read_number(json_object_get(json, "revision"),
 					 &request->seen_revision) ||
-		(flag != NULL && !json_is_boolean(flag)))
+		(flag != NULL && !json_is_boolean(flag)) ||
+		(pending != NULL && !json_is_boolean(pending)))
 		return false;
 	switch (request->kind)
 	{
 		case HA_REQUEST_REINIT:
+		case HA_REQUEST_RESTART:
+		case HA_REQUEST_RELOAD:
 			return read_id(json_object_get(json, "identity"),
 						   request->identity, sizeof(request->identity));
 		case HA_REQUEST_STOP:
@@ -156,6 +161,8 @@ ha_request_json(const HaMemberRequest *request)
 		add(&json, "identity", json_string(request->identity));
 	if (request->from_leader)
 		add(&json, "from_leader", json_true());
+	if (request->pending)
+		add(&json, "pending", json_true());
 	if (request->kind == HA_REQUEST_STOP)
 	{
 		add(&json, "leader", json_string(request->leader));

@@ -1227,6 +1227,8 @@ ha_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			ha_config_pending(report.pending_restart,
+							  sizeof(report.pending_restart));
 		}
 		turn();
 		if (WaitEventSetWait(events, pause_length(), &event, 1,

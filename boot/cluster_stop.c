@@ -174,20 +174,9 @@ ha_cluster_stop_serving(HaBoot *b, const HaView *view)
 static void
 keep_key(HaBoot *b)
 {
-	HaControlLease lease;
-	HaControlWorker w;
-
-	if (!is_asked(b) || !is_last(b) || !b->stop_requested ||
-		b->now < b->duty.keep_at ||
-		b->now - b->duty.taken_at > KEEP_KEY_FOR || b->duty.releases > 0)
-		return;
-	if (!ha_control_get_worker(b->control, &w) ||
-		ha_process_is_alive(w.pid, w.pid_start) ||
-		!ha_control_get_lease(b->control, &lease) ||
-		!lease.holding || lease.lease == 0)
-		return;
-	if (ha_session_send_keepalive(b->session, lease.lease))
-		b->duty.keep_at = b->now + Max(lease.ttl / 5, 100);
+	if (is_asked(b) && is_last(b) && b->stop_requested &&
+		b->now - b->duty.taken_at <= KEEP_KEY_FOR && b->duty.releases == 0)
+		ha_boot_keep_lease(b, &b->duty.keep_at);
 }
 
 void

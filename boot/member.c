@@ -516,6 +516,7 @@ says_the_same(const HaMember *a, const HaMember *b)
 	return a->state == b->state && a->role == b->role &&
 		a->timeline == b->timeline && a->streaming == b->streaming &&
 		a->pause == b->pause && a->sick == b->sick &&
+		strcmp(a->pending_restart, b->pending_restart) == 0 &&
 		a->nofailover == b->nofailover &&
 		a->nosync == b->nosync && a->clonefrom == b->clonefrom &&
 		strcmp(a->clone_method, b->clone_method) == 0 &&
@@ -814,6 +815,8 @@ ha_member_describe(const HaNode *node, const char *identity,
 	self->role = w->role;
 	self->pause = w->pause;
 	self->sick = w->sick;
+	strlcpy(self->pending_restart, w->pending_restart,
+			sizeof(self->pending_restart));
 	if (!w_is_fresh)
 		return;					/* old positions are worse than none (S-12) */
 	self->timeline = w->timeline;

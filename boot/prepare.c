@@ -292,6 +292,60 @@ add_cluster_conf(const HaNode *node)
 		ha_replace_data_file(node, CLUSTER_CONF_FILE, "", false);
 }
 
+#define TRIED_FILE	"cluster.conf.tried"
+#define GOOD_FILE	"cluster.conf.good"
+
+void
+ha_prepare_note_tried(const HaNode *node)
+{
+	char		from[MAXPGPATH];
+	char		to[MAXPGPATH];
+	PQExpBufferData content;
+
+	initPQExpBuffer(&content);
+	if (ha_exists_in(node->data_dir, CLUSTER_CONF_FILE) &&
+		ha_path_in(from, node->data_dir, CLUSTER_CONF_FILE) &&
+		ha_path_in(to, node->state_dir, TRIED_FILE) &&
+		ha_read_file(from, &content))
+		(void) ha_replace_file(to, content.data, 0600, false);
+	termPQExpBuffer(&content);
+}
+
+void
+ha_prepare_keep_tried(const HaNode *node)
+{
+	char		tried[MAXPGPATH];
+	char		good[MAXPGPATH];
+
+	if (ha_path_in(tried, node->state_dir, TRIED_FILE) &&
+		ha_path_in(good, node->state_dir, GOOD_FILE) &&
+		rename(tried, good) != 0 && errno != ENOENT)
+		pg_log_warning("could not rename file \"%s\": %m", tried);
+}
+
+bool
+ha_prepare_roll_back(const HaNode *node)
+{
+	char		good[MAXPGPATH];
+	PQExpBufferData content;
+	bool		done = false;
+
+	if (!ha_exists_in(node->state_dir, GOOD_FILE) ||
+		!ha_path_in(good, node->state_dir, GOOD_FILE))
+		return false;
+	initPQExpBuffer(&content);
+	if (ha_read_file(good, &content) &&
+		!ha_data_file_is(node, CLUSTER_CONF_FILE, content.data) &&
+		ha_replace_data_file(node, CLUSTER_CONF_FILE, content.data, true))
+	{
+		pg_log_warning("the settings of the cluster's configuration are taken back: the server did not start with them");
+		pg_log_warning_hint("The server's log says why. Correct them with pg_ha_set_config().");
+		done = true;
+	}
+	termPQExpBuffer(&content);
+	return done;
+}
+
 /* pg_ha.conf, unless it is ready, and the line that includes it. */
 static bool
 write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)

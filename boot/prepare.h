@@ -42,6 +42,16 @@ extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
 					   HaPrepared *prepared);
 
 /*
+ * What the cluster's configuration sets may be good to look at, and yet no server
+ * starts with it.  So what a start is tried with is noted, kept as good when the
+ * server has come up, and put back when a start with something else has failed.
+ * The last is true if there was something to put back.
+ */
+extern void ha_prepare_note_tried(const HaNode *node);
+extern void ha_prepare_keep_tried(const HaNode *node);
+extern bool ha_prepare_roll_back(const HaNode *node);
+
+/*
  * Does pg_ha alone set it, so that it must not stand in postgresql.auto.conf?
  */
 extern bool ha_prepare_is_managed(const char *name);

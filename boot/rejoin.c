@@ -259,7 +259,9 @@ decide_start(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 {
 	HaStartFacts f = {
 		.stop_requested = b->stop_requested || b->purpose == HA_WANT_STOP,
-		.demote_wanted = b->purpose != HA_WANT_NOTHING,
+		.restart_wanted = b->purpose == HA_WANT_RESTART,
+		.demote_wanted = b->purpose != HA_WANT_NOTHING &&
+		b->purpose != HA_WANT_RESTART,
 		.crashed = b->crashed,
 		.was_primary = facts->state == HA_DATA_CLUSTER && facts->was_primary,
 		.reaped = true,			/* BOOT_CLEARING came before BOOT_LOOK */

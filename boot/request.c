@@ -60,6 +60,9 @@
 /* The leader takes a member that is gone out of /sync within it, if ever. */
 #define SYNC_WAIT			30000
 
+/* The lease of a leader that restarts is not renewed for longer than this. */
+#define RESTART_WAIT		120000
+
 static const char *const stage_words[] = {"none", "begun", "moved", "ended"};
 
 /*
@@ -134,6 +137,13 @@ say(HaBoot *b, const char *text)
 	strlcpy(b->duty.progress.text, text, sizeof(b->duty.progress.text));
 }
 
+static const char *
+done_words(HaMemberRequestKind kind)
+{
+	return kind == HA_REQUEST_RESTART ? "restarted" :
+		kind == HA_REQUEST_RELOAD ? "reloaded" : "the data was made anew";
+}
+
 static void
 end(HaBoot *b, HaProgressState state, const char *why)
 {
@@ -142,10 +152,11 @@ end(HaBoot *b, HaProgressState state, const char *why)
 	b->duty.progress.state = state;
 	say(b, why);
 	if (state == HA_PROGRESS_DONE)
-		pg_log_info("the data was made anew, as member \"%s\" was asked for",
-					b->duty.request.asked_by);
+		pg_log_info("%s, as was asked for on member \"%s\": %s",
+					done_words(b->duty.request.kind), b->duty.request.asked_by,
+					why);
 	else
-		pg_log_warning("the data is not made anew: %s", why);
+		pg_log_warning("not %s: %s", done_words(b->duty.request.kind), why);
 }
 
 /* The next read tells whether it is gone. */
@@ -203,8 +214,13 @@ take_up(HaBoot *b, const HaMemberRequest *request)
 	duty->progress.state = HA_PROGRESS_RUNNING;
 	duty->progress.kind = request->kind;
 	strlcpy(duty->progress.id, request->id, sizeof(duty->progress.id));
-	say(b, resumed ? "clone" : "taken up");
-	pg_log_info("member \"%s\" was asked to have the data of this one made anew",
+	say(b, !resumed ? "taken up" :
+		request->kind == HA_REQUEST_RESTART ? "starting" : "clone");
+	pg_log_info(request->kind == HA_REQUEST_RESTART ?
+				"member \"%s\" was asked to restart the server of this one" :
+				request->kind == HA_REQUEST_RELOAD ?
+				"member \"%s\" was asked to have the configuration of this one read anew" :
+				"member \"%s\" was asked to have the data of this one made anew",
 				request->asked_by);
 	if (!resumed && !note_stage(b, REQUEST_BEGUN))
 		duty->stage = REQUEST_NONE; /* and once more in the next round */
@@ -272,6 +288,69 @@ reason_to_stay(const HaBoot *b, const HaView *view)
 	return NULL;
 }
 
+/*
+ * A restart.
+ *
+ * A leader restarts in place: nothing is acknowledged from the moment at which its
+ * worker ends, everything is streamed, and the leader key is kept and then put anew,
+ * as after a crash.  If that takes too long the lease runs out, and it is a failover
+ * like any other.
+ */
+
+bool
+ha_request_wants_restart(const HaBoot *b)
+{
+	return b->duty.stage != REQUEST_NONE &&
+		b->duty.request.kind == HA_REQUEST_RESTART;
+}
+
+void
+ha_request_round(HaBoot *b)
+{
+	if (ha_request_wants_restart(b) && b->duty.stage == REQUEST_MOVED &&
+		!b->stop_requested && b->now - b->died_at < RESTART_WAIT &&
+		b->state != BOOT_SERVING)
+		ha_boot_keep_lease(b, &b->duty.keep_at);
+}
+
+static void
+end_restart(HaBoot *b, const HaControlWorker *w)
+{
+	if (b->rolled_back)
+		end(b, HA_PROGRESS_FAILED, "the server did not start with the settings of the cluster's configuration, and runs with the former ones");
+	else
+		end(b, HA_PROGRESS_DONE, w->role == HA_ROLE_PRIMARY ?
+			"leads" : "streaming");
+}
+
+static const char *
+serving_restart(HaBoot *b)
+{
+	HaDuty	   *duty = &b->duty;
+	HaControlWorker w;
+	bool		known = ha_boot_worker(b, &w);
+
+	if (duty->stage == REQUEST_MOVED)
+	{
+		say(b, "starting");
+		if (known && b->up && (w.role == HA_ROLE_PRIMARY ||
+							   (w.role == HA_ROLE_STANDBY && w.streaming)))
+			end_restart(b, &w);
+		return NULL;
+	}
+	if (duty->request.pending && known && w.pending_restart[0] == '\0')
+	{
+		end(b, HA_PROGRESS_DONE, "no restart is pending");
+		return NULL;
+	}
+	if (!note_stage(b, REQUEST_MOVED))
+		return NULL;
+	duty->stage = REQUEST_MOVED;
+	b->rolled_back = false;
+	say(b, "stopping the server");
+	return "it is to be restarted";
+}
+
 static const char *
 serving_reinit(HaBoot *b)
 {
@@ -314,6 +393,14 @@ ha_request_serving(HaBoot *b)
 		return NULL;
 	if (b->duty.request.kind == HA_REQUEST_STOP)
 		return ha_cluster_stop_serving(b, view);
+	if (b->duty.request.kind == HA_REQUEST_RESTART)
+		return serving_restart(b);
+	if (b->duty.request.kind == HA_REQUEST_RELOAD)
+	{
+		b->reload_requested = true;
+		end(b, HA_PROGRESS_DONE, "the configuration files are read");
+		return NULL;
+	}
 	return serving_reinit(b);
 }
 
@@ -357,6 +444,13 @@ ha_request_look(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	{
 		b->stop_requested = true;
 		return true;
+	}
+	if (duty->request.kind == HA_REQUEST_RESTART ||
+		duty->request.kind == HA_REQUEST_RELOAD)
+	{
+		if (duty->stage == REQUEST_BEGUN)
+			end(b, HA_PROGRESS_FAILED, "the server is down anyway");
+		return false;
 	}
 	if (duty->stage == REQUEST_BEGUN && facts->state == HA_DATA_CLUSTER)
 		return look_reinit(b, view, facts);

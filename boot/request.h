@@ -38,7 +38,8 @@ typedef struct HaDuty
 	HaProgress	progress;		/* of the last one, for the member key */
 	int64_t		taken_at;
 	int64_t		remove_at;		/* when removing the key is tried next */
-	int64_t		keep_at;		/* STOP: when the leader lease is renewed next */
+	int64_t		keep_at;		/* STOP, RESTART: when the leader lease is renewed
+								 * next */
 	int64_t		stopped_at;		/* STOP: when our own server was seen down */
 	int			releases;		/* STOP: how often the key was given up */
 } HaDuty;
@@ -55,6 +56,12 @@ extern const char *ha_request_serving(struct HaBoot *b);
  */
 extern bool ha_request_look(struct HaBoot *b, const HaView *view,
 							const HaDataFacts *facts);
+
+/* Is a restart what the server is stopped for? */
+extern bool ha_request_wants_restart(const struct HaBoot *b);
+
+/* In each round of the loop. */
+extern void ha_request_round(struct HaBoot *b);
 
 /* Somebody has asked once more, so the clone that runs is not wanted. */
 extern bool ha_request_is_replaced(const struct HaBoot *b);

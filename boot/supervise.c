@@ -177,6 +177,12 @@ note_failed_start(HaBoot *b)
 	b->prepared.libraries[0] = '\0';
 	b->not_before = b->now + back_off;
 	b->member_state = HA_STATE_START_FAILED;
+	if (ha_prepare_roll_back(&b->node))
+	{
+		b->not_before = b->now;
+		b->rolled_back = true;
+		return;
+	}
 	pg_log_warning("the server did not start, the next try is in %d s",
 				   back_off / 1000);
 	if (b->start_failures % 3 == 0)
@@ -193,6 +199,8 @@ ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 {
 	pg_log_info("starting the server as %s: %s",
 				as_primary ? "primary" : "standby", why);
+
+	ha_prepare_note_tried(&b->node);
 
 	/* Taken to be away already if prepare() fails half way. */
 	b->signal_missing = b->signal_missing || as_primary;
@@ -221,6 +229,22 @@ ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 /*
  * Stopping it.
  */
+
+void
+ha_boot_keep_lease(HaBoot *b, int64_t *keep_at)
+{
+	HaControlLease lease;
+	HaControlWorker w;
+
+	if (b->now < *keep_at ||
+		!ha_control_get_worker(b->control, &w) ||
+		ha_process_is_alive(w.pid, w.pid_start) ||
+		!ha_control_get_lease(b->control, &lease) ||
+		!lease.holding || lease.lease == 0)
+		return;
+	if (ha_session_send_keepalive(b->session, lease.lease))
+		*keep_at = b->now + Max(lease.ttl / 5, 100);
+}
 
 static void
 begin_stop(HaBoot *b, HaWant purpose, const char *why)
@@ -431,9 +455,12 @@ note_role(HaBoot *b, const HaControlWorker *w)
 	if (w->role != HA_ROLE_STANDBY && w->role != HA_ROLE_PRIMARY)
 		return;
 	if (!b->up)
+	{
 		pg_log_info("the server is up as %s on timeline %u",
 					w->role == HA_ROLE_PRIMARY ? "primary" : "standby",
 					w->timeline);
+		ha_prepare_keep_tried(&b->node);
+	}
 	b->up = true;
 	b->start_failures = 0;
 	b->not_before = 0;
@@ -519,7 +546,8 @@ step_serving(HaBoot *b)
 	if (reported)
 		take_report(b, &w);
 	if (why != NULL)
-		begin_stop(b, HA_WANT_DEMOTE, why);
+		begin_stop(b, ha_request_wants_restart(b) ? HA_WANT_RESTART :
+				   HA_WANT_DEMOTE, why);
 	else if (b->stop_requested)
 		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
@@ -978,6 +1006,7 @@ loop(HaBoot *b)
 		publish(b);
 		ha_session_run(b->session, b->now);
 		ha_cluster_stop_round(b);
+		ha_request_round(b);
 		step(b);
 		publish(b);
 		ha_session_run(b->session, b->now); /* what the step wants sent */

@@ -92,6 +92,8 @@ typedef struct HaBoot
 								 * left */
 	bool		deadline_is_lost;	/* with the control block */
 	int			start_failures; /* in a row */
+	bool		rolled_back;	/* ... after which former settings were put
+								 * back, since the last request to restart */
 	int64_t		not_before;		/* back-off of the next start or clone */
 	uint32_t	starts_seen;	/* of its processes, by this postmaster */
 	int64_t		crashes[HA_CRASHES_KEPT];	/* as primary; 0 = none */
@@ -196,6 +198,13 @@ extern void ha_boot_stop_nagging(HaBoot *b, const char *what);
 extern void ha_boot_quit(HaBoot *b, int exit_code);
 extern void ha_boot_start_server(HaBoot *b, bool as_primary, bool again,
 								 const char *why);
+
+/*
+ * The worker is dead, and the server ends as planned: renew the lease of a leader
+ * key that is to stay ours.  Safe (S-7): it keeps others from leading and lets nobody
+ * acknowledge anything.  *keep_at is when the next renewal is due.
+ */
+extern void ha_boot_keep_lease(HaBoot *b, int64_t *keep_at);
 
 /* The worker's section, if it was written by the server that runs now. */
 extern bool ha_boot_worker(const HaBoot *b, HaControlWorker *w);

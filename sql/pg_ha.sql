@@ -25,6 +25,12 @@ FROM pg_ha_identity();
 
 -- actions that can't work say why
 SELECT pg_ha_switchover('nobody');
+SELECT pg_ha_restart('nobody');
+SELECT pg_ha_restart(role => 'king');
+SELECT pg_ha_restart(timeout => 0);
+SELECT pg_ha_restart();
+SELECT pg_ha_reload('nobody');
+SELECT pg_ha_reload();
 
 -- the configuration: what is wrong is refused before the store is asked
 SELECT pg_ha_get_config();
