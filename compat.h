@@ -39,12 +39,19 @@
  */
 #if PG_VERSION_NUM >= 170000
 #define ha_slot_create(name) \
-	ReplicationSlotCreate(name, false, RS_PERSISTENT, false, false, false)
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false, false, false)
 #define ha_slots_clean_up()	ReplicationSlotCleanup(false)
 #else
 #define ha_slot_create(name) \
-	ReplicationSlotCreate(name, false, RS_PERSISTENT, false)
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false)
 #define ha_slots_clean_up()	ReplicationSlotCleanup()
+#endif
+
+/* 17: a slot knows since when nobody uses it. */
+#if PG_VERSION_NUM >= 170000
+#define ha_slot_touch(slot, at)	((slot)->inactive_since = (at))
+#else
+#define ha_slot_touch(slot, at)	((void) (at))
 #endif
 
 /* 16: a slot tells why it has lost the WAL that it held. */

@@ -56,16 +56,19 @@ COMMENT ON FUNCTION pg_ha_members() IS
 
 CREATE FUNCTION pg_ha_slots(
 	OUT slot pg_catalog.text,
-	OUT owner pg_catalog.text,
 	OUT member pg_catalog.text,
+	OUT owner pg_catalog.text,
 	OUT active pg_catalog.bool,
-	OUT restart_lsn pg_catalog.pg_lsn)
+	OUT wal_status pg_catalog.text,
+	OUT restart_lsn pg_catalog.pg_lsn,
+	OUT retained_bytes pg_catalog.int8,
+	OUT drop_at pg_catalog.timestamptz)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 
 COMMENT ON FUNCTION pg_ha_slots() IS
-'the replication slots of this server, and whether they are of members';
+'the replication slots of this server, whose they are, and when they will go';
 
 CREATE FUNCTION pg_ha_credentials(
 	OUT purpose pg_catalog.text,
@@ -222,6 +225,16 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) IS
 'let another member have its data made anew';
 
+CREATE FUNCTION pg_ha_remove_member(
+	member pg_catalog.text,
+	force pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) IS
+'forget a member that will not come back, and drop its slots';
+
 CREATE FUNCTION pg_ha_stop_cluster(
 	mode pg_catalog.text DEFAULT 'fast',
 	confirm pg_catalog.text DEFAULT '')
@@ -267,5 +280,6 @@ REVOKE ALL ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_requests() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;

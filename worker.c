@@ -287,6 +287,21 @@ find_member(const char *name)
 	return NULL;
 }
 
+/*
+ * The view must be fresh, and the store what leadership rests on, for a slot to be
+ * dropped: not while a leader goes on by the promises of others.
+ */
+static void
+manage_slots(bool leads, int64 now)
+{
+	const HaView *view = &lease.view;
+	bool		fresh = view->valid && view->leader.present &&
+	now - view->sent_at <= 2 * view->config.loop_wait &&
+	!local.failsafe_active && now >= promise.until;
+
+	ha_slots_manage(view, &local, leads, fresh, now);
+}
+
 static void
 act_follow(int64 now)
 {
@@ -304,7 +319,7 @@ act_follow(int64 now)
 		write_managed(now);
 		ha_server_wake_startup();
 	}
-	ha_slots_drop(&lease.view);
+	manage_slots(false, now);
 }
 
 /*
@@ -501,8 +516,7 @@ act(int64 now)
 			break;
 		case HA_RENEW:
 			/* the one thing of a leader that waits for its disk */
-			if (local.sick_since == 0)
-				ha_slots_create(&lease.view);
+			manage_slots(true, now);
 			if (promoted_here && local.deadline > now)
 			{
 				promoted_here = false;
