@@ -56,6 +56,7 @@
 #define KEY_HISTORY		"history"
 #define KEY_FAILSAFE	"failsafe"
 #define KEY_REMOVED		"pg_ha/removed/"
+#define KEY_MEMBERS		"members/"
 
 static int64_t
 earlier(int64_t a, int64_t b)
@@ -259,6 +260,25 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		lease->reassert = false;	/* it came to nothing */
 }
 
+/*
+ * Members write their keys all the time, which is no reason to read everything.  But
+ * a new one needs a slot before its server asks for it.
+ */
+static bool
+is_new_member(const HaView *view, const HaKv *kv)
+{
+	const char *name = kv->key + strlen(KEY_MEMBERS);
+
+	if (kv->deleted)
+		return false;
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (strcmp(view->members[i].name, name) == 0)
+			return false;
+	}
+	return true;
+}
+
 static void
 take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
@@ -280,7 +300,8 @@ take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 			if (!kv->deleted && ha_heartbeat_parse(kv, &heartbeat))
 				observe_heartbeat(lease, &heartbeat, now);
 		}
-		else if (strncmp(kv->key, "members/", 8) != 0 &&
+		else if (strncmp(kv->key, KEY_MEMBERS, strlen(KEY_MEMBERS)) == 0 ?
+				 is_new_member(&lease->view, kv) :
 				 strcmp(kv->key, KEY_STATUS) != 0)
 			lease->read_wanted = true;
 	}

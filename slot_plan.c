@@ -408,10 +408,13 @@ mind_slot(Plan *plan, const HaSlot *slot, const HaMember *member)
 		add_task(plan, HA_SLOT_TAKE, slot->name, 0, member->name);
 	if (slot->active || (!slot->ours && !permanent))
 		return;
-	if (slot->ours && slot->invalid &&
-		(!scene->leads || member == NULL || !member->streaming))
-		add_task(plan, HA_SLOT_RENEW, slot->name, 0,
-				 "whose WAL had been removed");
+	if (slot->invalid)
+	{
+		if (slot->ours &&
+			(!scene->leads || member == NULL || !member->streaming))
+			add_task(plan, HA_SLOT_RENEW, slot->name, 0,
+					 "whose WAL had been removed");
+	}
 
 	/* this server was rewound: that WAL is of no history any more */
 	else if (slot->ours && !scene->leads && !local->replaying &&
