@@ -24,8 +24,8 @@ SELECT scope, cluster_uuid, cluster_sysid, local_sysid IS NOT NULL AS has_sysid,
 FROM pg_ha_identity();
 
 -- slots of others are shown
-SELECT pg_create_physical_replication_slot('idle');
-SELECT pg_create_physical_replication_slot('reserving', true);
+SELECT slot_name FROM pg_create_physical_replication_slot('idle');
+SELECT slot_name FROM pg_create_physical_replication_slot('reserving', true);
 SELECT slot, member, owner, active, wal_status, restart_lsn IS NOT NULL AS keeps,
        retained_bytes >= 0 AS retains, drop_at
 FROM pg_ha_slots() ORDER BY slot;
