@@ -17,8 +17,8 @@
  * The others drop the slots of those who are not in the book.  Time counts only
  * while the store answers and there is no pause.
  *
- * Only slots that pg_ha made are ever dropped, made anew or, but for permanent
- * ones, moved.
+ * Only slots that pg_ha made are ever dropped, made anew or moved, and those that
+ * the configuration gives into its care.
  *
  *-------------------------------------------------------------------------
  */
@@ -154,23 +154,31 @@ ha_slot_absence(const HaView *view, const HaSlotBook *book, const char *member)
 		book->members[i].absent : 0;
 }
 
-/*
- * Is that physical slot one that must not be touched?  Those that name a database
- * or a plugin mean logical slots, of which none is ever dropped.
- */
+/* Is a slot like that one that must not be touched? */
 static bool
-is_ignored(const HaConfig *config, const char *slot)
+is_ignored(const HaConfig *config, const HaSlotSpec *slot)
 {
 	for (int i = 0; i < config->nignored; i++)
 	{
-		const HaSlotSpec *spec = &config->ignored[i];
+		const HaSlotSpec *any = &config->ignored[i];
 
-		if ((spec->name[0] == '\0' || strcmp(spec->name, slot) == 0) &&
-			spec->kind != HA_SLOT_LOGICAL && spec->database[0] == '\0' &&
-			spec->plugin[0] == '\0')
+		if ((any->name[0] == '\0' || strcmp(any->name, slot->name) == 0) &&
+			(any->kind == HA_SLOT_ANY || any->kind == slot->kind) &&
+			(any->database[0] == '\0' ||
+			 strcmp(any->database, slot->database) == 0) &&
+			(any->plugin[0] == '\0' || strcmp(any->plugin, slot->plugin) == 0))
 			return true;
 	}
 	return false;
+}
+
+static bool
+is_ignored_physical(const HaConfig *config, const char *name)
+{
+	HaSlotSpec	spec = {.kind = HA_SLOT_PHYSICAL};
+
+	memcpy(spec.name, name, strlen(name) + 1);
+	return is_ignored(config, &spec);
 }
 
 /* Would others go on from here? */
@@ -229,7 +237,7 @@ static bool
 is_droppable(const HaSlotScene *scene, const HaSlot *slot)
 {
 	return slot != NULL && slot->ours && slot->physical && !slot->active &&
-		!is_ignored(scene->config, slot->name);
+		!is_ignored_physical(scene->config, slot->name);
 }
 
 /*-------------------------------------------------------------------------
@@ -401,7 +409,7 @@ mind_slot(Plan *plan, const HaSlot *slot, const HaMember *member)
 		ha_slot_permanent(scene->config, slot->name) != NULL;
 	uint64_t	target = target_of(scene, slot->name, member);
 
-	if (!slot->physical || is_ignored(scene->config, slot->name))
+	if (!slot->physical || is_ignored_physical(scene->config, slot->name))
 		return;
 	if (!slot->ours && !permanent && scene->leads && slot->active &&
 		member != NULL && member->streaming)
@@ -441,7 +449,7 @@ want_slot(Plan *plan, const char *name, const HaMember *member)
 		return;
 	if (slot != NULL)
 		mind_slot(plan, slot, member);
-	else if (scene->leads || !is_ignored(scene->config, name))
+	else if (scene->leads || !is_ignored_physical(scene->config, name))
 		add_task(plan, HA_SLOT_CREATE, name, 0,
 				 member != NULL ? member->name : "");
 }
@@ -460,9 +468,13 @@ want_slots(Plan *plan)
 	}
 	for (int i = 0; i < config->npermanent; i++)
 	{
-		if (config->permanent[i].kind == HA_SLOT_PHYSICAL)
-			want_slot(plan, config->permanent[i].name,
-					  find_slot_member(view, config->permanent[i].name));
+		const HaSlotSpec *spec = &config->permanent[i];
+
+		if (spec->kind == HA_SLOT_PHYSICAL)
+			want_slot(plan, spec->name, find_slot_member(view, spec->name));
+		else if (plan->scene->leads &&
+				 find_slot(plan->scene, spec->name) == NULL)
+			add_task(plan, HA_SLOT_CREATE_LOGICAL, spec->name, 0, "");
 	}
 }
 
@@ -486,6 +498,22 @@ is_needed(const HaSlotScene *scene, const HaSlotBook *book, const char *slot)
 		!is_removed(scene->view, member);
 }
 
+/*
+ * A former leader has its permanent logical slots still.  Nobody can read from them
+ * any more, so they would hold back WAL for ever, and keep the server from copying
+ * the new leader's.
+ */
+static bool
+is_leftover(const HaSlotScene *scene, const HaSlot *slot)
+{
+	const HaSlotSpec *spec = ha_slot_permanent(scene->config, slot->name);
+
+	return !scene->leads && !slot->physical && !slot->synced &&
+		!slot->active && spec != NULL && spec->kind == HA_SLOT_LOGICAL &&
+		strcmp(spec->plugin, slot->plugin) == 0 && may_drop(scene) &&
+		!is_ignored(scene->config, spec);
+}
+
 static void
 sort_out(Plan *plan, const HaSlotBook *book)
 {
@@ -499,6 +527,9 @@ sort_out(Plan *plan, const HaSlotBook *book)
 		bool		removed = scene->fresh && member != NULL &&
 			is_removed(scene->view, member);
 
+		if (is_leftover(scene, slot))
+			add_task(plan, HA_SLOT_DROP, slot->name, 0,
+					 "of the time when this member led");
 		if (has_task(plan, slot->name) || !slot->ours)
 			continue;
 		if (is_droppable(scene, slot) && (may_drop(scene) || removed) &&

@@ -16,7 +16,9 @@ typedef struct HaSlot
 {
 	char		name[HA_NAME_SIZE];
 	bool		physical;
-	bool		ours;			/* pg_ha made it */
+	char		plugin[HA_NAME_SIZE];	/* of a logical one */
+	bool		synced;			/* a copy that the server itself keeps */
+	bool		ours;			/* pg_ha made it: physical ones only tell */
 	bool		active;			/* somebody uses it now */
 	bool		invalid;		/* it has lost its WAL, and lets nobody stream */
 	bool		holds_rows;		/* it keeps dead rows from being removed */
@@ -40,6 +42,7 @@ typedef struct HaSlotScene
 typedef enum HaSlotDeed
 {
 	HA_SLOT_CREATE,
+	HA_SLOT_CREATE_LOGICAL,
 	HA_SLOT_RENEW,				/* drop it and create it: it holds nothing */
 	HA_SLOT_ADVANCE,			/* to lsn, and let dead rows go */
 	HA_SLOT_TAKE,				/* a member streams through it: it is ours now */

@@ -25,6 +25,7 @@
 #include "cluster_json.h"
 #include "compat.h"
 #include "control.h"
+#include "logical_slots.h"
 #include "pg_ha.h"
 #include "settings.h"
 #include "slots.h"
@@ -236,6 +237,8 @@ carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 
 	if (task->deed == HA_SLOT_ADVANCE)
 		move_slot(task->slot, task->lsn);
+	else if (task->deed == HA_SLOT_CREATE_LOGICAL)
+		ha_logical_slot_make(ha_slot_permanent(scene->config, task->slot));
 	else if (task->deed == HA_SLOT_TAKE)
 	{
 		take_slot(task->slot);
@@ -376,6 +379,8 @@ ha_slots_list(int *n)
 		copy->ours = copy->physical &&
 			strcmp(NameStr(slot->data.plugin), MARK) == 0;
 		copy->active = slot->active_pid != 0;
+		memcpy(copy->plugin, NameStr(slot->data.plugin), HA_NAME_SIZE - 1);
+		copy->synced = ha_slot_is_synced(slot);
 		copy->invalid = ha_slot_is_invalid(slot);
 		copy->holds_rows = TransactionIdIsValid(slot->data.xmin);
 		copy->restart_lsn = slot->data.restart_lsn;

@@ -302,6 +302,20 @@ manage_slots(bool leads, int64 now)
 	ha_slots_manage(view, &local, leads, fresh, now);
 }
 
+/* Is there a logical slot that the server would copy, by itself, from its leader? */
+static bool
+wants_failover_slots(void)
+{
+	const HaConfig *config = &lease.view.config;
+
+	for (int i = 0; i < config->npermanent; i++)
+	{
+		if (config->permanent[i].kind == HA_SLOT_LOGICAL)
+			return true;
+	}
+	return false;
+}
+
 static void
 act_follow(int64 now)
 {
@@ -311,8 +325,10 @@ act_follow(int64 now)
 		return;
 	if (managed_epoch == 0 || strcmp(managed.follows, leader->name) != 0 ||
 		strcmp(managed.host, leader->host) != 0 ||
-		managed.port != leader->port)
+		managed.port != leader->port ||
+		managed.failover_slots != wants_failover_slots())
 	{
+		managed.failover_slots = wants_failover_slots();
 		strlcpy(managed.follows, leader->name, sizeof(managed.follows));
 		strlcpy(managed.host, leader->host, sizeof(managed.host));
 		managed.port = leader->port;

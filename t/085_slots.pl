@@ -25,6 +25,13 @@ $cluster->wait_for_leader;
 $_->start foreach $n2, $n3;
 $cluster->wait_streaming(2);
 
+# Or there would be enough WAL without any slot
+foreach my $node ($cluster->nodes)
+{
+	$node->safe_psql('ALTER SYSTEM SET wal_keep_size = 0');
+	$node->safe_psql('SELECT pg_reload_conf()');
+}
+
 # Somebody else's, on the leader and on a standby
 foreach my $node ($n1, $n2)
 {

@@ -58,6 +58,16 @@ add_slot(const char *name, uint64_t lsn)
 	return slot;
 }
 
+/* Somebody's, since it has no mark */
+static void
+add_logical(const char *name, const char *plugin)
+{
+	HaSlot	   *slot = add_slot(name, 1);
+
+	slot->physical = slot->ours = false;
+	set_name(slot->plugin, plugin);
+}
+
 static void
 add_known(HaSlotBook *in, const char *name, int64_t absent)
 {
@@ -144,7 +154,7 @@ static void
 is_plan(const char *expected, const char *what)
 {
 	static const char *const deeds[] = {
-		"create", "renew", "advance", "take", "drop"
+		"create", "make logical", "renew", "advance", "take", "drop"
 	};
 	HaSlotTask	tasks[HA_MAX_SLOT_TASKS];
 	char		text[1024] = "";
@@ -368,7 +378,7 @@ test_others(void)
 	add_slot("n3", 50)->ours = false;
 	slots[1].active = true;
 	add_slot("app", 1)->ours = false;
-	add_slot("etl", 1)->physical = false;
+	add_logical("etl", "p");
 	is_plan("take n3 (n3)", "a member's that streams is taken over");
 	begin("n3");
 	add_slot("n1", 50)->ours = false;
@@ -388,6 +398,32 @@ test_others(void)
 	ignore("n2", HA_SLOT_ANY);
 	ignore("n1", HA_SLOT_LOGICAL);
 	is_plan("create n1 (n1)", "none is made that would hold WAL for ever");
+
+	begin("n1");
+	add_permanent("etl");
+	config.permanent[0].kind = HA_SLOT_LOGICAL;
+	set_name(config.permanent[0].plugin, "p");
+	add_slot("n2", 40)->active = true;
+	add_slot("n3", 50)->active = true;
+	is_plan("make logical etl", "a logical slot, on the leader");
+	add_logical("etl", "");
+	is_plan("", "once");
+	begin("n3");
+	add_permanent("etl");
+	config.permanent[0].kind = HA_SLOT_LOGICAL;
+	set_name(config.permanent[0].plugin, "p");
+	add_slot("n1", 100);
+	add_slot("n2", 80);
+	is_plan("", "not on a standby");
+	add_logical("etl", "");
+	is_plan("", "whose slot of that name is another");
+	set_name(slots[2].plugin, "p");
+	ignore("", HA_SLOT_LOGICAL);
+	is_plan("", "or is ignored");
+	config.nignored = 0;
+	is_plan("drop etl (of the time when this member led)", "or goes");
+	slots[2].synced = true;
+	is_plan("", "but not a copy");
 
 	begin("n1");
 	add_slot("gone", 30);
