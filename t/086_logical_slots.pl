@@ -63,6 +63,10 @@ subtest 'another member leads' => sub {
 	HaCluster::wait_until(
 		'it has a copy',
 		sub {
+			# A copy begins when its consumer comes on
+			$n1->safe_psql($_)
+			  foreach 'SELECT pg_current_xact_id(), pg_log_standby_snapshot()',
+			  q{SELECT count(*) FROM pg_logical_slot_get_changes('etl', NULL, NULL)};
 			$n2->safe_psql(q{SELECT count(*) FROM pg_replication_slots
 				WHERE slot_name = 'etl' AND synced AND NOT temporary}) == 1;
 		}) if $native;
