@@ -12,10 +12,12 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaDocs;
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+my $page = HaDocs->new('slots.md');
 my $cluster = HaCluster->new(nodes => 3);
 my ($n1, $n2, $n3) = $cluster->nodes;
 my $ttl = $cluster->ttl;
@@ -65,6 +67,8 @@ subtest 'I: n2 is stopped for two ttl while WAL is written' => sub {
 	$_->safe_psql('CHECKPOINT') foreach $n1, $n3;
 	my $row = row_of($n1, 'n2');
 	is("$row->{owner} $row->{member} $row->{active}", 'member n2 f', 'its slot is there');
+	my ($rc, $out) = $page->run('show', ANY => $n3->connstr);
+	like($out, qr/^ n2 +\| n2 +\| member +\| f +\| extended +\| \d+ MB +\| 20/m, 'and docs/slots.md shows it');
 	cmp_ok($row->{retained_bytes}, '>', 16 * 2**20, 'and retains WAL');
 	cmp_ok($row->{in_seconds}, '>', 1700, 'it would go in half an hour');
 
@@ -166,7 +170,8 @@ subtest 'I: pg_ha_remove_member()' => sub {
 	my $begin = HaCluster::now();
 
 	# On a standby, which has no say in the leader's book
-	is($n1->safe_psql(q{SELECT pg_ha_remove_member('n3')}), 'member "n3" removed', 'removed');
+	my ($rc, $out) = $page->run('remove', ANY => $n1->connstr);
+	like($out, qr/member "n3" removed/, 'the command of docs/slots.md');
 	wait_for_slots($n2, 'app:foreign n1:member');
 	wait_for_slots($n1, 'app:foreign n2:member');
 	my $took = HaCluster::now() - $begin;
@@ -195,8 +200,18 @@ subtest 'I: the name of a former member' => sub {
 	is($n3->safe_psql('SELECT slot_name FROM pg_stat_wal_receiver'), 'n3', 'and uses that slot');
 };
 
+subtest 'one that lives comes back by itself' => sub {
+	is($n1->safe_psql(q{SELECT pg_ha_remove_member('n3', true)}), 'member "n3" removed', 'with force');
+	HaCluster::wait_until('the removal is over',
+		sub { !defined $cluster->etcd_get('pg_ha/removed/n3') });
+	$cluster->wait_streaming(2);
+	wait_for_slots($n2, 'app:foreign n1:member n3:member');
+	wait_for_slots($n1, 'app:foreign n2:member n3:member');
+};
+
 subtest 'permanent slots, and ignored ones' => sub {
-	$cluster->configure({ slots => { perm => { type => 'physical' } } });
+	my ($rc, $out) = $page->run('permanent', ANY => $n3->connstr);
+	is($rc, 0, 'the command of docs/slots.md') or diag $out;
 	wait_for_slots($n2, 'app:foreign n1:member n3:member perm:permanent');
 	wait_for_slots($n1, 'app:foreign n2:member n3:member perm:permanent');
 	wait_for_slots($n3, 'n1:member n2:member perm:permanent');
@@ -220,6 +235,7 @@ subtest 'permanent slots, and ignored ones' => sub {
 	wait_for_slots($n3, 'n1:member n2:member');
 };
 
+$page->check_all_were_run;
 ok(!$_->log_contains(qr/replication slot "\w+" does not exist/),
 	$_->name . ' never missed a slot') foreach $cluster->nodes;
 done_testing();
