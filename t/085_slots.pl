@@ -81,9 +81,9 @@ subtest 'I: failover while n3 is away' => sub {
 	wait_until_absent($n3, 1, sub { write_wal($n1, 2) });
 
 	# A standby without a slot for n3 would remove what n3 still needs.
-	my $lsn = write_wal($n1, 3);
+	write_wal($n1, 3);
 	$n1->safe_psql('CHECKPOINT');
-	$lsn = $n1->safe_psql('SELECT pg_current_wal_lsn()');
+	my $lsn = $n1->safe_psql('SELECT pg_current_wal_lsn()');
 	HaCluster::wait_until('n2 has the checkpoint, too',
 		sub { $n2->safe_psql("SELECT pg_last_wal_replay_lsn() >= '$lsn'") eq 't' });
 	$n2->safe_psql('CHECKPOINT');
