@@ -31,7 +31,7 @@
 #define HA_MAX_MEMBERS		16
 #define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
 #define HA_MAX_SLOT_SPECS	16	/* permanent slots, ignored ones: each so many */
-#define HA_MAX_KNOWN		(2 * HA_MAX_MEMBERS)	/* members, also absent ones */
+#define HA_MAX_KNOWN		32	/* members, absent ones too */
 #define HA_MAX_POSITIONS	(HA_MAX_KNOWN + HA_MAX_SLOT_SPECS)
 
 /* What this build calls itself in member keys and over HTTP. */
@@ -354,8 +354,8 @@ typedef struct HaKnownMember
  */
 typedef struct HaSlotBook
 {
-	bool		known;			/* of a leader of ours: who is not listed, and has
-								 * no key, is no member any more */
+	bool		known;			/* of a leader of ours: who is not listed, and
+								 * has no key, is no member any more */
 	int32_t		nmembers;
 	HaKnownMember members[HA_MAX_KNOWN];
 	int32_t		npositions;

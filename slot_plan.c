@@ -390,7 +390,7 @@ target_of(const HaSlotScene *scene, const char *slot, const HaMember *member)
 {
 	const HaLocal *local = scene->local;
 	uint64_t	lsn = scene->leads ? 0 :
-		find_position(&scene->view->slots, slot);
+	find_position(&scene->view->slots, slot);
 
 	if (lsn == 0 && member != NULL && member->streaming &&
 		member->timeline == local->timeline)
@@ -399,15 +399,33 @@ target_of(const HaSlotScene *scene, const char *slot, const HaMember *member)
 		lesser(lsn, local->replay_lsn);
 }
 
+/* Does an unused slot of ours hold nothing that its member could use? */
+static bool
+is_spoilt(const HaSlotScene *scene, const HaSlot *slot,
+		  const HaMember *member, const char **why)
+{
+	const HaLocal *local = scene->local;
+
+	*why = "whose WAL had been removed";
+	if (slot->invalid)
+		return !scene->leads || member == NULL || !member->streaming;
+
+	/* this server was rewound: that WAL is of no history any more */
+	*why = "which was ahead of this server";
+	return !scene->leads && !local->replaying &&
+		slot->restart_lsn > local->flush_lsn &&
+		slot->restart_lsn > local->replay_lsn;
+}
+
 /* A slot that is there, and is needed. */
 static void
 mind_slot(Plan *plan, const HaSlot *slot, const HaMember *member)
 {
 	const HaSlotScene *scene = plan->scene;
-	const HaLocal *local = scene->local;
 	bool		permanent =
-		ha_slot_permanent(scene->config, slot->name) != NULL;
+	ha_slot_permanent(scene->config, slot->name) != NULL;
 	uint64_t	target = target_of(scene, slot->name, member);
+	const char *why;
 
 	if (!slot->physical || is_ignored_physical(scene->config, slot->name))
 		return;
@@ -416,24 +434,12 @@ mind_slot(Plan *plan, const HaSlot *slot, const HaMember *member)
 		add_task(plan, HA_SLOT_TAKE, slot->name, 0, member->name);
 	if (slot->active || (!slot->ours && !permanent))
 		return;
-	if (slot->invalid)
-	{
-		if (slot->ours &&
-			(!scene->leads || member == NULL || !member->streaming))
-			add_task(plan, HA_SLOT_RENEW, slot->name, 0,
-					 "whose WAL had been removed");
-	}
-
-	/* this server was rewound: that WAL is of no history any more */
-	else if (slot->ours && !scene->leads && !local->replaying &&
-			 slot->restart_lsn > local->flush_lsn &&
-			 slot->restart_lsn > local->replay_lsn)
-		add_task(plan, HA_SLOT_RENEW, slot->name, 0,
-				 "which was ahead of this server");
-	else if (target > slot->restart_lsn ||
-			 (slot->holds_rows && !scene->leads))
-		add_task(plan, HA_SLOT_ADVANCE, slot->name,
-				 target > slot->restart_lsn ? target : slot->restart_lsn, "");
+	if (slot->ours && is_spoilt(scene, slot, member, &why))
+		add_task(plan, HA_SLOT_RENEW, slot->name, 0, why);
+	else if (!slot->invalid && target > slot->restart_lsn)
+		add_task(plan, HA_SLOT_ADVANCE, slot->name, target, "");
+	else if (!slot->invalid && slot->holds_rows && !scene->leads)
+		add_task(plan, HA_SLOT_ADVANCE, slot->name, slot->restart_lsn, "");
 }
 
 /* On a standby none is made that would then have to be left alone. */
@@ -525,7 +531,7 @@ sort_out(Plan *plan, const HaSlotBook *book)
 		const HaSlot *slot = &scene->slots[i];
 		const char *member = ha_slot_member(scene->view, book, slot->name);
 		bool		removed = scene->fresh && member != NULL &&
-			is_removed(scene->view, member);
+		is_removed(scene->view, member);
 
 		if (is_leftover(scene, slot))
 			add_task(plan, HA_SLOT_DROP, slot->name, 0,

@@ -34,8 +34,9 @@ typedef struct HaSlotScene
 	const HaSlot *slots;
 	int			nslots;
 	bool		leads;			/* else it follows a leader */
-	bool		fresh;			/* the view is, and the store is what leadership
-								 * rests on: only then is anything dropped */
+	bool		fresh;			/* the view is, and the store is what
+								 * leadership rests on: only then is anything
+								 * dropped */
 	int64_t		elapsed;		/* ms since the last plan; 0 = not known */
 } HaSlotScene;
 

@@ -211,7 +211,7 @@ static const struct
 	{"{\"slots\":{\"a\":1}}", "slot \"a\""},
 	{"{\"slots\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},"
 		"\"h\":{},\"i\":{},\"j\":{},\"k\":{},\"l\":{},\"m\":{},\"n\":{},\"o\":{},"
-		"\"p\":{},\"q\":{}}}", "at most 16"},
+	"\"p\":{},\"q\":{}}}", "at most 16"},
 	{"{\"ignore_slots\":{}}", "\"ignore_slots\" must be an array"},
 	{"{\"ignore_slots\":[{}]}", "\"ignore_slots\""},
 	{"{\"ignore_slots\":[1]}", "\"ignore_slots\""},
