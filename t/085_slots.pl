@@ -92,6 +92,10 @@ subtest 'I: failover while n3 is away' => sub {
 	is($cluster->wait_for_leader(other_than => $n1)->name, 'n2', 'n2 leads');
 	HaCluster::wait_until('the new leader keeps the book',
 		sub { absence('n3') > $absent });
+	my @told = map { absence('n3', $_->[1]) } $cluster->etcd_events('status');
+	ok(!(grep { $told[$_] < $told[ $_ - 1 ] } 1 .. $#told),
+		'the absence of n3 goes on where it was')
+	  or diag "@told";
 	is(row_of($n2, 'n3')->{member}, 'n3', 'it has a slot for n3');
 	write_wal($n2, 3);
 	$n2->safe_psql('CHECKPOINT');
@@ -199,6 +203,8 @@ subtest 'I: the name of a former member' => sub {
 	wait_for_slots($n2, 'app:foreign n1:member n3:member');
 	wait_for_slots($n1, 'app:foreign n2:member n3:member');
 	is($n3->safe_psql('SELECT slot_name FROM pg_stat_wal_receiver'), 'n3', 'and uses that slot');
+	HaCluster::wait_until('which is pg_ha\'s now',
+		sub { $n2->log_contains(qr/replication slot "n3" is pg_ha's now: member "n3" streams/) });
 };
 
 subtest 'one that lives comes back by itself' => sub {
@@ -283,14 +289,15 @@ sub write_wal
 
 sub status
 {
-	return JSON::PP::decode_json($cluster->etcd_get('status') // '{}');
+	my ($value) = @_;
+	return JSON::PP::decode_json($value // $cluster->etcd_get('status') // '{}');
 }
 
 # In milliseconds, as the leader tells the others
 sub absence
 {
-	my ($member) = @_;
-	return status()->{pg_ha_members}{$member} // 0;
+	my ($member, $value) = @_;
+	return status($value)->{pg_ha_members}{$member} // 0;
 }
 
 sub wait_until_absent
