@@ -265,24 +265,16 @@ removed_revision(const HaView *view, const char *name)
  * it was removed is put for the leader, which strikes it off its book, and for all who
  * have a slot for it.
  */
-Datum
-pg_ha_remove_member(PG_FUNCTION_ARGS)
+static bool
+try_removal(const HaPublished *p, const char *name)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const HaMember *member = find_member(&p->view, name);
+	const HaMemberRequest *request = ha_find_request(&p->view, name);
 	HaAsk	   *ask = palloc0(sizeof(HaAsk));
-	const HaMemberRequest *request;
-	const HaMember *member;
-	HaPublished *p;
-	char	   *json;
-
-	ha_sql_require_operator();
-	p = ha_sql_look();
-	refuse_removal(p, name, PG_GETARG_BOOL(1));
-	member = find_member(&p->view, name);
-	request = ha_find_request(&p->view, name);
+	char	   *json = ha_removed_json(ha_member_name);
+	bool		done;
 
 	ha_ask_guard_leader(ask, &p->view);
-	json = ha_removed_json(ha_member_name);
 	ha_ask_put(ask, psprintf("pg_ha/removed/%s", name),
 			   removed_revision(&p->view, name), json);
 	free(json);
@@ -293,6 +285,40 @@ pg_ha_remove_member(PG_FUNCTION_ARGS)
 					  request->mod_revision);
 	leave_votes(ask, &p->view, name);
 	leave_failsafe(ask, &p->view, name);
-	ha_ask_store(ask);
+	done = ha_ask_try(ask);
+	pfree(ask);
+	return done;
+}
+
+/* One that lives writes its key often: then look again, and try again. */
+Datum
+pg_ha_remove_member(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64		give_up;
+	HaPublished *p;
+
+	ha_sql_require_operator();
+	p = ha_sql_look();
+	give_up = ha_now() + 5 * p->config.loop_wait;
+	refuse_removal(p, name, PG_GETARG_BOOL(1));
+	while (!try_removal(p, name))
+	{
+		int64		seen = p->view.revision;
+
+		while (p->view.revision == seen)
+		{
+			if (ha_now() > give_up)
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("member \"%s\" was changed by others at the same time",
+								name),
+						 errhint("Try again.")));
+			ha_sql_wait_a_little();
+			pfree(p);
+			p = ha_sql_look();
+		}
+		refuse_removal(p, name, PG_GETARG_BOOL(1));
+	}
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("member \"%s\" removed", name)));
 }

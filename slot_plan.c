@@ -310,8 +310,9 @@ keep_absent(Plan *plan, HaSlotBook *book)
 			if (find_slot_member(scene->view, name) != NULL)
 				continue;		/* the slot is somebody's who is there */
 
-			/* who streams is there, though its key can't be renewed */
-			if (slot != NULL && slot->active)
+			/* who leads or streams is there, though its key may not be */
+			if (strcmp(known.name, scene->local->name) == 0 ||
+				(slot != NULL && slot->active))
 				known.absent = 0;
 			else if (scene->fresh && !scene->config->pause)
 				known.absent += scene->elapsed > 0 ? scene->elapsed : 1;

@@ -228,11 +228,17 @@ renew_task(const HaSlotTask *task)
 	return true;
 }
 
-/* Those that wait for the disk are put off while that is sick, or has failed. */
+/*
+ * Those that wait for the disk are put off while that is sick, or has failed.  A
+ * slot that can't be dropped, since somebody has just begun to use it, is no reason not
+ * to create others.
+ */
 static void
 carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 {
-	static int64 retry_at = 0;
+	static int64 create_at = 0;
+	static int64 drop_at = 0;
+	int64	   *due = task->deed == HA_SLOT_DROP ? &drop_at : &create_at;
 	bool		ok = true;
 
 	if (task->deed == HA_SLOT_ADVANCE)
@@ -246,7 +252,7 @@ carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 				(errmsg("replication slot \"%s\" is pg_ha's now: member \"%s\" streams through it",
 						task->slot, task->why)));
 	}
-	else if (now < retry_at || scene->local->sick_since != 0)
+	else if (now < *due || scene->local->sick_since != 0)
 		return;
 	else if (task->deed == HA_SLOT_CREATE)
 		ok = create_task(task);
@@ -255,7 +261,7 @@ carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 	else
 		ok = drop_task(task, scene);
 	if (!ok)
-		retry_at = now + RETRY_INTERVAL;
+		*due = now + RETRY_INTERVAL;
 }
 
 void

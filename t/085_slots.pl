@@ -208,7 +208,11 @@ subtest 'I: the name of a former member' => sub {
 };
 
 subtest 'one that lives comes back by itself' => sub {
+	# It writes its key all the time meanwhile
+	my $writer = $cluster->start_writer(clients => 1);
+	$writer->wait_for_acks(20);
 	is($n1->safe_psql(q{SELECT pg_ha_remove_member('n3', true)}), 'member "n3" removed', 'with force');
+	$writer->stop;
 	HaCluster::wait_until('the removal is over',
 		sub { !defined $cluster->etcd_get('pg_ha/removed/n3') });
 	$cluster->wait_streaming(2);

@@ -308,6 +308,11 @@ test_absence(void)
 	is_plan("", "who streams is not absent");
 	is(book.members[0].absent, 0, "and its time begins anew");
 
+	add_known(&book, "n1", 10000);
+	lose("n1");
+	is_plan("", "nor is who leads");
+	is(ha_slot_absence(&view, &book, "n1"), 0, "whose key is gone");
+
 	begin("n1");
 	add_slot("n2", 40);
 	add_slot("n3", 50)->active = true;
