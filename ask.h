@@ -20,7 +20,7 @@
 #include "dcs.h"
 
 #define HA_ASK_VALUE_SIZE	(64 * 1024) /* of all values of one write */
-#define HA_ASK_MAX_WRITES	4
+#define HA_ASK_MAX_WRITES	6
 
 typedef struct HaAskWrite
 {

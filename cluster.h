@@ -30,6 +30,9 @@
 #define HA_WHY_SIZE			160
 #define HA_MAX_MEMBERS		16
 #define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
+#define HA_MAX_SLOT_SPECS	16	/* permanent slots, ignored ones: each so many */
+#define HA_MAX_KNOWN		32	/* members, absent ones too */
+#define HA_MAX_POSITIONS	(HA_MAX_KNOWN + HA_MAX_SLOT_SPECS)
 
 /* What this build calls itself in member keys and over HTTP. */
 #define HA_VERSION			"1.0"
@@ -49,6 +52,22 @@ typedef enum HaSyncMode
 	HA_SYNC_ON,					/* commits wait for every listed standby */
 	HA_SYNC_QUORUM,				/* commits wait for any n of the listed */
 } HaSyncMode;
+
+typedef enum HaSlotKind
+{
+	HA_SLOT_ANY,
+	HA_SLOT_PHYSICAL,
+	HA_SLOT_LOGICAL,
+} HaSlotKind;
+
+/* A permanent slot, or which slots are to be ignored: there '' is any. */
+typedef struct HaSlotSpec
+{
+	char		name[HA_NAME_SIZE];
+	HaSlotKind	kind;
+	char		database[HA_NAME_SIZE];
+	char		plugin[HA_NAME_SIZE];
+} HaSlotSpec;
 
 /*
  * The cluster's configuration, from /config (Patroni's keys).  "known" is false
@@ -70,6 +89,12 @@ typedef struct HaConfig
 	int64_t		maximum_lag_on_syncnode;	/* bytes; <= 0: any lag will do */
 	bool		failsafe_mode;
 	bool		check_timeline;
+	int64_t		member_slots_ttl;	/* how long an absent member's slot stays */
+	int64_t		member_slots_max_wal;	/* bytes that it may retain; 0 = any */
+	int32_t		npermanent;
+	HaSlotSpec	permanent[HA_MAX_SLOT_SPECS];	/* by name */
+	int32_t		nignored;
+	HaSlotSpec	ignored[HA_MAX_SLOT_SPECS];
 } HaConfig;
 
 /* /leader: who holds the lease. */
@@ -313,6 +338,45 @@ typedef struct HaQuestion
 	uint64_t	sysid;			/* in which cluster; 0 = not told */
 } HaQuestion;
 
+/* Where a replication slot of the leader stands. */
+typedef struct HaSlotPosition
+{
+	char		name[HA_NAME_SIZE];
+	uint64_t	lsn;
+} HaSlotPosition;
+
+/* A member that is there, or that was and may come back. */
+typedef struct HaKnownMember
+{
+	char		name[HA_NAME_SIZE];
+	int64_t		absent;			/* for how long its key has been gone; 0 = it
+								 * is there */
+} HaKnownMember;
+
+/*
+ * What /status tells of slots.  The leader keeps this book, and writes it every
+ * loop_wait, so that one who takes over goes on with the same absences.
+ */
+typedef struct HaSlotBook
+{
+	bool		known;			/* of a leader of ours: who is not listed, and
+								 * has no key, is no member any more */
+	int32_t		nmembers;
+	HaKnownMember members[HA_MAX_KNOWN];
+	int32_t		npositions;
+	HaSlotPosition positions[HA_MAX_POSITIONS];
+} HaSlotBook;
+
+/*
+ * pg_ha/removed/NAME: an operator removed that member, whose slots may go at once
+ * unless it has a key again.  It stays until the leader's book has forgotten the member.
+ */
+typedef struct HaRemoved
+{
+	char		name[HA_NAME_SIZE];
+	int64_t		mod_revision;
+} HaRemoved;
+
 /* /failover: an operator's wish for a switchover or a failover. */
 typedef struct HaFailover
 {
@@ -349,6 +413,9 @@ typedef struct HaView
 	char		cluster_uuid[HA_UUID_SIZE]; /* pg_ha/identity; '' = not told */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
 	int64_t		status_revision;
+	HaSlotBook	slots;			/* /status */
+	int32_t		nremoved;
+	HaRemoved	removed[HA_MAX_MEMBERS];	/* by name */
 	int64_t		history_revision;
 	int32_t		nmembers;
 	HaMember	members[HA_MAX_MEMBERS];	/* by name */
@@ -431,6 +498,9 @@ typedef struct HaLocal
 								 * new */
 	int32_t		nstandbys;
 	HaStandby	standbys[HA_MAX_MEMBERS];
+
+	/* leader: its book of slots */
+	HaSlotBook	slots;
 
 	/* tags */
 	bool		nofailover;

@@ -21,6 +21,7 @@
 #include "cluster_json.h"
 #include "json_guard.h"
 #include "request_json.h"
+#include "slots_json.h"
 
 /*
  * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
@@ -329,6 +330,7 @@ ha_config_defaults(HaConfig *config)
 	config->primary_start_timeout = 300000;
 	config->maximum_lag_on_failover = 1048576;
 	config->synchronous_node_count = 1;
+	ha_slots_config_defaults(config);
 }
 
 static json_t *
@@ -504,7 +506,8 @@ ha_config_parse(const char *json, size_t length, HaConfig *config, char *err,
 	else
 		ok = config_schema(root, err, errlen) &&
 			config_timing(root, &result, err, errlen) &&
-			config_rest(root, &result, err, errlen);
+			config_rest(root, &result, err, errlen) &&
+			ha_slots_config_parse(root, &result, err, errlen);
 	json_decref(root);
 	if (ok)
 		*config = result;
@@ -833,6 +836,7 @@ parse_status(const HaKv *kv, HaView *view)
 	bool		ok = json != NULL;
 
 	view->optime = take_lsn(json, "optime", &ok);
+	ok = ha_slot_book_parse(json, &view->slots) && ok;
 	view->status_revision = kv->mod_revision;
 	json_decref(json);
 	return ok;
@@ -1164,6 +1168,22 @@ parse_request(const HaKv *kv, const char *name, HaView *view)
 }
 
 static bool
+parse_removed(const HaKv *kv, const char *name, HaView *view)
+{
+	bool		dropped = false;
+	HaRemoved  *place;
+
+	if (!ha_name_is_valid(name))
+		return false;
+	place = insert_by_name(view->removed, &view->nremoved, sizeof(HaRemoved),
+						   name, &dropped);
+	if (place == NULL)
+		return false;
+	place->mod_revision = kv->mod_revision;
+	return !dropped;
+}
+
+static bool
 parse_stop(const HaKv *kv, HaView *view)
 {
 	return ha_request_parse(kv, &view->stop);
@@ -1202,6 +1222,7 @@ parse_key(const HaKv *kv, HaView *view)
 	static const char members[] = "members/";
 	static const char votes[] = "pg_ha/votes/";
 	static const char requests[] = "pg_ha/requests/";
+	static const char removed[] = "pg_ha/removed/";
 	const char *name = strrchr(kv->key, '/');
 
 	for (size_t i = 0; i < LENGTH_OF(keys); i++)
@@ -1221,6 +1242,9 @@ parse_key(const HaKv *kv, HaView *view)
 	if (strncmp(kv->key, requests, sizeof(requests) - 1) == 0 &&
 		name == kv->key + sizeof(requests) - 1)
 		return parse_request(kv, name, view);
+	if (strncmp(kv->key, removed, sizeof(removed) - 1) == 0 &&
+		name == kv->key + sizeof(removed) - 1)
+		return parse_removed(kv, name, view);
 	return true;
 }
 
@@ -1411,12 +1435,6 @@ ha_sync_json(const char *leader, int quorum, int nstandbys,
 	return dump(json_pack("{s:o,s:i,s:o}", "leader", text_json(leader),
 						  "quorum", quorum, "sync_standby",
 						  nstandbys > 0 ? text_json(list) : json_null()));
-}
-
-char *
-ha_status_json(uint64_t optime)
-{
-	return dump(json_pack("{s:o}", "optime", lsn_json(optime)));
 }
 
 char *
@@ -1699,6 +1717,8 @@ static const Field config_fields[] = {
 	INT64(HaConfig, maximum_lag_on_syncnode),
 	BOOL(HaConfig, failsafe_mode),
 	BOOL(HaConfig, check_timeline),
+	INT64(HaConfig, member_slots_ttl),
+	INT64(HaConfig, member_slots_max_wal),
 	{.name = NULL}
 };
 

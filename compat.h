@@ -39,12 +39,36 @@
  */
 #if PG_VERSION_NUM >= 170000
 #define ha_slot_create(name) \
-	ReplicationSlotCreate(name, false, RS_PERSISTENT, false, false, false)
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false, false, false)
 #define ha_slots_clean_up()	ReplicationSlotCleanup(false)
 #else
 #define ha_slot_create(name) \
-	ReplicationSlotCreate(name, false, RS_PERSISTENT, false)
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false)
 #define ha_slots_clean_up()	ReplicationSlotCleanup()
+#endif
+
+/*
+ * 17: a logical slot may be kept on standbys as well, by the server itself, and a
+ * standby knows its copies.
+ */
+#if PG_VERSION_NUM >= 170000
+#define HA_FAILOVER_ARGUMENT	", failover => true"
+#define ha_slot_is_synced(slot)	((slot)->data.synced)
+#define HA_SYNC_SLOTS_SETTINGS \
+	"sync_replication_slots = on\nhot_standby_feedback = on\n"
+#define HA_SYNC_SLOTS_DATABASE	"postgres"
+#else
+#define HA_FAILOVER_ARGUMENT	""
+#define ha_slot_is_synced(slot)	false
+#define HA_SYNC_SLOTS_SETTINGS	""
+#define HA_SYNC_SLOTS_DATABASE	""
+#endif
+
+/* 17: a slot knows since when nobody uses it. */
+#if PG_VERSION_NUM >= 170000
+#define ha_slot_touch(slot, at)	((slot)->inactive_since = (at))
+#else
+#define ha_slot_touch(slot, at)	((void) (at))
 #endif
 
 /* 16: a slot tells why it has lost the WAL that it held. */

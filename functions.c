@@ -37,11 +37,9 @@
 #include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
-#include "slots.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
-PG_FUNCTION_INFO_V1(pg_ha_slots);
 PG_FUNCTION_INFO_V1(pg_ha_credentials);
 PG_FUNCTION_INFO_V1(pg_ha_health);
 PG_FUNCTION_INFO_V1(pg_ha_timing);
@@ -301,45 +299,6 @@ pg_ha_members(PG_FUNCTION_ARGS)
 		else
 			add(&row, Int32GetDatum(m->clone_percent));
 		add_text(&row, m->pending_restart);
-		put_row(fcinfo, &row);
-	}
-	return (Datum) 0;
-}
-
-/* The member that a slot was made for; NULL = it is somebody else's. */
-static const char *
-slot_member(const HaView *view, const char *slot)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		char		name[HA_NAME_SIZE];
-
-		ha_slot_name(view->members[i].name, name);
-		if (strcmp(name, slot) == 0)
-			return view->members[i].name;
-	}
-	return NULL;
-}
-
-Datum
-pg_ha_slots(PG_FUNCTION_ARGS)
-{
-	HaPublished *p = ha_sql_look();
-	int			n;
-	HaSlot	   *slots = ha_slots_list(&n);
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < n; i++)
-	{
-		const char *member = slots[i].physical ?
-		slot_member(&p->view, slots[i].name) : NULL;
-		Row			row = {0};
-
-		add_text(&row, slots[i].name);
-		add_text(&row, member != NULL ? "member" : "foreign");
-		add_text(&row, member);
-		add(&row, BoolGetDatum(slots[i].active));
-		add_lsn(&row, slots[i].restart_lsn);
 		put_row(fcinfo, &row);
 	}
 	return (Datum) 0;

@@ -38,6 +38,7 @@
 #include "lease.h"
 #include "cluster_json.h"
 #include "decide.h"
+#include "slots_json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,8 @@
 #define KEY_STATUS		"status"
 #define KEY_HISTORY		"history"
 #define KEY_FAILSAFE	"failsafe"
+#define KEY_REMOVED		"pg_ha/removed/"
+#define KEY_MEMBERS		"members/"
 
 static int64_t
 earlier(int64_t a, int64_t b)
@@ -257,6 +260,25 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		lease->reassert = false;	/* it came to nothing */
 }
 
+/*
+ * Members write their keys all the time, which is no reason to read everything.  But
+ * a new one needs a slot before its server asks for it.
+ */
+static bool
+is_new_member(const HaView *view, const HaKv *kv)
+{
+	const char *name = kv->key + strlen(KEY_MEMBERS);
+
+	if (kv->deleted)
+		return false;
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (strcmp(view->members[i].name, name) == 0)
+			return false;
+	}
+	return true;
+}
+
 static void
 take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
@@ -278,7 +300,8 @@ take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 			if (!kv->deleted && ha_heartbeat_parse(kv, &heartbeat))
 				observe_heartbeat(lease, &heartbeat, now);
 		}
-		else if (strncmp(kv->key, "members/", 8) != 0 &&
+		else if (strncmp(kv->key, KEY_MEMBERS, strlen(KEY_MEMBERS)) == 0 ?
+				 is_new_member(&lease->view, kv) :
 				 strcmp(kv->key, KEY_STATUS) != 0)
 			lease->read_wanted = true;
 	}
@@ -510,6 +533,14 @@ take_failsafe(HaLease *lease, const HaAnswer *answer, int64_t now)
 		lease->asking.put_due = now + OP_BACK_OFF;
 }
 
+static void
+take_removed(HaLease *lease, int64_t now)
+{
+	lease->removed_tag = 0;
+	lease->removed_done_tag = lease->last_tag;
+	lease->removed_due = now + OP_BACK_OFF;
+}
+
 void
 ha_lease_peer_answer(HaLease *lease, const HaPeerAnswer *answer, int64_t now)
 {
@@ -549,6 +580,8 @@ ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now)
 		take_check(lease, answer, now);
 	else if (answer->tag == lease->asking.put_tag)
 		take_failsafe(lease, answer, now);
+	else if (answer->tag == lease->removed_tag)
+		take_removed(lease, now);
 }
 
 /*-------------------------------------------------------------------------
@@ -767,7 +800,7 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 		term.reached - term.begin_lsn : 0;
 	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
 	put_heartbeat(txn, lease, local, term.term);
-	ha_txn_put(txn, KEY_STATUS, ha_status_json(local->flush_lsn), 0);
+	ha_txn_put(txn, KEY_STATUS, ha_status_json(local->flush_lsn, &view->slots), 0);
 
 	/* nobody but us holds what we will acknowledge from now on */
 	if (view->sync.present)
@@ -1072,8 +1105,9 @@ next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	if (now >= lease->status_due && lease->open)
 	{
 		lease->status_due = now + lease->view.config.loop_wait;
-		ha_txn_put(&request->txn, KEY_STATUS, ha_status_json(local->flush_lsn),
-				   0);
+		ha_txn_put(&request->txn, KEY_STATUS,
+				   ha_status_json(local->flush_lsn, local->slots.known ?
+								  &local->slots : &lease->view.slots), 0);
 	}
 	return true;
 }
@@ -1101,6 +1135,52 @@ next_failsafe(HaLease *lease, int64_t now, HaRequest *request)
 				   lease->view.failsafe.mod_revision);
 	ha_txn_put(&request->txn, KEY_FAILSAFE, ha_failsafe_json(&wanted), 0);
 	ha_asking_put_sent(asking, request->tag, &wanted);
+	return true;
+}
+
+/* Does the leader's book list that member no more, or is the member back? */
+static bool
+is_settled(const HaView *view, const char *name)
+{
+	bool		known = false;
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (strcmp(view->members[i].name, name) == 0)
+			return true;
+	}
+	for (int i = 0; i < view->slots.nmembers; i++)
+		known = known || strcmp(view->slots.members[i].name, name) == 0;
+	return view->slots.known && !known;
+}
+
+/*
+ * A removal is over when the leader's book, as it stands in the store, shows that:
+ * whoever comes later learns it there.
+ */
+static bool
+next_removed(HaLease *lease, int64_t now, HaRequest *request)
+{
+	const HaView *view = &lease->view;
+	char		key[HA_KEY_SIZE] = KEY_REMOVED;
+	int			i = 0;
+
+	if (!lease->open || !lease->holding || lease->reassert || !view->valid ||
+		lease->removed_tag != 0 || now < lease->removed_due ||
+		!is_later(lease->view_tag, lease->removed_done_tag))
+		return false;
+	while (i < view->nremoved && !is_settled(view, view->removed[i].name))
+		i++;
+	if (i >= view->nremoved)
+		return false;
+	copy_name(key + strlen(KEY_REMOVED), view->removed[i].name);
+	request->kind = HA_DCS_TXN;
+	request->tag = lease->removed_tag = new_tag(lease);
+	request->timeout = timeout_of(lease);
+	guard_key(&request->txn, lease);
+	ha_txn_compare(&request->txn, HA_MOD_REVISION, key,
+				   view->removed[i].mod_revision);
+	ha_txn_delete(&request->txn, key);
 	return true;
 }
 
@@ -1150,6 +1230,7 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 		next_op(lease, plan, local, now, request) ||
 		next_move(lease, plan, now, request) ||
 		next_failsafe(lease, now, request) ||
+		next_removed(lease, now, request) ||
 		next_read(lease, now, request) ||
 		next_watch(lease, now, request);
 }

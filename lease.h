@@ -74,6 +74,9 @@ typedef struct HaLease
 	int64_t		put_at;			/* sent_at of the last write carried out */
 	bool		store_full;		/* the last put was refused for want of room */
 	int64_t		status_due;
+	uint32_t	removed_tag;	/* the end of a removal is being written */
+	uint32_t	removed_done_tag;
+	int64_t		removed_due;
 
 	/* the gate */
 	bool		open;

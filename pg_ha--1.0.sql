@@ -57,16 +57,19 @@ COMMENT ON FUNCTION pg_ha_members() IS
 
 CREATE FUNCTION pg_ha_slots(
 	OUT slot pg_catalog.text,
-	OUT owner pg_catalog.text,
 	OUT member pg_catalog.text,
+	OUT owner pg_catalog.text,
 	OUT active pg_catalog.bool,
-	OUT restart_lsn pg_catalog.pg_lsn)
+	OUT wal_status pg_catalog.text,
+	OUT restart_lsn pg_catalog.pg_lsn,
+	OUT retained_bytes pg_catalog.int8,
+	OUT drop_at pg_catalog.timestamptz)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 
 COMMENT ON FUNCTION pg_ha_slots() IS
-'the replication slots of this server, and whether they are of members';
+'the replication slots of this server, whose they are, and when they will go';
 
 CREATE FUNCTION pg_ha_credentials(
 	OUT purpose pg_catalog.text,
@@ -243,6 +246,16 @@ LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_reload(pg_catalog.text) IS
 'let a member, or all of them, read their configuration files anew';
 
+CREATE FUNCTION pg_ha_remove_member(
+	member pg_catalog.text,
+	force pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) IS
+'forget a member that will not come back, and drop its slots';
+
 CREATE FUNCTION pg_ha_stop_cluster(
 	mode pg_catalog.text DEFAULT 'fast',
 	confirm pg_catalog.text DEFAULT '')
@@ -290,5 +303,6 @@ GRANT EXECUTE ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) TO pg_mon
 REVOKE ALL ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_reload(pg_catalog.text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;

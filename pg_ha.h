@@ -148,6 +148,8 @@ typedef struct HaShared
 	int			probe_pid;		/* 0 = it does not run */
 	HaProbe		probes[HA_NPROBES];
 
+	HaSlotSpec	slot_to_make;	/* for a process that the worker starts */
+
 	ConditionVariable gate_cv;	/* woken when the gate opens */
 	ConditionVariable ask_cv;	/* woken when a write was answered */
 

@@ -23,6 +23,7 @@
 #include "storage/fd.h"
 
 #include "cluster_json.h"
+#include "compat.h"
 #include "control.h"
 #include "pg_ha.h"
 #include "settings.h"
@@ -95,9 +96,13 @@ append_primary(StringInfo buf, const HaManaged *managed)
 					ha_replication_sslrootcert[0] ? "verify-ca" : "prefer");
 	append_conninfo(buf, "application_name", ha_member_name);
 	append_conninfo(buf, "connect_timeout", "3");
+	if (managed->failover_slots)
+		append_conninfo(buf, "dbname", HA_SYNC_SLOTS_DATABASE);
 	appendStringInfoString(buf, "'\n");
 	ha_slot_name(ha_member_name, slot);
 	appendStringInfo(buf, "primary_slot_name = '%s'\n", slot);
+	if (managed->failover_slots)
+		appendStringInfoString(buf, HA_SYNC_SLOTS_SETTINGS);
 }
 
 /* ANY 1 ("n2", "n3"); if all of them must, as Patroni writes it: 2 ("n2", "n3") */

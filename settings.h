@@ -19,6 +19,7 @@ typedef struct HaManaged
 	char		follows[HA_NAME_SIZE];	/* '' = nobody */
 	char		host[HA_HOST_SIZE];
 	int			port;
+	bool		failover_slots; /* follows: copy the leader's logical slots */
 	int			nnames;			/* synchronous standbys */
 	int			confirm;		/* how many of them must confirm */
 	bool		any;			/* ... whichever: it makes no difference if

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * slots.h
- *	  One physical replication slot for each other member.
+ *	  The replication slots of this server.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,19 +12,16 @@
 
 #include "cluster.h"
 #include "settings.h"
+#include "slot_plan.h"
 
 /*
- * On the leader: create the slot of every other member that has none, or one that has
- * lost its WAL.  Trouble is logged, and the next attempt made a minute later.
+ * Create, move and drop slots as slot_plan.c wants it; "leads" as there.  On the
+ * leader also local->slots is brought up to date, the book that is told to the
+ * others.  Trouble is logged, and what waits for the disk is tried again a minute
+ * later; nothing waits for a disk that is sick.
  */
-extern void ha_slots_create(const HaView *view);
-
-/*
- * On a standby: drop the unused slots of members, which would hold back WAL that
- * nobody fetches here.  Slots that are not a member's are somebody else's and are
- * left alone.
- */
-extern void ha_slots_drop(const HaView *view);
+extern void ha_slots_manage(const HaView *view, HaLocal *local, bool leads,
+							bool fresh, int64 now);
 
 /*
  * Which members stream from here, and how much they have flushed: found through
@@ -33,15 +30,6 @@ extern void ha_slots_drop(const HaView *view);
  */
 extern int	ha_slots_standbys(const HaView *view, HaStandby *standbys,
 							  bool lock);
-
-/* A slot of this server, whoever made it. */
-typedef struct HaSlot
-{
-	char		name[HA_NAME_SIZE];
-	bool		physical;
-	bool		active;
-	uint64		restart_lsn;	/* 0 = it keeps nothing */
-} HaSlot;
 
 /* All there are, palloc'd; *n says how many. */
 extern HaSlot *ha_slots_list(int *n);

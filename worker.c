@@ -287,6 +287,35 @@ find_member(const char *name)
 	return NULL;
 }
 
+/*
+ * The view must be fresh, and the store what leadership rests on, for a slot to be
+ * dropped: not while a leader goes on by the promises of others.
+ */
+static void
+manage_slots(bool leads, int64 now)
+{
+	const HaView *view = &lease.view;
+	bool		fresh = view->valid && view->leader.present &&
+	now - view->sent_at <= 2 * view->config.loop_wait &&
+	!local.failsafe_active && now >= promise.until;
+
+	ha_slots_manage(view, &local, leads, fresh, now);
+}
+
+/* Is there a logical slot that the server would copy, by itself, from its leader? */
+static bool
+wants_failover_slots(void)
+{
+	const HaConfig *config = &lease.view.config;
+
+	for (int i = 0; i < config->npermanent; i++)
+	{
+		if (config->permanent[i].kind == HA_SLOT_LOGICAL)
+			return true;
+	}
+	return false;
+}
+
 static void
 act_follow(int64 now)
 {
@@ -296,15 +325,17 @@ act_follow(int64 now)
 		return;
 	if (managed_epoch == 0 || strcmp(managed.follows, leader->name) != 0 ||
 		strcmp(managed.host, leader->host) != 0 ||
-		managed.port != leader->port)
+		managed.port != leader->port ||
+		managed.failover_slots != wants_failover_slots())
 	{
+		managed.failover_slots = wants_failover_slots();
 		strlcpy(managed.follows, leader->name, sizeof(managed.follows));
 		strlcpy(managed.host, leader->host, sizeof(managed.host));
 		managed.port = leader->port;
 		write_managed(now);
 		ha_server_wake_startup();
 	}
-	ha_slots_drop(&lease.view);
+	manage_slots(false, now);
 }
 
 /*
@@ -501,8 +532,7 @@ act(int64 now)
 			break;
 		case HA_RENEW:
 			/* the one thing of a leader that waits for its disk */
-			if (local.sick_since == 0)
-				ha_slots_create(&lease.view);
+			manage_slots(true, now);
 			if (promoted_here && local.deadline > now)
 			{
 				promoted_here = false;

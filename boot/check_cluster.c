@@ -182,6 +182,7 @@ void
 ha_check_name(HaPreflight *p)
 {
 	const char *twin = ha_slot_twin(&p->view, p->node.name);
+	char		slot[HA_NAME_SIZE];
 
 	for (int i = 0; i < p->view.nmembers; i++)
 	{
@@ -194,11 +195,12 @@ ha_check_name(HaPreflight *p)
 							"member name \"%s\" is already in use by %s:%d (alive)",
 							p->node.name, member->host, (int) member->port);
 	}
+	ha_slot_name(p->node.name, slot);
 	if (twin != NULL)
 		ha_report_error(&p->report, "P11",
 						"Choose a name that differs in more than case, dots and hyphens.",
-						"member names \"%s\" and \"%s\" would share one replication slot",
-						p->node.name, twin);
+						"member name \"%s\" maps to slot \"%s\", already used by member \"%s\"",
+						p->node.name, slot, twin);
 }
 
 /*

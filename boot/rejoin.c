@@ -472,6 +472,7 @@ have_name(HaBoot *b)
 {
 	int64_t		rival_since = ha_session_rival_since(b->session);
 	const char *twin;
+	char		slot[HA_NAME_SIZE];
 
 	/* Later it may be lost to a dead lease, and is no reason to stay down. */
 	if (b->name_is_ours)
@@ -479,8 +480,9 @@ have_name(HaBoot *b)
 	twin = ha_slot_twin(ha_session_last_view(b->session), b->node.name);
 	if (twin != NULL)
 	{
-		pg_log_error("P11 member names \"%s\" and \"%s\" would share one replication slot",
-					 b->node.name, twin);
+		ha_slot_name(b->node.name, slot);
+		pg_log_error("P11 member name \"%s\" maps to slot \"%s\", already used by member \"%s\"",
+					 b->node.name, slot, twin);
 		pg_log_error_hint("Choose a name that differs in more than case, dots and hyphens.");
 		ha_boot_quit(b, HA_EXIT_REFUSED);
 		return false;

@@ -23,6 +23,18 @@ FROM pg_ha_timing();
 SELECT scope, cluster_uuid, cluster_sysid, local_sysid IS NOT NULL AS has_sysid, match
 FROM pg_ha_identity();
 
+-- slots of others are shown
+SELECT slot_name FROM pg_create_physical_replication_slot('idle');
+SELECT slot_name FROM pg_create_physical_replication_slot('reserving', true);
+SELECT slot, member, owner, active, wal_status, restart_lsn IS NOT NULL AS keeps,
+       retained_bytes >= 0 AS retains, drop_at
+FROM pg_ha_slots() ORDER BY slot;
+SELECT pg_drop_replication_slot(slot) FROM pg_ha_slots();
+
+-- a member that nobody knows can't be removed
+SELECT pg_ha_remove_member('nobody');
+SELECT pg_ha_remove_member(NULL);
+
 -- actions that can't work say why
 SELECT pg_ha_switchover('nobody');
 SELECT pg_ha_restart('nobody');
@@ -79,7 +91,14 @@ SELECT * FROM pg_ha_status();
 SELECT pg_ha_pause();
 SELECT pg_ha_get_config();
 SELECT pg_ha_set_config('{}');
+SELECT * FROM pg_ha_slots();
+SELECT pg_ha_remove_member('nobody');
 RESET ROLE;
+GRANT EXECUTE ON FUNCTION pg_ha_remove_member(text, boolean) TO regress_ha_user;
+SET ROLE regress_ha_user;
+SELECT pg_ha_remove_member('nobody');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION pg_ha_remove_member(text, boolean) FROM regress_ha_user;
 
 -- names that don't exist are refused
 SET pg_ha.nosuch = 1;

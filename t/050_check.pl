@@ -123,7 +123,7 @@ $cluster->etcd_put('members/n2', JSON::PP::encode_json(
 is_found('P11: the name is in use', n2(), REFUSED,
 	[qr/P11 member name "n2" is already in use by 10.0.0.6:5432 \(alive\)/]);
 is_found('P11: two names would share a slot', n2("pg_ha.name = 'N2'"), REFUSED,
-	[qr/P11 member names "N2" and "n2" would share one replication slot/]);
+	[qr/P11 member name "N2" maps to slot "n2", already used by member "n2"/]);
 $cluster->etcd_delete('members/n2');
 
 is_found("P12: another cluster's data",

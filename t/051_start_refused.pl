@@ -102,7 +102,7 @@ subtest 'O5, P11: a second pg_ha_boot' => sub {
 };
 
 subtest 'P11: two names that would share a slot' => sub {
-	is_refused($n2, REFUSED, qr/P11 member names "N1" and "n1" would share one replication slot/,
+	is_refused($n2, REFUSED, qr/P11 member name "N1" maps to slot "n1", already used by member "n1"/,
 		lines => "pg_ha.name = 'N1'");
 	ok(!-e $n2->{dir}, 'nothing was cloned');
 };

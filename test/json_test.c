@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../slots_json.h"
 
 static int	ntests;
 static int	nfailed;
@@ -188,6 +189,34 @@ static const struct
 	{"{\"synchronous_node_count\":4294967297}", "\"synchronous_node_count\""},
 	{"{\"pause\":\"soon\"}", "\"pause\""},
 	{"{\"failsafe_mode\":[]}", "\"failsafe_mode\""},
+	{"{\"member_slots_ttl\":0,\"member_slots_max_wal\":0}", NULL},
+	{"{\"member_slots_ttl\":\"30min\"}", NULL},
+	{"{\"member_slots_ttl\":null,\"slots\":null,\"ignore_slots\":null}", NULL},
+	{"{\"member_slots_ttl\":-1}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":\"30 parsecs\"}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":\"\"}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":\"-5min\"}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":\"1.2.3min\"}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":\"366d\"}", "\"member_slots_ttl\""},
+	{"{\"member_slots_ttl\":true}", "\"member_slots_ttl\""},
+	{"{\"member_slots_max_wal\":\"10GB\"}", NULL},
+	{"{\"member_slots_max_wal\":\"10 gb\"}", "\"member_slots_max_wal\""},
+	{"{\"member_slots_max_wal\":1e300}", "\"member_slots_max_wal\""},
+	{"{\"slots\":{}}", NULL},
+	{"{\"slots\":[]}", "\"slots\" must be an object"},
+	{"{\"permanent_slots\":{\"X\":{}}}", "\"permanent_slots\": \"X\" is not a slot name"},
+	{"{\"slots\":{\"a\":{\"type\":\"other\"}}}", "slot \"a\" must be of type"},
+	{"{\"slots\":{\"a\":{\"type\":\"logical\",\"database\":\"d\"}}}", "slot \"a\""},
+	{"{\"slots\":{\"a\":{\"database\":\"d\\u0001\"}}}", "slot \"a\""},
+	{"{\"slots\":{\"a\":1}}", "slot \"a\""},
+	{"{\"slots\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},"
+		"\"h\":{},\"i\":{},\"j\":{},\"k\":{},\"l\":{},\"m\":{},\"n\":{},\"o\":{},"
+	"\"p\":{},\"q\":{}}}", "at most 16"},
+	{"{\"ignore_slots\":{}}", "\"ignore_slots\" must be an array"},
+	{"{\"ignore_slots\":[{}]}", "\"ignore_slots\""},
+	{"{\"ignore_slots\":[1]}", "\"ignore_slots\""},
+	{"{\"ignore_slots\":[{\"type\":\"x\"}]}", "\"ignore_slots\""},
+	{"{\"ignore_slots\":[{\"name\":7}]}", "\"ignore_slots\""},
 };
 
 static void
@@ -235,6 +264,44 @@ test_config(void)
 	text = "{\"primary_start_timeout\":0,\"master_start_timeout\":5}";
 	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
 	   config.primary_start_timeout == 0, "the newer name wins");
+}
+
+static void
+test_slots_config(void)
+{
+	HaConfig	config;
+	char		err[200];
+	const char *text =
+	"{\"member_slots_ttl\":\"1.5h\",\"member_slots_max_wal\":\"2MB\","
+	"\"slots\":{\"phys\":{\"type\":\"physical\"},\"bare\":null,"
+	"\"etl\":{\"type\":\"logical\",\"database\":\"db\",\"plugin\":\"pgoutput\"},"
+	"\"implied\":{\"database\":\"db\",\"plugin\":\"p\"}},"
+	"\"ignore_slots\":[{\"name\":\"x\"},{\"type\":\"logical\",\"plugin\":\"q\"}]}";
+
+	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
+	   config.member_slots_ttl == 5400000 &&
+	   config.member_slots_max_wal == 2097152, "quantities with units");
+	OK(config.npermanent == 4 &&
+	   strcmp(config.permanent[0].name, "bare") == 0 &&
+	   config.permanent[0].kind == HA_SLOT_PHYSICAL &&
+	   strcmp(config.permanent[1].name, "etl") == 0 &&
+	   config.permanent[1].kind == HA_SLOT_LOGICAL &&
+	   strcmp(config.permanent[1].plugin, "pgoutput") == 0 &&
+	   config.permanent[2].kind == HA_SLOT_LOGICAL &&
+	   config.permanent[3].kind == HA_SLOT_PHYSICAL, "permanent slots");
+	OK(config.nignored == 2 && strcmp(config.ignored[0].name, "x") == 0 &&
+	   config.ignored[0].kind == HA_SLOT_ANY &&
+	   config.ignored[1].kind == HA_SLOT_LOGICAL &&
+	   strcmp(config.ignored[1].plugin, "q") == 0, "ignored slots");
+	text = "{\"member_slots_ttl\":2.5,\"member_slots_max_wal\":77,"
+		"\"slots\":{\"c\":{}},\"permanent_slots\":{\"b\":{}}}";
+	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
+	   config.member_slots_ttl == 2500 && config.member_slots_max_wal == 77 &&
+	   config.npermanent == 1 && strcmp(config.permanent[0].name, "b") == 0,
+	   "plain numbers, and the name that comes first");
+	OK(ha_config_parse("{}", 2, &config, err, sizeof(err)) &&
+	   config.member_slots_ttl == 1800000 && config.member_slots_max_wal == 0,
+	   "half an hour, and any WAL, unless it is said otherwise");
 }
 
 static void
@@ -400,6 +467,68 @@ test_malformed(void)
 	answer.status = HA_DCS_UNKNOWN;
 	ha_view_parse(&answer, NULL, &view);
 	OK(!view.valid, "an answer with trouble gives no valid view");
+}
+
+/*-------------------------------------------------------------------------
+ * /status and removed members
+ *-------------------------------------------------------------------------
+ */
+
+static const char *const bad_books[] = {
+	"{\"optime\":5,\"slots\":[]}",
+	"{\"optime\":5,\"slots\":{\"a-b\":1}}",
+	"{\"optime\":5,\"slots\":{\"a\":-1}}",
+	"{\"optime\":5,\"slots\":{\"a\":\"1\"}}",
+	"{\"optime\":5,\"slots\":{\"a\":1},\"pg_ha_members\":[]}",
+	"{\"optime\":5,\"slots\":{\"a\":1},\"pg_ha_members\":{\"a b\":1}}",
+	"{\"optime\":5,\"slots\":{\"a\":1},\"pg_ha_members\":{\"a\":-1}}",
+	"{\"optime\":5,\"slots\":{\"a\":1},\"pg_ha_members\":{\"a\":9e18}}",
+};
+
+static void
+test_slot_book(void)
+{
+	static const HaSlotBook none;
+	char		many[4096] = "{\"pg_ha_members\":{\"x\":0";
+	char	   *text;
+	HaSlotBook	book;
+	const HaView *v;
+
+	for (int i = 0; i < LENGTH_OF(bad_books); i++)
+	{
+		v = look("status", bad_books[i]);
+		OK(v->nmalformed == 1 && v->optime == 5 &&
+		   memcmp(&v->slots, &none, sizeof(none)) == 0,
+		   "bad book: %s", bad_books[i]);
+	}
+	for (int i = 0; i < HA_MAX_KNOWN; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many),
+				 ",\"n%d\":0", i);
+	strcat(many, "}}");
+	OK(!look("status", many)->slots.known && view.nmalformed == 1,
+	   "too many members: none is known");
+
+	v = look("status", "{\"optime\":9,\"slots\":{\"n_1\":9,\"app\":7},"
+			 "\"retain_slots\":[\"n_1\"],\"pg_ha_members\":{\"N-1\":0,\"n2\":1200}}");
+	OK(v->nmalformed == 0 && v->slots.known && v->slots.nmembers == 2 &&
+	   v->slots.members[1].absent == 1200 && v->slots.npositions == 2 &&
+	   v->slots.positions[1].lsn == 7, "a book");
+	book = v->slots;
+	text = ha_status_json(9, &book);
+	OK(memcmp(&look("status", text)->slots, &book, sizeof(book)) == 0,
+	   "and again: %s", text);
+	free(text);
+	v = look("status", "{\"optime\":9,\"slots\":{\"n1\":9}}");
+	OK(v->nmalformed == 0 && !v->slots.known && v->slots.npositions == 1,
+	   "Patroni's knows no members");
+
+	text = ha_removed_json("n1");
+	v = look("pg_ha/removed/n2", text);
+	free(text);
+	OK(v->nremoved == 1 && strcmp(v->removed[0].name, "n2") == 0 &&
+	   v->removed[0].mod_revision == 101 && v->nmalformed == 0, "removed");
+	OK(look("pg_ha/removed/a b", "{}")->nremoved == 0 &&
+	   view.nmalformed == 1, "removed, but no name");
 }
 
 /*-------------------------------------------------------------------------
@@ -680,7 +809,7 @@ test_written(void)
 	IS(ha_sync_json("n1", 0, 0, NULL),
 	   "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}",
 	   "sync without standbys");
-	IS(ha_status_json(123), "{\"optime\":123}", "status");
+	IS(ha_status_json(123, &view.slots), "{\"optime\":123}", "status");
 	IS(ha_failover_json(NULL, ""), "{}", "failover: none");
 	IS(ha_failover_json("n1", "n2"), "{\"leader\":\"n1\",\"member\":\"n2\"}",
 	   "failover");
@@ -825,6 +954,8 @@ main(void)
 {
 	test_names();
 	test_config();
+	test_slots_config();
+	test_slot_book();
 	test_view_config();
 	test_malformed();
 	test_keys();
