@@ -28,6 +28,8 @@
 #define HA_VERSION_SIZE		24
 #define HA_UUID_SIZE		40	/* of a cluster: [0-9a-f-]{36} */
 #define HA_WHY_SIZE			160
+#define HA_HBA_NAME_SIZE	16	/* of a source of access rules */
+#define HA_HBA_SHA_SIZE		65	/* sha256 of such rules: 64 hexadecimal digits */
 #define HA_MAX_MEMBERS		16
 #define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
 #define HA_MAX_SLOT_SPECS	16	/* permanent slots, ignored ones: each so many */
@@ -279,6 +281,9 @@ typedef struct HaMember
 											 * was; '' = not told */
 	int32_t		clone_percent;	/* of a clone that is being made; 0 = not told */
 	HaProgress	progress;
+	char		hba_source[HA_HBA_NAME_SIZE];	/* whose rules its pg_hba.conf
+												 * has; '' = not told */
+	char		hba_sha256[HA_HBA_SHA_SIZE];	/* of these rules */
 } HaMember;
 
 /*
@@ -399,8 +404,8 @@ typedef struct HaView
 	int64_t		raft_term;
 	int64_t		revision;
 	HaConfig	config;
-	char		config_error[HA_WHY_SIZE];	/* why what stands in /config is not
-											 * in force; '' = it is */
+	char		config_error[HA_WHY_SIZE];	/* why what stands in /config is
+											 * not in force; '' = it is */
 	HaLeaderKey leader;
 	HaHeartbeat heartbeat;
 	HaTerm		term;

@@ -1034,6 +1034,19 @@ take_clone(json_t *json, HaMember *member, bool *ok)
 	member->clone_percent = (int32_t) take_int(clone, "percent", 0, 100, 0, ok);
 }
 
+static void
+take_hba(json_t *json, HaMember *member, bool *ok)
+{
+	json_t	   *hba = member_of(json, "pg_ha_hba");
+
+	if (hba != NULL && !json_is_object(hba))
+		*ok = false;
+	take_text(hba, "source", member->hba_source, sizeof(member->hba_source),
+			  ok);
+	take_text(hba, "sha256", member->hba_sha256, sizeof(member->hba_sha256),
+			  ok);
+}
+
 static bool
 fill_member(const HaKv *kv, HaMember *member)
 {
@@ -1066,6 +1079,7 @@ fill_member(const HaKv *kv, HaMember *member)
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
 	take_clone(json, member, &ok);
+	take_hba(json, member, &ok);
 	if (!ha_progress_parse(member_of(json, "pg_ha_request"),
 						   &member->progress))
 		ok = false;
@@ -1566,6 +1580,10 @@ ha_member_json(const HaMember *member)
 		add(&json, "pg_ha_clone",
 			json_pack("{s:o,s:i}", "method", text_json(member->clone_method),
 					  "percent", (int) member->clone_percent));
+	if (member->hba_source[0] != '\0')
+		add(&json, "pg_ha_hba",
+			json_pack("{s:o,s:o}", "source", text_json(member->hba_source),
+					  "sha256", text_json(member->hba_sha256)));
 	if (member->progress.state != HA_PROGRESS_NONE)
 		add(&json, "pg_ha_request", ha_progress_json(&member->progress));
 	return dump(json);
@@ -1795,6 +1813,8 @@ static const Field member_fields[] = {
 	BOOL(HaMember, clonefrom),
 	TEXT(HaMember, clone_method),
 	INT32(HaMember, clone_percent),
+	TEXT(HaMember, hba_source),
+	TEXT(HaMember, hba_sha256),
 	{.name = NULL}
 };
 

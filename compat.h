@@ -87,6 +87,24 @@
 	CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
+/*
+ * 16: what the server's reader of pg_hba.conf returns lives in a memory context that
+ * opening a file makes and closing it deletes; any file will do.
+ */
+#if PG_VERSION_NUM >= 160000
+#define ha_tokenizer_open(why_not) \
+	open_auth_file("PG_VERSION", LOG, 0, why_not)
+#define ha_tokenize_auth_file(name, stream, lines) \
+	tokenize_auth_file(name, stream, lines, DEBUG5, 0)
+#define ha_tokenizer_close(opened)	free_auth_file(opened, 0)
+#else
+#define ha_tokenizer_open(why_not) \
+	AllocateFile("PG_VERSION", PG_BINARY_R)
+#define ha_tokenize_auth_file(name, stream, lines) \
+	((void) tokenize_auth_file(name, stream, lines, DEBUG5))
+#define ha_tokenizer_close(opened)	FreeFile(opened)
+#endif
+
 /* 16: the hash is a parameter; 18: a salt is no text. */
 #if PG_VERSION_NUM >= 160000
 #define ha_scram_secret(salt, size, iterations, password, error) \

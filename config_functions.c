@@ -171,13 +171,16 @@ pg_ha_set_config(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *change = PG_GETARG_JSONB_P(0);
 	char	   *patch = JsonbToCString(NULL, &change->root, VARSIZE(change));
+	HaPublished *p;
 
 	ha_sql_require_operator();
-	ha_sql_refuse_in_failsafe(ha_sql_look());
+	p = ha_sql_look();
+	ha_sql_refuse_in_failsafe(p);
 	if (!JB_ROOT_IS_OBJECT(change))
 		invalid("the change must be a JSON object");
 	refuse_unknown_keys(patch);
 	refuse_parameters(patch);
+	ha_sql_check_rules(patch, &p->view);
 	PG_RETURN_DATUM(jsonb_of(ha_sql_change_config(patch)));
 }
 

@@ -83,6 +83,8 @@ typedef struct HaControlWorker
 	uint32_t	discarded_timeline;
 	bool		failsafe_active;	/* leads by promises (S-9) */
 	char		pending_restart[HA_WHY_SIZE];	/* settings that wait for one */
+	char		hba_source[HA_HBA_NAME_SIZE];	/* as in HaMember */
+	char		hba_sha256[HA_HBA_SHA_SIZE];
 } HaControlWorker;
 
 /*

@@ -182,6 +182,18 @@ sync_array(const HaSync *sync)
 										   -1, false, TYPALIGN_INT));
 }
 
+/* Rules of access are no part of what the view judges. */
+static const char *
+config_error(const HaView *view)
+{
+	char	   *error = palloc(HA_HBA_ERROR_SIZE);
+
+	if (view->config_error[0] != '\0')
+		return view->config_error;
+	ha_hba_config_error(error, HA_HBA_ERROR_SIZE);
+	return error;
+}
+
 Datum
 pg_ha_status(PG_FUNCTION_ARGS)
 {
@@ -215,7 +227,7 @@ pg_ha_status(PG_FUNCTION_ARGS)
 	add_text(&row, sync_word(p->config.synchronous_mode));
 	add(&row, sync_array(&view->sync));
 	add_text(&row, failsafe_word(p->failsafe));
-	add_text(&row, view->config_error);
+	add_text(&row, config_error(view));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 
@@ -260,6 +272,25 @@ member_tags(const HaMember *member)
 	return buf.data;
 }
 
+/* Has it other rules of access than the leader? */
+static void
+add_hba_differs(Row *row, const HaView *view, const HaMember *member)
+{
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *other = &view->members[i];
+
+		if (!view->leader.present || member->hba_sha256[0] == '\0' ||
+			other->hba_sha256[0] == '\0' ||
+			strcmp(view->leader.name, other->name) != 0)
+			continue;
+		add(row, BoolGetDatum(strcmp(member->hba_sha256,
+									 other->hba_sha256) != 0));
+		return;
+	}
+	add_null(row);
+}
+
 Datum
 pg_ha_members(PG_FUNCTION_ARGS)
 {
@@ -299,6 +330,8 @@ pg_ha_members(PG_FUNCTION_ARGS)
 		else
 			add(&row, Int32GetDatum(m->clone_percent));
 		add_text(&row, m->pending_restart);
+		add_text(&row, m->hba_source);
+		add_hba_differs(&row, view, m);
 		put_row(fcinfo, &row);
 	}
 	return (Datum) 0;

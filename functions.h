@@ -25,6 +25,12 @@ extern void ha_sql_refuse_in_failsafe(const HaPublished *p);
  */
 extern char *ha_sql_change_config(const char *patch);
 
+/*
+ * Refuse a patch whose rules for pg_hba.conf or pg_ident.conf no server would take,
+ * or would lock out a member or this session.
+ */
+extern void ha_sql_check_rules(const char *patch, const HaView *view);
+
 /* Sleep a little between two looks, ready for a cancel. */
 extern void ha_sql_wait_a_little(void);
 

@@ -47,7 +47,9 @@ CREATE FUNCTION pg_ha_members(
 	OUT sync pg_catalog.bool,
 	OUT clone_method pg_catalog.text,
 	OUT clone_percent pg_catalog.int4,
-	OUT pending_restart pg_catalog.text)
+	OUT pending_restart pg_catalog.text,
+	OUT hba_source pg_catalog.text,
+	OUT hba_differs pg_catalog.bool)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
@@ -306,3 +308,94 @@ REVOKE ALL ON FUNCTION pg_ha_reload(pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;
+
+--
+-- Access rules: pg_hba.conf and pg_ident.conf
+--
+
+CREATE FUNCTION pg_ha_hba_sources(
+	OUT priority pg_catalog.int4,
+	OUT source pg_catalog.text,
+	OUT location pg_catalog.text,
+	OUT present pg_catalog.bool,
+	OUT in_force pg_catalog.bool,
+	OUT rules pg_catalog.int4,
+	OUT sha256 pg_catalog.text,
+	OUT applied_at pg_catalog.timestamptz,
+	OUT error pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_hba_sources() IS
+'the sources of pg_hba.conf on this member, and which is in force';
+
+CREATE FUNCTION pg_ha_ident_sources(
+	OUT priority pg_catalog.int4,
+	OUT source pg_catalog.text,
+	OUT location pg_catalog.text,
+	OUT present pg_catalog.bool,
+	OUT in_force pg_catalog.bool,
+	OUT rules pg_catalog.int4,
+	OUT sha256 pg_catalog.text,
+	OUT applied_at pg_catalog.timestamptz,
+	OUT error pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_ident_sources() IS
+'the sources of pg_ident.conf on this member, and which is in force';
+
+CREATE FUNCTION pg_ha_hba_source()
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_hba_source() IS
+'the source of pg_hba.conf that is in force on this member';
+
+CREATE FUNCTION pg_ha_get_hba()
+RETURNS SETOF pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_get_hba() IS
+'the lines for pg_hba.conf in the configuration of the cluster';
+
+CREATE FUNCTION pg_ha_hba_check(
+	lines pg_catalog.text[],
+	"user" pg_catalog.text,
+	database pg_catalog.text,
+	address pg_catalog.text,
+	ssl pg_catalog.bool DEFAULT NULL,
+	OUT line pg_catalog.int4,
+	OUT method pg_catalog.text,
+	OUT detail pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_hba_check(pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+'which line of such a pg_hba.conf would decide on a connection';
+
+CREATE FUNCTION pg_ha_set_hba(
+	lines pg_catalog.text[],
+	force pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_set_hba(pg_catalog.text[], pg_catalog.bool) IS
+'set the lines for pg_hba.conf in the configuration of the cluster';
+
+REVOKE ALL ON FUNCTION pg_ha_hba_sources() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_ident_sources() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_hba_source() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_get_hba() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_hba_check(pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_set_hba(pg_catalog.text[], pg_catalog.bool) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_hba_sources() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_ident_sources() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_hba_source() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_get_hba() TO pg_monitor;

@@ -44,6 +44,10 @@ char	   *ha_replication_sslcert = NULL;
 char	   *ha_replication_sslkey = NULL;
 char	   *ha_replication_sslrootcert = NULL;
 
+/* This node's own access rules. */
+char	   *ha_local_hba_file = NULL;
+char	   *ha_local_ident_file = NULL;
+
 /* The fence. */
 int			ha_fence_level = HA_FENCE_WRITES;
 int			ha_fence_wait = 5000;
@@ -132,8 +136,7 @@ define_boot_settings(void)
 	static const char *const names[] = {
 		"connect_address", "etcd_srv", "rest_listen", "rest_connect_address",
 		"rest_cert", "rest_key", "rest_cafile", "rest_allow",
-		"clone_methods", "local_hba_file", "local_ident_file",
-		"rewind", "rebuild_on_divergence", "clone_max_rate",
+		"clone_methods", "rewind", "rebuild_on_divergence", "clone_max_rate",
 		"tablespace_mapping", "wal_dir", "keep_aside", "on_start", "on_stop",
 		"on_restart", "on_reload", "on_role_change", "pre_promote",
 		"before_stop", "site", "start_without_dcs", "dcs_start_timeout"
@@ -189,6 +192,12 @@ define_settings(void)
 	define_string("pg_ha.replication_sslrootcert",
 				  "CA certificates that members are verified with.",
 				  &ha_replication_sslrootcert, "", PGC_SIGHUP);
+	define_string("pg_ha.local_hba_file",
+				  "File whose lines this server's pg_hba.conf gets.",
+				  &ha_local_hba_file, "", PGC_SIGHUP);
+	define_string("pg_ha.local_ident_file",
+				  "File whose lines this server's pg_ident.conf gets.",
+				  &ha_local_ident_file, "", PGC_SIGHUP);
 	define_boot_settings();
 
 	DefineCustomEnumVariable("pg_ha.fence",
@@ -328,6 +337,7 @@ _PG_init(void)
 	{
 		register_process("pg_ha worker", "ha_worker_main");
 		register_process("pg_ha probe", "ha_probe_main");
+		register_process("pg_ha hba", "ha_hba_main");
 	}
 	else
 		ereport(LOG,

@@ -16,6 +16,7 @@
 #include "ask.h"
 #include "cluster.h"
 #include "documents.h"
+#include "hba_server.h"
 
 typedef enum HaFence
 {
@@ -42,6 +43,8 @@ extern char *ha_replication_passfile;
 extern char *ha_replication_sslcert;
 extern char *ha_replication_sslkey;
 extern char *ha_replication_sslrootcert;
+extern char *ha_local_hba_file;
+extern char *ha_local_ident_file;
 extern int	ha_fence_level;
 extern int	ha_fence_wait;		/* ms */
 extern int	ha_health_grace;	/* ms, -1 = retry_timeout */
@@ -147,6 +150,7 @@ typedef struct HaShared
 	struct Latch *worker_latch;
 	int			probe_pid;		/* 0 = it does not run */
 	HaProbe		probes[HA_NPROBES];
+	HaHbaReport hba_report;
 
 	HaSlotSpec	slot_to_make;	/* for a process that the worker starts */
 
@@ -154,12 +158,13 @@ typedef struct HaShared
 	ConditionVariable ask_cv;	/* woken when a write was answered */
 
 	/*
-	 * Protects published and documents.  The worker only ever takes it conditionally, since
-	 * its holder may be frozen.
+	 * Protects published, documents and hba.  The worker only ever takes it
+	 * conditionally, since its holder may be frozen.
 	 */
 	LWLock	   *lock;
 	HaPublished published;
 	HaDocument	documents[HA_NDOCUMENTS];
+	HaHbaState	hba[HA_NAUTH_FILES];
 
 	int			nprocs;
 	HaProcEpoch procs[FLEXIBLE_ARRAY_MEMBER];
@@ -173,5 +178,6 @@ extern void ha_state_path(char *path, size_t size);
 
 extern PGDLLEXPORT void ha_worker_main(Datum arg);
 extern PGDLLEXPORT void ha_probe_main(Datum arg);
+extern PGDLLEXPORT void ha_hba_main(Datum arg);
 
 #endif							/* PG_HA_H */

@@ -43,6 +43,7 @@
 #include "documents.h"
 #include "failsafe.h"
 #include "fence.h"
+#include "hba_server.h"
 #include "health.h"
 #include "lease.h"
 #include "peer.h"
@@ -666,6 +667,16 @@ is_sync_standby(void)
 }
 
 static void
+report_hba(void)
+{
+	HaHbaReport hba;
+
+	ha_hba_report(&hba);
+	strlcpy(report.hba_source, hba.source, sizeof(report.hba_source));
+	strlcpy(report.hba_sha256, hba.sha256, sizeof(report.hba_sha256));
+}
+
+static void
 publish_report(int64 now)
 {
 	const HaView *view = &lease.view;
@@ -694,6 +705,7 @@ publish_report(int64 now)
 	report.loop_wait = view->config.loop_wait;
 	report.primary_start_timeout = view->config.primary_start_timeout;
 	report.failsafe_active = local.failsafe_active;
+	report_hba();
 	ha_control_set_worker(control, &report);
 }
 

@@ -202,7 +202,7 @@ back_up_file(const char *path, const char *content, mode_t mode)
 	char		backup[MAXPGPATH];
 	struct stat st;
 
-	snprintf(backup, sizeof(backup), "%s.before_pg_ha", path);
+	snprintf(backup, sizeof(backup), "%s.before_adopt", path);
 	return lstat(backup, &st) == 0 ||
 		ha_replace_file(backup, content, mode, true);
 }

@@ -26,6 +26,8 @@
 #include "common/logging.h"
 #include "pqexpbuffer.h"
 
+#include "../hba_json.h"
+#include "auth_files.h"
 #include "bootstrap.h"
 #include "datadir.h"
 #include "files.h"
@@ -131,7 +133,7 @@ write_hba(const HaNode *node, const HaBootstrap *how)
 	ha_role_hba_lines(node, &hba);
 	appendPQExpBufferChar(&hba, '\n');
 	if (how->hba_file != NULL)
-		appendPQExpBuffer(&hba, "# from %s\n", how->hba_file);
+		appendPQExpBuffer(&hba, HA_HBA_BOOTSTRAP_MARK "%s\n", how->hba_file);
 	ok = ha_read_file(how->hba_file != NULL ? how->hba_file : path, &hba) &&
 		!PQExpBufferDataBroken(hba) &&
 		ha_replace_data_file(node, "pg_hba.conf", hba.data, true);
@@ -185,6 +187,70 @@ check_hba(const HaNode *node, const HaBootstrap *how)
 	return (start_private(node, "", settings, &server) &&
 			ha_private_stop(&server)) ||
 		fail("B05 the server refuses the lines of \"%s\"", how->hba_file);
+}
+
+/*
+ * Rules in the cluster's configuration, which every member takes as soon as it runs.
+ */
+
+/* Only the first fault: the others may come from it. */
+static void
+take_fault(void *arg, const char *setting, const char *line, const char *error)
+{
+	bool	   *ok = arg;
+
+	if (*ok)
+		*ok = fail("B04 config.%s line %s: %s",
+				   strcmp(setting, "hba_file") == 0 ? "pg_hba" : "pg_ident",
+				   line, error);
+}
+
+/* Write the rules where the server can read them; "" if there are none. */
+static bool
+write_rules(const HaNode *node, const char *json, HaAuthFile file,
+			char *path)
+{
+	char		err[256];
+	char		name[64];
+	char	   *text = ha_hba_from_config(json, file, err, sizeof(err));
+	bool		ok = true;
+
+	path[0] = '\0';
+	snprintf(name, sizeof(name), "config.%s", ha_auth_file_name(file));
+	if (text != NULL)
+		ok = ha_path_in(path, node->state_dir, name) &&
+			ha_replace_file(path, text, 0600, false);
+	free(text);
+	return ok;
+}
+
+static bool
+check_config_rules(const HaNode *node, const HaBootstrap *how)
+{
+	char		hba[MAXPGPATH];
+	char		ident[MAXPGPATH];
+	char		own[MAXPGPATH];
+	PQExpBufferData said;
+	bool		ok = true;
+
+	if (how->config_json == NULL)
+		return true;
+	if (!write_rules(node, how->config_json, HA_AUTH_HBA, hba) ||
+		!write_rules(node, how->config_json, HA_AUTH_IDENT, ident) ||
+		!ha_path_in(own, node->data_dir, "pg_hba.conf"))
+		return fail("B05 could not write the rules of the configuration");
+	initPQExpBuffer(&said);
+	if ((hba[0] != '\0' || ident[0] != '\0') &&
+		!ha_auth_files_check(node, node->data_dir, hba[0] != '\0' ? hba : own,
+							 ident[0] != '\0' ? ident : NULL, take_fault, &ok,
+							 &said))
+		ok = fail("B05 the rules of the configuration could not be checked");
+	termPQExpBuffer(&said);
+	if (hba[0] != '\0')
+		(void) unlink(hba);
+	if (ident[0] != '\0')
+		(void) unlink(ident);
+	return ok;
 }
 
 /*
@@ -251,7 +317,8 @@ make_data(const HaNode *node, const HaBootstrap *how)
 		return false;
 	if (!ha_role_create(node, how->as_copy, superuser))
 		return fail("B05 could not create role \"%s\"", node->replication_user);
-	if (!check_hba(node, how) || !post_init(node, how, superuser))
+	if (!check_hba(node, how) || !check_config_rules(node, how) ||
+		!post_init(node, how, superuser))
 		return false;
 	return (ha_program_run(node, sync) && ha_sync_parent(node->data_dir)) ||
 		fail("B05 could not sync the data directory");

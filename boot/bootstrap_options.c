@@ -16,6 +16,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../hba_json.h"
 #include "bootstrap.h"
 #include "files.h"
 #include "words.h"
@@ -239,6 +240,23 @@ take_post_init(void)
 	return check_readable(post_init_text, "post-init");
 }
 
+/* Are its rules of access lines at all?  Of their content a server will judge. */
+static bool
+check_rules(HaAuthFile file)
+{
+	char		err[256];
+	char		text[sizeof(err) + 16];
+
+	free(ha_hba_from_config(options.config_json, file, err, sizeof(err)));
+	if (err[0] == '\0')
+		return true;
+	ha_hba_fault(file, err, text, sizeof(text));
+	pg_log_error("B04 config.%s", text);
+	pg_log_error_hint("It must be an array of lines, as they would stand in %s.",
+					  ha_auth_file_name(file));
+	return false;
+}
+
 /* Read the configuration that the new cluster gets, and check it. */
 static bool
 take_config(void)
@@ -267,7 +285,7 @@ take_config(void)
 		return false;
 	}
 	options.config_json = content.data;
-	return true;
+	return check_rules(HA_AUTH_HBA) && check_rules(HA_AUTH_IDENT);
 }
 
 #define MAX_TEXT		1000
@@ -310,6 +328,12 @@ check_method(void)
 	return false;
 }
 
+void
+ha_bootstrap_warn_of_hba(void)
+{
+	pg_log_warning("--hba is only used when a cluster is created; use pg_ha_set_hba()");
+}
+
 char *
 ha_bootstrap_config(const HaBootstrap *how)
 {
@@ -323,6 +347,8 @@ ha_bootstrap_options(const HaInvocation *invocation)
 	bool		ok = check_method();
 
 	needed = pg_check_dir(invocation->data_dir) <= 1;
+	if (!needed && options.hba_file != NULL)
+		ha_bootstrap_warn_of_hba();
 	if (!check_length(options.restore_command, "restore-command") ||
 		!check_length(options.target, "recovery-target"))
 		ok = false;

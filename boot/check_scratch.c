@@ -17,13 +17,13 @@
 
 #include "port.h"
 
+#include "auth_files.h"
 #include "bootstrap.h"
 #include "files.h"
 #include "preflight.h"
 #include "programs.h"
 
 #define MAX_OPTIONS			64
-#define LINE_MARK			"pg_ha|"
 
 /* The last line of what a program said, which is what it ended for. */
 static const char *
@@ -133,104 +133,87 @@ load_library(HaPreflight *p, const char *dir)
  * The hba and ident files.
  */
 
-static bool
-check_readable(HaPreflight *p, const char *setting, const char *path)
-{
-	if (access(path, R_OK) == 0)
-		return true;
-	ha_report_error(&p->report, "P20",
-					"It belongs to the node, and pg_ha does not write it: put it there.",
-					"%s \"%s\" cannot be read: %m", setting, path);
-	return false;
-}
-
-/*
- * One line of a single-user server's output, 'r = "pg_ha|FILE|LINE|ERROR"	(typeid
- * ...'.
- */
 static void
-report_line(HaPreflight *p, char *text)
+take_fault(void *arg, const char *setting, const char *line, const char *error)
 {
-	char	   *end = strstr(text, "\"\t(typeid");
-	char	   *file = strsep(&text, "|");
-	char	   *line = strsep(&text, "|");
+	HaPreflight *p = arg;
 
-	if (end == NULL || line == NULL || text == NULL)
-		return;
-	*end = '\0';
 	ha_report_error(&p->report, "P20",
 					"The server would not start with it, or go on with what it had before.",
-					"%s \"%s\": line %s: %s",
-					strcmp(file, "hba_file") == 0 ? "hba_file" : "ident_file",
-					p->settings[strcmp(file, "hba_file") == 0 ?
+					"%s \"%s\": line %s: %s", setting,
+					p->settings[strcmp(setting, "hba_file") == 0 ?
 								HA_SETTING_HBA : HA_SETTING_IDENT].value,
-					line, text);
+					line, error);
 }
 
-/*
- * Have them parsed.  With ssl on, since "hostssl" is no mistake on a server that may
- * have it turned on later; a single-user server opens no certificate.
- */
+/* A node's own rules that are no good keep no server from starting. */
 static void
-parse_files(HaPreflight *p, const char *dir)
+take_local_fault(void *arg, const char *setting, const char *line,
+				 const char *error)
 {
-	static const char statements[] =
-	"SELECT '" LINE_MARK "hba_file|' || coalesce(line_number, 0) || '|' || error AS r"
-	" FROM pg_catalog.pg_hba_file_rules WHERE error IS NOT NULL;\n"
-	"SELECT '" LINE_MARK "ident_file|' || coalesce(line_number, 0) || '|' || error AS r"
-	" FROM pg_catalog.pg_ident_file_mappings WHERE error IS NOT NULL;\n";
-	char		hba[HA_TEXT_SIZE + 16];
-	char		ident[HA_TEXT_SIZE + 16];
-	const char *argv[] = {
-		"postgres", "--single", "-D", dir, "-c", hba, "-c", ident,
-		"-c", "ssl=on", "template1", NULL
-	};
-	PQExpBufferData said;
-	int			in = ha_nameless_file(statements);
+	HaPreflight *p = arg;
+	bool		hba = strcmp(setting, "hba_file") == 0;
 
-	snprintf(hba, sizeof(hba), "hba_file=%s",
-			 p->settings[HA_SETTING_HBA].value);
-	snprintf(ident, sizeof(ident), "ident_file=%s",
-			 p->settings[HA_SETTING_IDENT].value);
+	ha_report_warning(&p->report, "P20", "The server would go on with the rules that it had before.",
+					  "pg_ha.local_%s \"%s\": line %s: %s", setting,
+					  hba ? p->node.local_hba_file : p->node.local_ident_file,
+					  line, error);
+}
+
+static void
+parse_files(HaPreflight *p, const char *dir, const char *hba,
+			const char *ident, HaAuthFault take)
+{
+	PQExpBufferData said;
+
 	initPQExpBuffer(&said);
-	if (in < 0 || ha_program_capture(&p->node, argv, in, &said) != 0)
+	if (!ha_auth_files_check(&p->node, dir, hba, ident, take, p, &said))
 		ha_report_warning(&p->report, "P20", "Look at the files yourself.",
 						  "hba_file and ident_file were not checked: %s",
 						  last_line(&said));
-	else
-	{
-		char	   *rest = said.data;
-		char	   *line;
-
-		while ((line = strsep(&rest, "\n")) != NULL)
-		{
-			char	   *mark = strstr(line, "\"" LINE_MARK);
-
-			if (mark != NULL)
-				report_line(p, mark + 1 + strlen(LINE_MARK));
-		}
-	}
-	if (in >= 0)
-		close(in);
 	termPQExpBuffer(&said);
+}
+
+/* What the node file names. */
+static void
+check_local_files(HaPreflight *p, const char *dir)
+{
+	const char *const names[] = {"pg_ha.local_hba_file", "pg_ha.local_ident_file"};
+	const char *const paths[] = {p->node.local_hba_file, p->node.local_ident_file};
+	char		own[2][MAXPGPATH];
+	const char *found[2];
+
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(own[i], sizeof(own[i]), "%s/%s", dir,
+				 i == 0 ? "pg_hba.conf" : "pg_ident.conf");
+		found[i] = own[i];
+		if (paths[i][0] == '\0')
+			continue;
+		if (access(paths[i], R_OK) == 0)
+			found[i] = paths[i];
+		else
+			ha_report_warning(&p->report, "P20", "The server would go on with the rules that it had before.",
+							  "%s \"%s\" cannot be read: %m", names[i],
+							  paths[i]);
+	}
+	if (found[0] != own[0] || found[1] != own[1])
+		parse_files(p, dir, found[0], found[1], take_local_fault);
 }
 
 static void
 use_scratch(HaPreflight *p, const char *dir)
 {
-	bool		readable;
-
 	if (!make_cluster(p, dir))
 		return;
 	if (!p->library_missing)
 		load_library(p, dir);
-	if (p->directory != HA_DIR_VALID || !p->has_settings)
-		return;
-	readable = check_readable(p, "hba_file", p->settings[HA_SETTING_HBA].value);
-	readable &= check_readable(p, "ident_file",
-							   p->settings[HA_SETTING_IDENT].value);
-	if (readable)
-		parse_files(p, dir);
+	check_local_files(p, dir);
+	if (p->directory == HA_DIR_VALID && p->has_settings &&
+		access(p->settings[HA_SETTING_HBA].value, R_OK) == 0 &&
+		access(p->settings[HA_SETTING_IDENT].value, R_OK) == 0)
+		parse_files(p, dir, p->settings[HA_SETTING_HBA].value,
+					p->settings[HA_SETTING_IDENT].value, take_fault);
 }
 
 void

@@ -177,11 +177,6 @@ build_configuration(const HaPreflight *p, PQExpBuffer text)
 void
 ha_check_settings(HaPreflight *p)
 {
-	/*
-	 * Each costs some time, and the last ones are not looked at before a
-	 * start.
-	 */
-	int			n = p->starting ? HA_SETTING_HBA : HA_NUM_SETTINGS;
 	PQExpBufferData text;
 	PQExpBufferData said;
 
@@ -192,7 +187,7 @@ ha_check_settings(HaPreflight *p)
 		p->settings[i].name = setting_names[i];
 	p->has_settings = ha_probe_text(&p->node, p->directory == HA_DIR_VALID ?
 									p->node.data_dir : "/", text.data,
-									p->settings, n, &said);
+									p->settings, HA_NUM_SETTINGS, &said);
 	if (!p->has_settings)
 		report_messages(p, said.data);
 	termPQExpBuffer(&text);
@@ -239,4 +234,18 @@ ha_check_standby_settings(HaPreflight *p)
 		ha_report_error(&p->report, "P16",
 						"Start it once by hand with wal_level = replica, and stop it cleanly.",
 						"the data was last written with wal_level = minimal, from which no standby can start");
+}
+
+/* Without either of them the server does not start, or lets nobody in. */
+void
+ha_check_auth_files(HaPreflight *p)
+{
+	for (int i = HA_SETTING_HBA; i <= HA_SETTING_IDENT; i++)
+	{
+		if (access(p->settings[i].value, R_OK) != 0)
+			ha_report_error(&p->report, "P20",
+							"It belongs to the node, and pg_ha does not write it: put it there.",
+							"%s \"%s\" cannot be read: %m", setting_names[i],
+							p->settings[i].value);
+	}
 }

@@ -524,6 +524,8 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->sync_priority == b->sync_priority &&
 		a->discarded_bytes == b->discarded_bytes &&
 		a->discarded_timeline == b->discarded_timeline &&
+		strcmp(a->hba_source, b->hba_source) == 0 &&
+		strcmp(a->hba_sha256, b->hba_sha256) == 0 &&
 		memcmp(&a->progress, &b->progress, sizeof(a->progress)) == 0 &&
 		strcmp(a->conn_url, b->conn_url) == 0 &&
 		strcmp(a->api_url, b->api_url) == 0;
@@ -817,6 +819,8 @@ ha_member_describe(const HaNode *node, const char *identity,
 	self->sick = w->sick;
 	strlcpy(self->pending_restart, w->pending_restart,
 			sizeof(self->pending_restart));
+	strlcpy(self->hba_source, w->hba_source, sizeof(self->hba_source));
+	strlcpy(self->hba_sha256, w->hba_sha256, sizeof(self->hba_sha256));
 	if (!w_is_fresh)
 		return;					/* old positions are worse than none (S-12) */
 	self->timeline = w->timeline;

@@ -52,6 +52,10 @@ typedef struct HaNode
 	char		replication_sslrootcert[HA_PATH_SIZE];
 	char		state_dir[HA_PATH_SIZE];	/* default DATA_DIR.pg_ha */
 
+	/* for the extension, so here they are only checked */
+	char		local_hba_file[HA_PATH_SIZE];
+	char		local_ident_file[HA_PATH_SIZE];
+
 	/* taken apart in clone_config.c */
 	char		clone_methods[HA_TEXT_SIZE];
 	char		clone_max_rate[16];

@@ -54,6 +54,7 @@ static const struct
 	{NEEDS_SETTINGS, ha_check_ports},	/* P07 */
 	{NEEDS_SETTINGS, ha_check_directories}, /* P08 */
 	{NEEDS_SETTINGS | NEEDS_DATA, ha_check_standby_settings},	/* P16 */
+	{NEEDS_SETTINGS | NEEDS_DATA, ha_check_auth_files}, /* P20 */
 	{NEEDS_TIME | NEEDS_PROGRAMS, ha_check_by_scratch}, /* P03, P20, initdb */
 	{NEEDS_TIME | NEEDS_NODE, ha_check_etcd},	/* P10 */
 	{NEEDS_TIME | NEEDS_NODE, ha_check_view},

@@ -58,7 +58,7 @@ typedef enum HaSettingName
 	HA_SETTING_WAL_SENDERS,
 	HA_SETTING_PREPARED,
 	HA_SETTING_LOCKS,
-	HA_SETTING_HBA,				/* from here on for "check" only */
+	HA_SETTING_HBA,
 	HA_SETTING_IDENT,
 	HA_NUM_SETTINGS
 } HaSettingName;
@@ -122,11 +122,12 @@ extern void ha_check_directory(HaPreflight *p);
 extern void ha_check_links(HaPreflight *p);
 extern void ha_check_rewind(HaPreflight *p);
 
-/* check_server.c: P06, P01 by the server, P07, P16 */
+/* check_server.c: P06, P01 by the server, P07, P16, P20 without their content */
 extern void ha_check_running(HaPreflight *p);
 extern void ha_check_settings(HaPreflight *p);
 extern void ha_check_ports(HaPreflight *p);
 extern void ha_check_standby_settings(HaPreflight *p);
+extern void ha_check_auth_files(HaPreflight *p);
 
 /* check_scratch.c: initdb's options, P03 of the library, P20 */
 extern void ha_check_by_scratch(HaPreflight *p);

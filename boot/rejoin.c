@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "bootstrap.h"
 #include "cluster_stop.h"
 #include "found.h"
 #include "init.h"
@@ -440,7 +441,11 @@ look_empty(HaBoot *b, const HaView *view)
 		ha_race(b, view);
 	else if (view->sysid != 0 &&
 			 (source != NULL || ha_rebuild_needs_no_leader(b, view)))
+	{
+		if (b->bootstrap->hba_file != NULL)
+			ha_bootstrap_warn_of_hba();
 		ha_rebuild_clone(b, view, source);
+	}
 	else if (view->leader.present)
 		ha_boot_wait_for(b, "leader \"%s\" to be ready to be cloned",
 						 view->leader.name);

@@ -56,6 +56,33 @@ SELECT pg_ha_set_config('{"postgresql": 1}');
 SELECT pg_ha_set_config('{"ttl": 5, "loop_wait": 10, "retry_timeout": 10}');
 SELECT pg_ha_set_config(NULL);
 
+-- access rules: the same
+SELECT count(*) FROM pg_ha_get_hba();
+SELECT pg_ha_set_hba(NULL);
+SELECT pg_ha_set_hba(ARRAY['local all all peer'], NULL);
+SELECT pg_ha_set_hba(ARRAY['local all all peer', NULL]);
+SELECT pg_ha_set_hba(ARRAY[ARRAY['local all all peer'], ARRAY['local all all trust']]);
+SELECT pg_ha_set_hba(ARRAY['local all all peer', E'# two\nlines']);
+SELECT pg_ha_set_hba(ARRAY['local all all peer \', 'map=x']);
+SELECT pg_ha_set_hba(ARRAY['# nothing', '']);
+SELECT pg_ha_set_hba(ARRAY['local all all peer', 'host all all 10.0.0.0/8 scram']);
+SELECT pg_ha_set_hba(ARRAY['host all all 10.0.0.0/33 md5']);
+SELECT pg_ha_set_hba(ARRAY[repeat('#', 300000)]);
+SELECT * FROM pg_ha_hba_check(NULL, 'u', 'd', 'local');
+SELECT * FROM pg_ha_hba_check(ARRAY['local all all peer'], 'u', 'd', NULL);
+SELECT * FROM pg_ha_hba_check(ARRAY['local all all peer'], 'u', 'd', 'somewhere');
+SELECT * FROM pg_ha_hba_check(ARRAY['local all all pere'], 'u', 'd', 'local');
+SELECT * FROM pg_ha_hba_check(ARRAY['local all all peer'], 'u', 'd', 'local');
+SELECT * FROM pg_ha_hba_check(ARRAY['local all all peer'], 'u', 'd', '::1');
+SELECT * FROM pg_ha_hba_check(
+	ARRAY['# the first', 'host "all" all all md5', 'host all "all" all md5', 'host all u 10.0.0.0/8 reject', 'host all all 10.1.2.3/32 trust'],
+	'u', 'd', '10.1.2.3');
+SELECT * FROM pg_ha_hba_check(
+	ARRAY['host all all .example.com trust', 'host all all samehost trust', 'host replication u ::/0 md5'],
+	'u', 'replication', 'fe80::1');
+SELECT pg_ha_set_config('{"postgresql": {"pg_hba": ["local all all pere"]}}');
+SELECT pg_ha_set_config('{"postgresql": {"pg_ident": ["m"]}}');
+
 -- a library that is loaded is fenced until leadership is proven
 CREATE TABLE fenced (i int);
 SET pg_ha.fence_wait = 0;
@@ -99,6 +126,18 @@ SET ROLE regress_ha_user;
 SELECT pg_ha_remove_member('nobody');
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION pg_ha_remove_member(text, boolean) FROM regress_ha_user;
+
+SELECT * FROM pg_ha_hba_sources();
+SELECT pg_ha_hba_source();
+SELECT * FROM pg_ha_get_hba();
+SELECT pg_ha_set_hba('{}');
+SELECT * FROM pg_ha_hba_check('{}', 'u', 'd', 'local');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION pg_ha_set_hba(text[], bool) TO regress_ha_user;
+SET ROLE regress_ha_user;
+SELECT pg_ha_set_hba('{}');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION pg_ha_set_hba(text[], bool) FROM regress_ha_user;
 
 -- names that don't exist are refused
 SET pg_ha.nosuch = 1;

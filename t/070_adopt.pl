@@ -128,7 +128,7 @@ subtest 'E1: the primary' => sub {
 	my ($rc, $out) = run_page('adopt', $p);
 
 	is($rc, 0, 'exit code') or diag($out);
-	is(slurp_file("$p->{dir}/pg_hba.conf.before_pg_ha"),
+	is(slurp_file("$p->{dir}/pg_hba.conf.before_adopt"),
 		$hba, 'the hba file was kept');
 	is( $p->safe_psql(
 			q{SELECT rolreplication, rolsuper, rolpassword LIKE 'SCRAM-SHA-256$%'
