@@ -172,7 +172,7 @@ pg_ha_set_config(PG_FUNCTION_ARGS)
 	Jsonb	   *change = PG_GETARG_JSONB_P(0);
 	char	   *patch = JsonbToCString(NULL, &change->root, VARSIZE(change));
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	ha_sql_refuse_in_failsafe(ha_sql_look());
 	if (!JB_ROOT_IS_OBJECT(change))
 		invalid("the change must be a JSON object");

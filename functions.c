@@ -14,13 +14,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -37,6 +35,7 @@
 #include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
+#include "rows.h"
 #include "slots.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
@@ -51,74 +50,9 @@ PG_FUNCTION_INFO_V1(pg_ha_resume);
 PG_FUNCTION_INFO_V1(pg_ha_switchover);
 PG_FUNCTION_INFO_V1(pg_ha_decide);
 
-/* Let a row grow column by column, so that order and NULLs can't get apart. */
-typedef struct Row
-{
-	int			n;
-	Datum		values[24];
-	bool		nulls[24];
-} Row;
-
-static void
-add(Row *row, Datum value)
-{
-	row->nulls[row->n] = false;
-	row->values[row->n++] = value;
-}
-
-static void
-add_null(Row *row)
-{
-	row->nulls[row->n] = true;
-	row->values[row->n++] = (Datum) 0;
-}
-
-/* An empty text means "not known". */
-static void
-add_text(Row *row, const char *text)
-{
-	if (text == NULL || text[0] == '\0')
-		add_null(row);
-	else
-		add(row, CStringGetTextDatum(text));
-}
-
-static void
-add_lsn(Row *row, uint64 lsn)
-{
-	if (lsn == 0)
-		add_null(row);
-	else
-		add(row, LSNGetDatum(lsn));
-}
-
-static Datum
-row_datum(FunctionCallInfo fcinfo, Row *row)
-{
-	TupleDesc	desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	desc = BlessTupleDesc(desc);
-	if (desc->natts != row->n)
-		elog(ERROR, "function returns %d columns instead of %d", row->n,
-			 desc->natts);
-	return HeapTupleGetDatum(heap_form_tuple(desc, row->values, row->nulls));
-}
-
-static void
-put_row(FunctionCallInfo fcinfo, Row *row)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	tuplestore_putvalues(info->setResult, info->setDesc, row->values,
-						 row->nulls);
-	memset(row, 0, sizeof(*row));
-}
-
 /* These functions only make sense inside a server that runs the worker. */
-static void
-require_worker(void)
+void
+ha_sql_require_worker(void)
 {
 	if (ha_shared == NULL)
 		ereport(ERROR,
@@ -138,7 +72,7 @@ ha_sql_look(void)
 {
 	HaPublished *copy = palloc(sizeof(HaPublished));
 
-	require_worker();
+	ha_sql_require_worker();
 	LWLockAcquire(ha_shared->lock, LW_SHARED);
 	memcpy(copy, &ha_shared->published, sizeof(*copy));
 	LWLockRelease(ha_shared->lock);
@@ -262,6 +196,14 @@ member_tags(const HaMember *member)
 	return buf.data;
 }
 
+/* A store that answers is read every loop_wait, and given retry_timeout for it. */
+static bool
+is_stale(const HaPublished *p)
+{
+	return ha_now() - p->view.sent_at >
+		p->config.loop_wait + p->config.retry_timeout;
+}
+
 Datum
 pg_ha_members(PG_FUNCTION_ARGS)
 {
@@ -301,6 +243,8 @@ pg_ha_members(PG_FUNCTION_ARGS)
 		else
 			add(&row, Int32GetDatum(m->clone_percent));
 		add_text(&row, m->pending_restart);
+		add_time(&row, view->sent_at);
+		add(&row, BoolGetDatum(is_stale(p)));
 		put_row(fcinfo, &row);
 	}
 	return (Datum) 0;
@@ -384,11 +328,7 @@ health_row_since(FunctionCallInfo fcinfo, const char *check, bool ok,
 	add_text(&row, check);
 	add(&row, BoolGetDatum(ok));
 	add_text(&row, detail);
-	if (since == 0)
-		add_null(&row);
-	else
-		add(&row, TimestampTzGetDatum(GetCurrentTimestamp() -
-									  (ha_now() - since) * 1000));
+	add_time(&row, since);
 	add(&row, BoolGetDatum(gates_lease));
 	put_row(fcinfo, &row);
 }
@@ -463,6 +403,36 @@ pg_ha_health(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * What the times mean for who depends on them.
+ *
+ * A leader that is gone has renewed its lease at most a TTL ago, also by the clocks of
+ * the others, who have seen its last heartbeat no later; then they elect.  If their
+ * watches are down as well, they see it a loop_wait later.
+ *
+ * Writes go on through an outage of the store that ends before the deadline, even if
+ * it begins just before a renewal, and the renewal that is lost to it must first time
+ * out.
+ */
+static void
+add_plain_timing(Row *row, const HaPublished *p)
+{
+	const HaConfig *config = &p->config;
+	int64		interval = config->ttl / 5;
+	int64		failover = config->ttl + config->loop_wait +
+	ha_election_wait(config);
+	int64		outage = config->ttl - ha_lease_margin(config->ttl) -
+	interval - config->ttl / 4;
+
+	add(row, Float8GetDatum(failover / 1000.0));
+	add(row, Float8GetDatum(Max(outage, 0) / 1000.0));
+	add(row, Float8GetDatum(60000.0 / interval));
+	if (p->worst_renewal < 0)
+		add_null(row);
+	else
+		add(row, Int64GetDatum(p->worst_renewal));
+}
+
 Datum
 pg_ha_timing(PG_FUNCTION_ARGS)
 {
@@ -485,6 +455,7 @@ pg_ha_timing(PG_FUNCTION_ARGS)
 		add_null(&row);
 	else
 		add(&row, Int64GetDatum(now - p->seen_at));
+	add_plain_timing(&row, p);
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 
@@ -519,19 +490,6 @@ pg_ha_identity(PG_FUNCTION_ARGS)
 								strcmp(view->cluster_uuid,
 									   local->cluster_uuid) == 0)));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
-}
-
-/* EXECUTE is revoked from PUBLIC; this holds even if somebody granted it back. */
-void
-ha_sql_require_operator(void)
-{
-	require_worker();
-	if (!superuser() && !has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to operate cluster \"%s\"",
-						ha_scope),
-				 errhint("Must be superuser or a member of pg_signal_backend.")));
 }
 
 /*
@@ -578,7 +536,6 @@ set_pause(bool pause, bool wait)
 	int64		give_up;
 	HaPublished *p;
 
-	ha_sql_require_operator();
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	(void) ha_sql_change_config(pause ? "{\"pause\": true}" : "{\"pause\": null}");
@@ -604,6 +561,7 @@ set_pause(bool pause, bool wait)
 Datum
 pg_ha_pause(PG_FUNCTION_ARGS)
 {
+	ha_sql_require_operator(fcinfo);
 	set_pause(true, PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
@@ -611,6 +569,7 @@ pg_ha_pause(PG_FUNCTION_ARGS)
 Datum
 pg_ha_resume(PG_FUNCTION_ARGS)
 {
+	ha_sql_require_operator(fcinfo);
 	set_pause(false, PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
@@ -624,7 +583,7 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 	HaAsk	   *ask;
 	char	   *json;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	for (int i = 0; i < p->view.nmembers; i++)

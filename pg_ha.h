@@ -29,6 +29,7 @@ extern char *ha_scope;
 extern char *ha_member_name;
 extern char *ha_namespace;
 extern char *ha_etcd_endpoints;
+extern char *ha_etcd_sites;
 extern char *ha_etcd_cacert;
 extern char *ha_etcd_cert;
 extern char *ha_etcd_key;
@@ -117,6 +118,8 @@ typedef struct HaPublished
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */
+	HaStore		store;
+	int64		worst_renewal;	/* ms, since the worker began; -1 = none yet */
 	bool		store_full;		/* it refuses our heartbeats for want of room */
 } HaPublished;
 
@@ -137,6 +140,9 @@ typedef struct HaShared
 	/* The epoch that the postmaster has read, << 32, and how many times. */
 	pg_atomic_uint64 postmaster_read;
 
+	/* When somebody last wanted to know how the store's endpoints are. */
+	pg_atomic_uint64 looked_at;
+
 	/* Where clients should go instead, for hints.  Protected by mutex. */
 	slock_t		mutex;
 	char		leader[HA_NAME_SIZE];
@@ -152,8 +158,8 @@ typedef struct HaShared
 	ConditionVariable ask_cv;	/* woken when a write was answered */
 
 	/*
-	 * Protects published and documents.  The worker only ever takes it conditionally, since
-	 * its holder may be frozen.
+	 * Protects published and documents.  The worker only ever takes it
+	 * conditionally, since its holder may be frozen.
 	 */
 	LWLock	   *lock;
 	HaPublished published;

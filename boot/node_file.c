@@ -96,6 +96,7 @@ static const Key keys[] = {
 	{"local_hba_file", KEY_SERVER, false, 0, 0},
 	{"local_ident_file", KEY_SERVER, false, 0, 0},
 	{"site", KEY_SERVER, false, 0, 0},
+	{"etcd_sites", KEY_SERVER, false, 0, 0},
 	{"etcd_srv", KEY_LATER, false, 0, 0},
 	{"rest_cert", KEY_LATER, false, 0, 0},
 	{"rest_key", KEY_LATER, false, 0, 0},
