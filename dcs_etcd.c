@@ -663,12 +663,6 @@ static void
 note_failure(HaEndpoint *e, HaEndpointState state, const char *error,
 			 int64_t now)
 {
-	/*
-	 * Without a quorum most requests just hang.  What it was that they wait
-	 * for, only a question about the endpoint itself tells.
-	 */
-	if (state == HA_ENDPOINT_TIMEOUT && e->state == HA_ENDPOINT_NO_QUORUM)
-		return;
 	e->state = state;
 	e->failed_at = now;
 	snprintf(e->error, sizeof(e->error), "%.150s", error);
@@ -700,8 +694,10 @@ note_answer(HaDcs *dcs, HaEndpoint *e, const HaAnswer *answer)
 			return;
 		}
 	}
-	else if (answer->kind == HA_DCS_MEMBERS)
-		return;					/* what it knows, it knows without a quorum */
+	else if (answer->kind == HA_DCS_MEMBERS ||
+			 (e->state == HA_ENDPOINT_NO_QUORUM &&
+			  answer->kind == HA_DCS_KEEPALIVE))
+		return;					/* that it may know without a quorum */
 	e->state = HA_ENDPOINT_OK;
 	e->ok_at = now;
 	e->latency = now - answer->sent_at;
@@ -750,6 +746,14 @@ note_outcome(Transfer *t, CURLcode rc, long http_status, int code)
 								   why, sizeof(why));
 	if (code == HA_GRPC_UNAUTHENTICATED)
 		state = HA_ENDPOINT_AUTH;
+
+	/*
+	 * Without a quorum requests hang or fail.  What it is that they wait for,
+	 * only a question about the endpoint itself tells.
+	 */
+	if (e->state == HA_ENDPOINT_NO_QUORUM && !is_probe(t) &&
+		(state == HA_ENDPOINT_TIMEOUT || state == HA_ENDPOINT_ERROR))
+		return;
 	if (state != HA_ENDPOINT_AUTH && answer->status == HA_DCS_REFUSED)
 		note_answer(dcs, e, answer);
 	else

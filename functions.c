@@ -36,6 +36,7 @@
 #include "lease.h"
 #include "pg_ha.h"
 #include "rows.h"
+#include "server.h"
 #include "slots.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
@@ -360,6 +361,7 @@ pg_ha_health(PG_FUNCTION_ARGS)
 	HaView	   *view = &p->view;
 	int64		now = ha_now();
 	bool		primary = p->local.role == HA_ROLE_PRIMARY;
+	bool		receives = !primary && ha_server_receives();
 	bool		fresh = p->seen_at != 0 && now - p->seen_at < p->config.ttl;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -391,10 +393,10 @@ pg_ha_health(PG_FUNCTION_ARGS)
 			   ha_on_lineage(&view->term, p->local.timeline,
 							 p->local.replay_lsn),
 			   psprintf("timeline %u", p->local.timeline));
-	health_row(fcinfo, "replication", primary || p->local.streaming,
+	health_row(fcinfo, "replication", primary || receives,
 			   primary ? psprintf("%d members stream from here",
 								  p->local.nstandbys) :
-			   p->local.streaming ? p->local.follows : "not streaming");
+			   receives ? p->local.follows : "not streaming");
 	health_row(fcinfo, "pg_ha_boot", p->local.has_boot,
 			   p->local.has_boot ? "supervises this server" :
 			   "nobody can restart this server");
