@@ -270,7 +270,7 @@ sub capture
 
 =item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
 bin_dir => ..., faults => 0, etcd_args => [...], wire => 'tcp_proxy.pl',
-machine => ..., etcd_hosts => [...])
+machine => ..., etcd_hosts => [...], scope => 'test1')
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
@@ -291,7 +291,7 @@ sub new
 	my $base = "$PostgreSQL::Test::Utils::tmp_check/t_"
 	  . basename($0, '.pl') . "_$n";
 	my $self = bless {
-		scope => "test$n",
+		scope => $args{scope} // "test$n",
 		base => $base,
 		sockets => PostgreSQL::Test::Utils::tempdir_short(),
 		log_prefix => $PostgreSQL::Test::Utils::log_path . '/'
