@@ -17,7 +17,7 @@ PGFILEDESC = "pg_ha - high availability from inside the server"
 
 # Plain C without PostgreSQL headers: the same objects go into the module,
 # pg_ha_boot, the simulator, the unit tests and the fuzzers.
-SHARED_OBJS = decide.o quorum.o lease.o failsafe.o cluster_json.o config_json.o request_json.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
+SHARED_OBJS = decide.o quorum.o lease.o failsafe.o cluster_json.o config_json.o request_json.o remember.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
 SERVER_OBJS = pg_ha.o worker.o server.o wal.o slots.o settings.o health.o fence.o ask.o documents.o config.o functions.o config_functions.o store_functions.o privileges.o operate.o
 BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 

@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -35,6 +36,7 @@
 #include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
+#include "remember.h"
 #include "rows.h"
 #include "server.h"
 #include "slots.h"
@@ -205,49 +207,88 @@ is_stale(const HaPublished *p)
 		p->config.loop_wait + p->config.retry_timeout;
 }
 
+/*
+ * What pg_ha_boot noted before this server was started, if the worker has not
+ * reached the store yet; and as of when.
+ */
+static bool
+recall(HaView *view, TimestampTz *as_of)
+{
+	char		path[MAXPGPATH];
+	char		file[MAXPGPATH];
+	char	   *text = palloc(HA_REMEMBER_SIZE);
+	size_t		length;
+	int64_t		unix_us;
+	bool		ok;
+	FILE	   *fp;
+
+	ha_state_path(path, sizeof(path));
+	snprintf(file, sizeof(file), "%s/%s", path, HA_REMEMBER_FILE);
+	fp = AllocateFile(file, PG_BINARY_R);
+	if (fp == NULL)
+		return false;
+	length = fread(text, 1, HA_REMEMBER_SIZE, fp);
+	FreeFile(fp);
+	ok = ha_remember_parse(text, length, view, &unix_us);
+	pfree(text);
+	if (ok)
+		*as_of = unix_us -
+			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	return ok;
+}
+
+static void
+put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
+		   TimestampTz as_of, bool stale)
+{
+	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
+	bool		is_leader = view->leader.present &&
+	strcmp(view->leader.name, m->name) == 0;
+	Row			row = {0};
+
+	add_text(&row, m->name);
+	add_text(&row, member_role_word(view, m));
+	add_text(&row, ha_member_state_name(m->state));
+	add_text(&row, m->host);
+	add(&row, Int32GetDatum(m->port));
+	if (m->timeline == 0)
+		add_null(&row);
+	else
+		add(&row, Int32GetDatum(m->timeline));
+	add_lsn(&row, m->lsn);
+	if (is_leader || m->lsn == 0)
+		add_null(&row);
+	else
+		add(&row, Int64GetDatum(leader_lsn > m->lsn ?
+								leader_lsn - m->lsn : 0));
+	add_text(&row, member_tags(m));
+	add(&row, BoolGetDatum(is_leader));
+	add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
+	add_text(&row, m->clone_method);
+	if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
+		add_null(&row);
+	else
+		add(&row, Int32GetDatum(m->clone_percent));
+	add_text(&row, m->pending_restart);
+	add(&row, TimestampTzGetDatum(as_of));
+	add(&row, BoolGetDatum(stale));
+	put_row(fcinfo, &row);
+}
+
 Datum
 pg_ha_members(PG_FUNCTION_ARGS)
 {
 	HaPublished *p = ha_sql_look();
 	HaView	   *view = &p->view;
-	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
+	TimestampTz as_of = GetCurrentTimestamp() -
+	(ha_now() - view->sent_at) * 1000;
+	bool		stale = is_stale(p);
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (!view->valid)
+		stale = recall(view, &as_of);
 	for (int i = 0; i < view->nmembers; i++)
-	{
-		HaMember   *m = &view->members[i];
-		bool		is_leader = view->leader.present &&
-		strcmp(view->leader.name, m->name) == 0;
-		Row			row = {0};
-
-		add_text(&row, m->name);
-		add_text(&row, member_role_word(view, m));
-		add_text(&row, ha_member_state_name(m->state));
-		add_text(&row, m->host);
-		add(&row, Int32GetDatum(m->port));
-		if (m->timeline == 0)
-			add_null(&row);
-		else
-			add(&row, Int32GetDatum(m->timeline));
-		add_lsn(&row, m->lsn);
-		if (is_leader || m->lsn == 0)
-			add_null(&row);
-		else
-			add(&row, Int64GetDatum(leader_lsn > m->lsn ?
-									leader_lsn - m->lsn : 0));
-		add_text(&row, member_tags(m));
-		add(&row, BoolGetDatum(is_leader));
-		add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
-		add_text(&row, m->clone_method);
-		if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
-			add_null(&row);
-		else
-			add(&row, Int32GetDatum(m->clone_percent));
-		add_text(&row, m->pending_restart);
-		add_time(&row, view->sent_at);
-		add(&row, BoolGetDatum(is_stale(p)));
-		put_row(fcinfo, &row);
-	}
+		put_member(fcinfo, view, &view->members[i], as_of, stale);
 	return (Datum) 0;
 }
 

@@ -22,7 +22,8 @@ seed_random();
 my $cluster = HaCluster->new(
 	nodes => 3,
 	etcd => 3,
-	config => { ttl => 5, loop_wait => 1, retry_timeout => 2 });
+	config => { ttl => 5, loop_wait => 1, retry_timeout => 2 },
+	settings => "pg_ha.dcs_start_timeout = '1s'");
 my $ttl = $cluster->ttl;
 
 $cluster->start_all;
@@ -242,6 +243,22 @@ sub j3
 			'3 0 2 0', 'none of three members answers');
 		cmp_ok(time_of($node, $_), '<', 50, "$_ on $name") foreach @reads;
 	}
+	# Its server is started anew, and has never reached etcd.
+	my $pid = $third->postmaster_pid;
+	$third->stop;
+	$third->start;
+	HaCluster::wait_until('it is up again',
+		sub { ($third->psql('SELECT 1'))[0] == 0 }, 60);
+	isnt($third->postmaster_pid, $pid, 'a member is restarted');
+	is($third->safe_psql($query), $before{ $third->name }, 'and remembers the members');
+	is( $third->safe_psql(
+			"SELECT bool_and(stale AND as_of BETWEEN timestamptz '$stopped_at' - interval '60 s'
+				AND timestamptz '$stopped_at' + interval '1 s')
+			 FROM pg_ha_members()"),
+		't', 'as of before');
+	cmp_ok(time_of($third, 'pg_ha_members'), '<', 50, 'at once');
+	$postmasters{ $third->name } = $third->postmaster_pid;
+
 	my ($rc, $out, $err) = $third->psql('SELECT pg_ha_pause(false)');
 	isnt($rc, 0, 'an action fails');
 	like($err, qr/could not carry out the request/, 'and says so');
