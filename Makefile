@@ -17,8 +17,8 @@ PGFILEDESC = "pg_ha - high availability from inside the server"
 
 # Plain C without PostgreSQL headers: the same objects go into the module,
 # pg_ha_boot, the simulator, the unit tests and the fuzzers.
-SHARED_OBJS = decide.o quorum.o lease.o failsafe.o cluster_json.o config_json.o request_json.o hba.o hba_json.o slots_json.o slot_plan.o suggest.o dcs.o etcd_json.o dcs_etcd.o peer.o secret.o control.o
-SERVER_OBJS = pg_ha.o worker.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o ask.o documents.o config.o functions.o hba_functions.o config_functions.o operate.o slot_functions.o
+SHARED_OBJS = decide.o quorum.o lease.o failsafe.o cluster_json.o config_json.o request_json.o remember.o hba.o hba_json.o slots_json.o slot_plan.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
+SERVER_OBJS = pg_ha.o worker.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o ask.o documents.o config.o functions.o hba_functions.o config_functions.o store_functions.o privileges.o operate.o slot_functions.o
 BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 
 MODULE_big = pg_ha
@@ -28,7 +28,7 @@ SHLIB_LINK = -lcurl -ljansson
 # PGXS builds a module or a program, not both; this gets pg_ha_boot installed.
 SCRIPTS_built = pg_ha_boot
 
-REGRESS = pg_ha decide
+REGRESS = pg_ha decide reads privileges
 REGRESS_OPTS = --temp-instance=./tmp_check_regress \
 	--temp-config=$(srcdir)/test/regress.conf
 TAP_TESTS = 1

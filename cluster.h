@@ -35,6 +35,9 @@
 #define HA_MAX_SLOT_SPECS	16	/* permanent slots, ignored ones: each so many */
 #define HA_MAX_KNOWN		32	/* members, absent ones too */
 #define HA_MAX_POSITIONS	(HA_MAX_KNOWN + HA_MAX_SLOT_SPECS)
+#define HA_MAX_ENDPOINTS	16
+#define HA_ENDPOINT_SIZE	256 /* an endpoint's URL */
+#define HA_MAX_VOTERS		16	/* members of the store that are looked at */
 
 /* What this build calls itself in member keys and over HTTP. */
 #define HA_VERSION			"1.0"
@@ -431,6 +434,58 @@ typedef struct HaView
 	HaMemberRequest stop;		/* pg_ha/stop */
 	int32_t		nmalformed;		/* keys that could not be read */
 } HaView;
+
+/* How an endpoint of the store was found when it was asked last. */
+typedef enum HaEndpointState
+{
+	HA_ENDPOINT_NOT_ASKED,
+	HA_ENDPOINT_OK,
+	HA_ENDPOINT_NO_HOST,		/* its name means no address */
+	HA_ENDPOINT_REFUSED,		/* nobody listens there */
+	HA_ENDPOINT_UNREACHABLE,	/* no connection for another reason */
+	HA_ENDPOINT_TIMEOUT,		/* nothing came back, not even a refusal */
+	HA_ENDPOINT_TLS,
+	HA_ENDPOINT_AUTH,			/* it does not want to talk to us */
+	HA_ENDPOINT_NO_QUORUM,		/* it answers, and has no leader */
+	HA_ENDPOINT_STRANGER,		/* another cluster, or one from the past */
+	HA_ENDPOINT_ERROR,			/* an answer that is of no use */
+} HaEndpointState;
+
+/* For people: no decision rests on it. */
+typedef struct HaEndpoint
+{
+	char		url[HA_ENDPOINT_SIZE];
+	HaEndpointState state;
+	char		error[HA_WHY_SIZE]; /* of the last failure; '' = there was
+									 * none */
+	int64_t		failed_at;		/* 0 = never */
+	int64_t		ok_at;			/* when it last answered well; 0 = never */
+	int64_t		latency;		/* of that answer */
+	uint64_t	member_id;		/* which member of etcd it was; 0 = not known */
+	uint64_t	leader_id;		/* who leads etcd, as it said ... */
+	int64_t		leader_term;	/* ... in this raft term */
+	char		version[HA_VERSION_SIZE];
+} HaEndpoint;
+
+/* A member of the store, as it lists them. */
+typedef struct HaVoter
+{
+	uint64_t	id;
+	char		name[HA_NAME_SIZE]; /* '' = has not started yet */
+	bool		learner;		/* does not vote */
+} HaVoter;
+
+/* The store as this node sees it. */
+typedef struct HaStore
+{
+	int64_t		raft_term;		/* the latest that was seen */
+	int32_t		in_use;			/* the endpoint that is asked for everything */
+	int32_t		nendpoints;
+	HaEndpoint	endpoints[HA_MAX_ENDPOINTS];
+	int64_t		listed_at;		/* when the members were; 0 = never */
+	int32_t		nvoters;
+	HaVoter		voters[HA_MAX_VOTERS];
+} HaStore;
 
 /* A standby as the primary's walsender sees it. */
 typedef struct HaStandby

@@ -173,7 +173,7 @@ pg_ha_set_config(PG_FUNCTION_ARGS)
 	char	   *patch = JsonbToCString(NULL, &change->root, VARSIZE(change));
 	HaPublished *p;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	if (!JB_ROOT_IS_OBJECT(change))

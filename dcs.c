@@ -169,4 +169,38 @@ ha_dcs_answer_free(HaAnswer *answer)
 	free(answer->kvs);
 	answer->kvs = NULL;
 	answer->nkvs = 0;
+	free(answer->voters);
+	answer->voters = NULL;
+	answer->nvoters = 0;
+}
+
+const char *
+ha_endpoint_state_name(HaEndpointState state)
+{
+	switch (state)
+	{
+		case HA_ENDPOINT_NOT_ASKED:
+			return "not asked";
+		case HA_ENDPOINT_OK:
+			return "ok";
+		case HA_ENDPOINT_NO_HOST:
+			return "host not found";
+		case HA_ENDPOINT_REFUSED:
+			return "refused";
+		case HA_ENDPOINT_UNREACHABLE:
+			return "unreachable";
+		case HA_ENDPOINT_TIMEOUT:
+			return "timeout";
+		case HA_ENDPOINT_TLS:
+			return "tls";
+		case HA_ENDPOINT_AUTH:
+			return "auth";
+		case HA_ENDPOINT_NO_QUORUM:
+			return "no quorum";
+		case HA_ENDPOINT_STRANGER:
+			return "another cluster";
+		case HA_ENDPOINT_ERROR:
+			return "error";
+	}
+	return "";
 }

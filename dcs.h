@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cluster.h"
+
 #define HA_KEY_SIZE			160
 #define HA_ERROR_SIZE		256
 #define HA_MAX_COMPARES		24
@@ -41,6 +43,9 @@ typedef enum HaDcsKind
 	HA_DCS_RANGE,				/* every key of the cluster, linearizable */
 	HA_DCS_WATCH,				/* events of keys that begin with request.key
 								 * from request.start_revision on */
+	HA_DCS_STATUS,				/* how request.endpoint is */
+	HA_DCS_MEMBERS,				/* of which members the store consists, as
+								 * request.endpoint knows it */
 } HaDcsKind;
 
 typedef enum HaCompareTarget
@@ -104,6 +109,7 @@ typedef struct HaRequest
 	int64_t		lease;			/* KEEPALIVE, REVOKE */
 	char		key[HA_KEY_SIZE];	/* WATCH: a key or prefix, '' = all */
 	int64_t		start_revision; /* WATCH */
+	int			endpoint;		/* STATUS, MEMBERS: by its number from 0 on */
 	HaTxn		txn;
 } HaRequest;
 
@@ -146,6 +152,12 @@ typedef struct HaAnswer
 	bool		succeeded;		/* TXN: which branch ran */
 	int			nkvs;
 	HaKv	   *kvs;			/* RANGE, WATCH, and the GETs of a TXN */
+	int			endpoint;		/* STATUS, MEMBERS: who was asked */
+	uint64_t	member_id;		/* which member of the store has answered */
+	uint64_t	leader_id;		/* STATUS; 0 = nobody leads the store */
+	char		version[HA_VERSION_SIZE];	/* STATUS */
+	int			nvoters;
+	HaVoter    *voters;			/* MEMBERS */
 } HaAnswer;
 
 /* Free what a request or an answer owns, not the struct itself. */
@@ -233,6 +245,16 @@ extern bool ha_dcs_next(HaDcs *dcs, HaAnswer *answer);
 
 /* End the watch with that tag, if it runs; no further answer comes from it. */
 extern void ha_dcs_cancel(HaDcs *dcs, uint32_t tag);
+
+/*
+ * What was found out about the endpoints, by the way and by HA_DCS_STATUS, which is
+ * how to hear of those that nothing else is asked of.  Such a request has no effect on
+ * the others: not on where they go, nor on what may be believed.
+ */
+extern int	ha_dcs_endpoints(const HaDcs *dcs, HaEndpoint *endpoints);
+extern int	ha_dcs_endpoint_count(const HaDcs *dcs);
+extern int	ha_dcs_in_use(const HaDcs *dcs);
+extern const char *ha_endpoint_state_name(HaEndpointState state);
 
 /* The endpoint in use, for messages, and the last trouble ('' = none). */
 extern const char *ha_dcs_endpoint(const HaDcs *dcs);

@@ -37,13 +37,13 @@
 
 #include "curl_guard.h"
 #include "dcs_etcd.h"
+#include "endpoint.h"
 #include "secret.h"
 
 #if LIBCURL_VERSION_NUM < 0x075700
 #error "libcurl 7.87 or later is needed, for CURLOPT_QUICK_EXIT"
 #endif
 
-#define HA_MAX_ENDPOINTS	16
 #define HA_MAX_IN_FLIGHT	64
 #define HA_PREFIX_SIZE		HA_KEY_SIZE
 
@@ -76,7 +76,8 @@ typedef struct Transfer
 	bool		is_auth;		/* asks for a token, has no caller */
 	int64_t		lease;			/* KEEPALIVE: the one that must be answered */
 	int64_t		deadline;		/* of dcs->now; INT64_MAX for watches */
-	int			endpoint;
+	int64_t		timeout;		/* so long after it was made */
+	int			endpoint;		/* of a probe: chosen by the caller */
 	CURL	   *easy;
 	struct curl_slist *headers;
 	char		curl_error[CURL_ERROR_SIZE];
@@ -110,7 +111,7 @@ struct HaDcs
 {
 	int64_t		(*now) (void);
 	int			nendpoints;
-	char	   *endpoints[HA_MAX_ENDPOINTS];
+	HaEndpoint	endpoints[HA_MAX_ENDPOINTS];
 	int			preferred;		/* where the next request goes */
 	unsigned	abandoned;		/* bit set of endpoints: watches there are to
 								 * be ended */
@@ -168,6 +169,7 @@ make_unknown(HaAnswer *answer, const char *format,...)
 	answer->kind = old.kind;
 	answer->tag = old.tag;
 	answer->sent_at = old.sent_at;
+	answer->endpoint = old.endpoint;
 	answer->status = HA_DCS_UNKNOWN;
 	va_start(args, format);
 	vsnprintf(answer->error, sizeof(answer->error), format, args);
@@ -179,6 +181,14 @@ make_unknown(HaAnswer *answer, const char *format,...)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
 	}
+}
+
+/* Asks about an endpoint, and not through one about the cluster. */
+static bool
+is_probe(const Transfer *t)
+{
+	return !t->is_auth &&
+		(t->kind == HA_DCS_STATUS || t->kind == HA_DCS_MEMBERS);
 }
 
 /*
@@ -196,7 +206,7 @@ check_origin(HaDcs *dcs, const Transfer *t, HaAnswer *answer)
 	t->kind == HA_DCS_TXN;
 	bool		stranger = linearizable;
 
-	if (answer->status != HA_DCS_OK)
+	if (answer->status != HA_DCS_OK || is_probe(t))
 		return;
 	if (seen->cluster_id == 0)
 		seen->cluster_id = answer->cluster_id;
@@ -281,7 +291,7 @@ on_rewind(void *arg, curl_off_t offset, int origin)
 static bool
 append(Transfer *t, const char *data, size_t length)
 {
-	bool		small = t->is_auth || t->kind == HA_DCS_GRANT ||
+	bool		small = t->is_auth || is_probe(t) || t->kind == HA_DCS_GRANT ||
 	t->kind == HA_DCS_KEEPALIVE || t->kind == HA_DCS_REVOKE;
 	size_t		limit = small ? HA_MAX_SMALL_BODY : HA_MAX_BODY;
 
@@ -451,6 +461,7 @@ new_transfer(HaDcs *dcs, char *body, int64_t deadline)
 	t->body = body;
 	t->body_length = strlen(body);
 	t->deadline = deadline;
+	t->timeout = deadline - dcs->now();
 	t->last = last;
 	t->next = dcs->transfers;
 	dcs->transfers = t;
@@ -547,9 +558,9 @@ static CURLcode
 set_request(Transfer *t, CURL *easy, const char *path)
 {
 	CURLcode	rc = CURLE_OK;
-	char		url[HA_ERROR_SIZE + 64];
+	char		url[HA_ENDPOINT_SIZE + 64];
 
-	snprintf(url, sizeof(url), "%s%s", t->dcs->endpoints[t->endpoint], path);
+	snprintf(url, sizeof(url), "%s%s", t->dcs->endpoints[t->endpoint].url, path);
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) t->body_length);
@@ -562,6 +573,12 @@ set_request(Transfer *t, CURL *easy, const char *path)
 	SET(CURLOPT_HTTPHEADER, t->headers);
 	SET(CURLOPT_ERRORBUFFER, t->curl_error);
 	SET(CURLOPT_PRIVATE, t);
+	if (is_probe(t))
+	{
+		/* A rare question shall not keep a connection open in etcd. */
+		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
 	return rc;
 }
 
@@ -596,7 +613,8 @@ launch(Transfer *t)
 	HaAnswer   *answer = &t->last->answer;
 	CURL	   *easy = curl_easy_init();
 
-	t->endpoint = dcs->preferred;
+	if (!is_probe(t))
+		t->endpoint = dcs->preferred;
 	t->token_serial = dcs->token_serial;
 	if (easy == NULL || !add_headers(t) || set_options(t, easy) != CURLE_OK)
 	{
@@ -636,6 +654,112 @@ choose_endpoint(HaDcs *dcs)
 	return false;
 }
 
+/*-------------------------------------------------------------------------
+ * What is known of the endpoints, for people
+ *-------------------------------------------------------------------------
+ */
+
+static void
+note_failure(HaEndpoint *e, HaEndpointState state, const char *error,
+			 int64_t now)
+{
+	e->state = state;
+	e->failed_at = now;
+	snprintf(e->error, sizeof(e->error), "%.150s", error);
+}
+
+static void
+note_answer(HaDcs *dcs, HaEndpoint *e, const HaAnswer *answer)
+{
+	int64_t		now = dcs->now();
+
+	if (answer->member_id != 0)
+		e->member_id = answer->member_id;
+	if (answer->kind == HA_DCS_STATUS && answer->status == HA_DCS_OK)
+	{
+		e->leader_id = answer->leader_id;
+		e->leader_term = answer->raft_term;
+		memcpy(e->version, answer->version, sizeof(e->version));
+		if (answer->cluster_id != dcs->seen.cluster_id &&
+			dcs->seen.cluster_id != 0)
+		{
+			note_failure(e, HA_ENDPOINT_STRANGER,
+						 "belongs to another etcd cluster", now);
+			return;
+		}
+		if (answer->leader_id == 0)
+		{
+			note_failure(e, HA_ENDPOINT_NO_QUORUM,
+						 "etcd has no leader (quorum lost)", now);
+			return;
+		}
+	}
+	else if (answer->kind == HA_DCS_MEMBERS ||
+			 (e->state == HA_ENDPOINT_NO_QUORUM &&
+			  answer->kind == HA_DCS_KEEPALIVE))
+		return;					/* that it may know without a quorum */
+	e->state = HA_ENDPOINT_OK;
+	e->ok_at = now;
+	e->latency = now - answer->sent_at;
+}
+
+/*
+ * How did this request, which has ended, find its endpoint?  "code" is etcd's; a
+ * definite refusal of anything but ourselves is a good answer.
+ */
+static void
+note_outcome(Transfer *t, CURLcode rc, long http_status, int code)
+{
+	HaDcs	   *dcs = t->dcs;
+	HaEndpoint *e = &dcs->endpoints[t->endpoint];
+	HaAnswer   *answer = &t->last->answer;
+	HaEndpointAccess access = {dcs->user != NULL ? dcs->user : "", dcs->prefix};
+	HaEndpointState state;
+	char		why[HA_WHY_SIZE];
+
+	if (t->ended || t->kind == HA_DCS_WATCH)
+		return;					/* others will tell */
+	if (code == HA_GRPC_UNAUTHENTICATED && !t->is_auth && dcs->user != NULL &&
+		(is_probe(t) ? t->token_serial != dcs->token_serial :
+		 !t->reauthenticated))
+		return;					/* the token was just too old */
+	if (dcs->strangers & (1u << t->endpoint))
+	{
+		note_failure(e, HA_ENDPOINT_STRANGER, answer->error, dcs->now());
+		return;
+	}
+	if (rc != CURLE_OK)
+		state = ha_explain_failure(t->easy, rc, t->curl_error, t->timeout,
+								   why, sizeof(why));
+	else if (answer->status == HA_DCS_OK)
+	{
+		note_answer(dcs, e, answer);
+		return;
+	}
+	else if (http_status == 200)
+	{
+		state = HA_ENDPOINT_ERROR;
+		snprintf(why, sizeof(why), "%.150s", answer->error);
+	}
+	else
+		state = ha_explain_refusal(http_status, t->in, t->in_length, &access,
+								   why, sizeof(why));
+	if (code == HA_GRPC_UNAUTHENTICATED)
+		state = HA_ENDPOINT_AUTH;
+
+	/*
+	 * Without a quorum requests hang or fail.  What it is that they wait for,
+	 * only a question about the endpoint itself tells.
+	 */
+	if (e->state == HA_ENDPOINT_NO_QUORUM && !is_probe(t) &&
+		(state == HA_ENDPOINT_TIMEOUT || state == HA_ENDPOINT_ERROR))
+		return;
+	if (state != HA_ENDPOINT_AUTH && answer->status == HA_DCS_REFUSED)
+		note_answer(dcs, e, answer);
+	else
+		note_failure(e, state, why, dcs->now());
+}
+
 /* Move to the next endpoint, unless somebody else has already. */
 static void
 rotate(HaDcs *dcs, int failed)
@@ -653,13 +777,15 @@ conclude(Transfer *t)
 	HaDcs	   *dcs = t->dcs;
 	HaAnswer   *answer = &t->last->answer;
 
-	if (answer->status == HA_DCS_OK)
+	if (is_probe(t))
+		;						/* concerns nothing else */
+	else if (answer->status == HA_DCS_OK)
 		dcs->trouble[0] = '\0';
 	else
 		snprintf(dcs->trouble, sizeof(dcs->trouble), "%s", answer->error);
 
 	/* A compacted watch is no fault of the member that says so. */
-	if (answer->status == HA_DCS_UNKNOWN && !answer->compacted)
+	if (answer->status == HA_DCS_UNKNOWN && !answer->compacted && !is_probe(t))
 		rotate(dcs, t->endpoint);
 
 	enqueue(dcs, t->last);
@@ -706,7 +832,8 @@ fail_parked(HaDcs *dcs, const HaAnswer *why, int endpoint)
 			continue;
 		make_unknown(&t->last->answer, "%s", why->error);
 		t->last->answer.status = why->status;
-		t->endpoint = endpoint;
+		if (!is_probe(t))
+			t->endpoint = endpoint;
 		conclude(t);
 	}
 }
@@ -725,6 +852,8 @@ finish_auth(Transfer *t, CURLcode rc)
 								 dcs->token, sizeof(dcs->token), answer);
 	else
 		make_unknown(answer, "%s", curl_easy_strerror(rc));
+	if (!ok)
+		note_outcome(t, rc, http_status, HA_GRPC_UNAUTHENTICATED);
 
 	if (ok)
 	{
@@ -738,7 +867,7 @@ finish_auth(Transfer *t, CURLcode rc)
 		memcpy(error, answer->error, sizeof(error));
 		snprintf(answer->error, sizeof(answer->error),
 				 "could not authenticate to etcd endpoint \"%s\": %.120s",
-				 dcs->endpoints[t->endpoint], error);
+				 dcs->endpoints[t->endpoint].url, error);
 		if (answer->status == HA_DCS_UNKNOWN)
 			rotate(dcs, t->endpoint);
 		fail_parked(dcs, answer, t->endpoint);
@@ -788,7 +917,7 @@ serve_parked(HaDcs *dcs)
 		next = t->next;
 		if (!is_parked(t))
 			continue;
-		if (!choose_endpoint(dcs))
+		if (!is_probe(t) && !choose_endpoint(dcs))
 			give_up(t, "etcd has gone back in time or is another cluster than before; if it was restored on purpose, restart pg_ha_boot on every node");
 		else if (t->deadline <= now)
 			give_up(t, "timed out while waiting for authentication");
@@ -810,7 +939,7 @@ serve_parked(HaDcs *dcs)
 static void
 describe_failure(const Transfer *t, CURLcode rc, HaAnswer *answer)
 {
-	const char *endpoint = t->dcs->endpoints[t->endpoint];
+	const char *endpoint = t->dcs->endpoints[t->endpoint].url;
 
 	if (t->too_long)
 		make_unknown(answer, "answer of etcd endpoint \"%s\" is too long",
@@ -837,7 +966,7 @@ name_endpoint(const Transfer *t, HaAnswer *answer)
 	memcpy(error, answer->error, sizeof(error));
 	snprintf(answer->error, sizeof(answer->error),
 			 "etcd endpoint \"%.100s\": %.130s",
-			 t->dcs->endpoints[t->endpoint], error);
+			 t->dcs->endpoints[t->endpoint].url, error);
 }
 
 /* Fill in the last answer of a transfer.  Returns the gRPC code. */
@@ -854,11 +983,13 @@ read_outcome(Transfer *t, CURLcode rc)
 		if (rc != CURLE_OK || (t->kind == HA_DCS_WATCH && http_status == 200))
 		{
 			describe_failure(t, rc, answer);
+			note_outcome(t, rc, http_status, HA_GRPC_UNKNOWN);
 			return HA_GRPC_UNKNOWN;
 		}
 		code = ha_etcd_parse_answer(t->kind, t->dcs->prefix, http_status,
 									t->in, t->in_length, answer);
 		check_origin(t->dcs, t, answer);
+		note_outcome(t, rc, http_status, code);
 	}
 	name_endpoint(t, answer);
 	return code;
@@ -874,7 +1005,8 @@ finish(Transfer *t, CURLcode rc)
 		finish_auth(t, rc);
 		return;
 	}
-	if (read_outcome(t, rc) == HA_GRPC_UNAUTHENTICATED && dcs->user != NULL)
+	if (read_outcome(t, rc) == HA_GRPC_UNAUTHENTICATED && dcs->user != NULL &&
+		!is_probe(t))
 	{
 		/* Another request may have brought a new token in the meantime. */
 		if (t->token_serial == dcs->token_serial)
@@ -981,12 +1113,11 @@ add_endpoint(HaDcs *dcs, const char *start, size_t length, char *err,
 					HA_MAX_ENDPOINTS);
 	while (length > 0 && start[length - 1] == '/')
 		length--;
-	if (length >= HA_ERROR_SIZE)
+	if (length >= HA_ENDPOINT_SIZE)
 		return fail(err, errlen, "etcd endpoint is too long");
-	url = strndup(start, length);
-	if (url == NULL)
-		return fail(err, errlen, "out of memory");
-	dcs->endpoints[dcs->nendpoints++] = url;
+	url = dcs->endpoints[dcs->nendpoints++].url;
+	memcpy(url, start, length);
+	url[length] = '\0';
 	if (!is_endpoint(url))
 		return fail(err, errlen,
 					"etcd endpoint \"%s\" is not of the form "
@@ -1168,8 +1299,6 @@ ha_dcs_close(HaDcs *dcs)
 		ha_dcs_answer_free(&answer);
 	if (dcs->epoll_fd >= 0)
 		close(dcs->epoll_fd);
-	for (int i = 0; i < dcs->nendpoints; i++)
-		free(dcs->endpoints[i]);
 	free(dcs->cacert);
 	free(dcs->cert);
 	free(dcs->key);
@@ -1208,7 +1337,8 @@ ha_dcs_send(HaDcs *dcs, HaRequest *request)
 	int64_t		deadline = INT64_MAX;
 	Transfer   *t;
 
-	if (dcs->ntransfers < HA_MAX_IN_FLIGHT)
+	if (dcs->ntransfers < HA_MAX_IN_FLIGHT && request->endpoint >= 0 &&
+		request->endpoint < dcs->nendpoints)
 		body = ha_etcd_request_json(dcs->prefix, request);
 	ha_dcs_request_free(request);
 	if (request->kind != HA_DCS_WATCH)
@@ -1220,7 +1350,9 @@ ha_dcs_send(HaDcs *dcs, HaRequest *request)
 
 	t->kind = request->kind;
 	t->lease = request->lease;
+	t->endpoint = request->endpoint;
 	t->last->answer.kind = request->kind;
+	t->last->answer.endpoint = request->endpoint;
 	t->last->answer.tag = request->tag;
 
 	/* A new transfer is parked until serve_parked has had its look. */
@@ -1312,7 +1444,26 @@ ha_dcs_cancel(HaDcs *dcs, uint32_t tag)
 const char *
 ha_dcs_endpoint(const HaDcs *dcs)
 {
-	return dcs->endpoints[dcs->preferred];
+	return dcs->endpoints[dcs->preferred].url;
+}
+
+int
+ha_dcs_endpoint_count(const HaDcs *dcs)
+{
+	return dcs->nendpoints;
+}
+
+int
+ha_dcs_in_use(const HaDcs *dcs)
+{
+	return dcs->preferred;
+}
+
+int
+ha_dcs_endpoints(const HaDcs *dcs, HaEndpoint *endpoints)
+{
+	memcpy(endpoints, dcs->endpoints, sizeof(dcs->endpoints));
+	return dcs->nendpoints;
 }
 
 HaDcsMark

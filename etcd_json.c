@@ -171,6 +171,10 @@ ha_etcd_path(HaDcsKind kind)
 			return "/v3/kv/range";
 		case HA_DCS_WATCH:
 			return "/v3/watch";
+		case HA_DCS_STATUS:
+			return "/v3/maintenance/status";
+		case HA_DCS_MEMBERS:
+			return "/v3/cluster/member/list";
 	}
 	return "";
 }
@@ -362,6 +366,14 @@ ha_etcd_request_json(const char *prefix, const HaRequest *request)
 								  range_end_json(prefix, request->key),
 								  "start_revision",
 								  number_json(request->start_revision)));
+		case HA_DCS_STATUS:
+		case HA_DCS_MEMBERS:
+
+			/*
+			 * Not "linearizable": the list is wanted most when there is no
+			 * quorum.
+			 */
+			return dump(json_pack("{}"));
 	}
 	return NULL;
 }
@@ -470,6 +482,7 @@ read_header(json_t *object, HaAnswer *answer)
 	return json_is_object(header) &&
 		read_uint64(header, "cluster_id", &answer->cluster_id) &&
 		answer->cluster_id != 0 &&
+		read_uint64(header, "member_id", &answer->member_id) &&
 		read_int64(header, "raft_term", &answer->raft_term) &&
 		read_int64(header, "revision", &answer->revision);
 }
@@ -715,6 +728,54 @@ read_watch(json_t *result, const char *prefix, HaAnswer *answer, int *code)
 	return read_events(result, prefix, answer);
 }
 
+/* Copy a short text, of which only printable ASCII is shown to anybody. */
+static bool
+read_text(json_t *object, const char *name, char *to, size_t size)
+{
+	json_t	   *value = json_object_get(object, name);
+
+	snprintf(to, size, "%s", value != NULL && json_is_string(value) ?
+			 json_string_value(value) : "");
+	for (char *p = to; *p != '\0'; p++)
+	{
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
+	return value == NULL || json_is_string(value);
+}
+
+static bool
+read_status(json_t *root, HaAnswer *answer)
+{
+	return read_uint64(root, "leader", &answer->leader_id) &&
+		read_text(root, "version", answer->version, sizeof(answer->version));
+}
+
+static bool
+read_voters(json_t *root, HaAnswer *answer)
+{
+	json_t	   *members = json_object_get(root, "members");
+	size_t		n = json_array_size(members);
+
+	if (n == 0 || n > HA_MAX_VOTERS)
+		return false;
+	answer->voters = calloc(n, sizeof(HaVoter));
+	if (answer->voters == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		json_t	   *member = json_array_get(members, i);
+		HaVoter    *voter = &answer->voters[answer->nvoters++];
+
+		if (!json_is_object(member) ||
+			!read_uint64(member, "ID", &voter->id) || voter->id == 0 ||
+			!read_text(member, "name", voter->name, sizeof(voter->name)) ||
+			!read_bool(member, "isLearner", &voter->learner))
+			return false;
+	}
+	return true;
+}
+
 static bool
 read_result(json_t *root, const char *prefix, HaAnswer *answer, int *code)
 {
@@ -739,6 +800,10 @@ read_result(json_t *root, const char *prefix, HaAnswer *answer, int *code)
 			return read_range(root, prefix, answer);
 		case HA_DCS_WATCH:
 			return read_watch(root, prefix, answer, code);
+		case HA_DCS_STATUS:
+			return read_status(root, answer);
+		case HA_DCS_MEMBERS:
+			return read_voters(root, answer);
 	}
 	return false;
 }
@@ -809,11 +874,13 @@ reset_answer(HaAnswer *answer, HaDcsKind kind)
 {
 	uint32_t	tag = answer->tag;
 	int64_t		sent_at = answer->sent_at;
+	int			endpoint = answer->endpoint;
 
 	memset(answer, 0, sizeof(*answer));
 	answer->kind = kind;
 	answer->tag = tag;
 	answer->sent_at = sent_at;
+	answer->endpoint = endpoint;
 }
 
 int

@@ -14,13 +14,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "storage/latch.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -37,6 +36,9 @@
 #include "health.h"
 #include "lease.h"
 #include "pg_ha.h"
+#include "remember.h"
+#include "rows.h"
+#include "server.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
@@ -49,74 +51,9 @@ PG_FUNCTION_INFO_V1(pg_ha_resume);
 PG_FUNCTION_INFO_V1(pg_ha_switchover);
 PG_FUNCTION_INFO_V1(pg_ha_decide);
 
-/* Let a row grow column by column, so that order and NULLs can't get apart. */
-typedef struct Row
-{
-	int			n;
-	Datum		values[24];
-	bool		nulls[24];
-} Row;
-
-static void
-add(Row *row, Datum value)
-{
-	row->nulls[row->n] = false;
-	row->values[row->n++] = value;
-}
-
-static void
-add_null(Row *row)
-{
-	row->nulls[row->n] = true;
-	row->values[row->n++] = (Datum) 0;
-}
-
-/* An empty text means "not known". */
-static void
-add_text(Row *row, const char *text)
-{
-	if (text == NULL || text[0] == '\0')
-		add_null(row);
-	else
-		add(row, CStringGetTextDatum(text));
-}
-
-static void
-add_lsn(Row *row, uint64 lsn)
-{
-	if (lsn == 0)
-		add_null(row);
-	else
-		add(row, LSNGetDatum(lsn));
-}
-
-static Datum
-row_datum(FunctionCallInfo fcinfo, Row *row)
-{
-	TupleDesc	desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	desc = BlessTupleDesc(desc);
-	if (desc->natts != row->n)
-		elog(ERROR, "function returns %d columns instead of %d", row->n,
-			 desc->natts);
-	return HeapTupleGetDatum(heap_form_tuple(desc, row->values, row->nulls));
-}
-
-static void
-put_row(FunctionCallInfo fcinfo, Row *row)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	tuplestore_putvalues(info->setResult, info->setDesc, row->values,
-						 row->nulls);
-	memset(row, 0, sizeof(*row));
-}
-
 /* These functions only make sense inside a server that runs the worker. */
-static void
-require_worker(void)
+void
+ha_sql_require_worker(void)
 {
 	if (ha_shared == NULL)
 		ereport(ERROR,
@@ -136,7 +73,7 @@ ha_sql_look(void)
 {
 	HaPublished *copy = palloc(sizeof(HaPublished));
 
-	require_worker();
+	ha_sql_require_worker();
 	LWLockAcquire(ha_shared->lock, LW_SHARED);
 	memcpy(copy, &ha_shared->published, sizeof(*copy));
 	LWLockRelease(ha_shared->lock);
@@ -291,49 +228,98 @@ add_hba_differs(Row *row, const HaView *view, const HaMember *member)
 	add_null(row);
 }
 
+/* A store that answers is read every loop_wait, and given retry_timeout for it. */
+static bool
+is_stale(const HaPublished *p)
+{
+	return ha_now() - p->view.sent_at >
+		p->config.loop_wait + p->config.retry_timeout;
+}
+
+/*
+ * What pg_ha_boot noted before this server was started, if the worker has not
+ * reached the store yet; and as of when.
+ */
+static bool
+recall(HaView *view, TimestampTz *as_of)
+{
+	char		path[MAXPGPATH];
+	char		file[MAXPGPATH];
+	char	   *text = palloc(HA_REMEMBER_SIZE);
+	size_t		length;
+	int64_t		unix_us;
+	bool		ok;
+	FILE	   *fp;
+
+	ha_state_path(path, sizeof(path));
+	snprintf(file, sizeof(file), "%s/%s", path, HA_REMEMBER_FILE);
+	fp = AllocateFile(file, PG_BINARY_R);
+	if (fp == NULL)
+		return false;
+	length = fread(text, 1, HA_REMEMBER_SIZE, fp);
+	FreeFile(fp);
+	ok = ha_remember_parse(text, length, view, &unix_us);
+	pfree(text);
+	if (ok)
+		*as_of = unix_us -
+			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	return ok;
+}
+
+static void
+put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
+		   TimestampTz as_of, bool stale)
+{
+	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
+	bool		is_leader = view->leader.present &&
+	strcmp(view->leader.name, m->name) == 0;
+	Row			row = {0};
+
+	add_text(&row, m->name);
+	add_text(&row, member_role_word(view, m));
+	add_text(&row, ha_member_state_name(m->state));
+	add_text(&row, m->host);
+	add(&row, Int32GetDatum(m->port));
+	if (m->timeline == 0)
+		add_null(&row);
+	else
+		add(&row, Int32GetDatum(m->timeline));
+	add_lsn(&row, m->lsn);
+	if (is_leader || m->lsn == 0)
+		add_null(&row);
+	else
+		add(&row, Int64GetDatum(leader_lsn > m->lsn ?
+								leader_lsn - m->lsn : 0));
+	add_text(&row, member_tags(m));
+	add(&row, BoolGetDatum(is_leader));
+	add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
+	add_text(&row, m->clone_method);
+	if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
+		add_null(&row);
+	else
+		add(&row, Int32GetDatum(m->clone_percent));
+	add_text(&row, m->pending_restart);
+	add_text(&row, m->hba_source);
+	add_hba_differs(&row, view, m);
+	add(&row, TimestampTzGetDatum(as_of));
+	add(&row, BoolGetDatum(stale));
+	put_row(fcinfo, &row);
+}
+
 Datum
 pg_ha_members(PG_FUNCTION_ARGS)
 {
 	HaPublished *p = ha_sql_look();
 	HaView	   *view = &p->view;
-	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
+	TimestampTz as_of = GetCurrentTimestamp() -
+	(ha_now() - view->sent_at) * 1000;
+	bool		stale = is_stale(p);
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (!view->valid)
+		stale = recall(view, &as_of);
 	for (int i = 0; i < view->nmembers; i++)
-	{
-		HaMember   *m = &view->members[i];
-		bool		is_leader = view->leader.present &&
-		strcmp(view->leader.name, m->name) == 0;
-		Row			row = {0};
-
-		add_text(&row, m->name);
-		add_text(&row, member_role_word(view, m));
-		add_text(&row, ha_member_state_name(m->state));
-		add_text(&row, m->host);
-		add(&row, Int32GetDatum(m->port));
-		if (m->timeline == 0)
-			add_null(&row);
-		else
-			add(&row, Int32GetDatum(m->timeline));
-		add_lsn(&row, m->lsn);
-		if (is_leader || m->lsn == 0)
-			add_null(&row);
-		else
-			add(&row, Int64GetDatum(leader_lsn > m->lsn ?
-									leader_lsn - m->lsn : 0));
-		add_text(&row, member_tags(m));
-		add(&row, BoolGetDatum(is_leader));
-		add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
-		add_text(&row, m->clone_method);
-		if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
-			add_null(&row);
-		else
-			add(&row, Int32GetDatum(m->clone_percent));
-		add_text(&row, m->pending_restart);
-		add_text(&row, m->hba_source);
-		add_hba_differs(&row, view, m);
-		put_row(fcinfo, &row);
-	}
+		put_member(fcinfo, view, &view->members[i], as_of, stale);
 	return (Datum) 0;
 }
 
@@ -376,11 +362,7 @@ health_row_since(FunctionCallInfo fcinfo, const char *check, bool ok,
 	add_text(&row, check);
 	add(&row, BoolGetDatum(ok));
 	add_text(&row, detail);
-	if (since == 0)
-		add_null(&row);
-	else
-		add(&row, TimestampTzGetDatum(GetCurrentTimestamp() -
-									  (ha_now() - since) * 1000));
+	add_time(&row, since);
 	add(&row, BoolGetDatum(gates_lease));
 	put_row(fcinfo, &row);
 }
@@ -412,6 +394,7 @@ pg_ha_health(PG_FUNCTION_ARGS)
 	HaView	   *view = &p->view;
 	int64		now = ha_now();
 	bool		primary = p->local.role == HA_ROLE_PRIMARY;
+	bool		receives = !primary && ha_server_receives();
 	bool		fresh = p->seen_at != 0 && now - p->seen_at < p->config.ttl;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -443,16 +426,46 @@ pg_ha_health(PG_FUNCTION_ARGS)
 			   ha_on_lineage(&view->term, p->local.timeline,
 							 p->local.replay_lsn),
 			   psprintf("timeline %u", p->local.timeline));
-	health_row(fcinfo, "replication", primary || p->local.streaming,
+	health_row(fcinfo, "replication", primary || receives,
 			   primary ? psprintf("%d members stream from here",
 								  p->local.nstandbys) :
-			   p->local.streaming ? p->local.follows : "not streaming");
+			   receives ? p->local.follows : "not streaming");
 	health_row(fcinfo, "pg_ha_boot", p->local.has_boot,
 			   p->local.has_boot ? "supervises this server" :
 			   "nobody can restart this server");
 	health_row(fcinfo, "configuration", view->nmalformed == 0,
 			   psprintf("%d malformed keys", view->nmalformed));
 	return (Datum) 0;
+}
+
+/*
+ * What the times mean for who depends on them.
+ *
+ * A leader that is gone has renewed its lease at most a TTL ago, also by the clocks of
+ * the others, who have seen its last heartbeat no later; then they elect.  If their
+ * watches are down as well, they see it a loop_wait later.
+ *
+ * Writes go on through an outage of the store that ends before the deadline, even if
+ * it begins just before a renewal, and the renewal that is lost to it must first time
+ * out.
+ */
+static void
+add_plain_timing(Row *row, const HaPublished *p)
+{
+	const HaConfig *config = &p->config;
+	int64		interval = config->ttl / 5;
+	int64		failover = config->ttl + config->loop_wait +
+	ha_election_wait(config);
+	int64		outage = config->ttl - ha_lease_margin(config->ttl) -
+	interval - config->ttl / 4;
+
+	add(row, Float8GetDatum(failover / 1000.0));
+	add(row, Float8GetDatum(Max(outage, 0) / 1000.0));
+	add(row, Float8GetDatum(60000.0 / interval));
+	if (p->worst_renewal < 0)
+		add_null(row);
+	else
+		add(row, Int64GetDatum(p->worst_renewal));
 }
 
 Datum
@@ -477,6 +490,7 @@ pg_ha_timing(PG_FUNCTION_ARGS)
 		add_null(&row);
 	else
 		add(&row, Int64GetDatum(now - p->seen_at));
+	add_plain_timing(&row, p);
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 
@@ -511,19 +525,6 @@ pg_ha_identity(PG_FUNCTION_ARGS)
 								strcmp(view->cluster_uuid,
 									   local->cluster_uuid) == 0)));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
-}
-
-/* EXECUTE is revoked from PUBLIC; this holds even if somebody granted it back. */
-void
-ha_sql_require_operator(void)
-{
-	require_worker();
-	if (!superuser() && !has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to operate cluster \"%s\"",
-						ha_scope),
-				 errhint("Must be superuser or a member of pg_signal_backend.")));
 }
 
 /*
@@ -570,7 +571,6 @@ set_pause(bool pause, bool wait)
 	int64		give_up;
 	HaPublished *p;
 
-	ha_sql_require_operator();
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	(void) ha_sql_change_config(pause ? "{\"pause\": true}" : "{\"pause\": null}");
@@ -596,6 +596,7 @@ set_pause(bool pause, bool wait)
 Datum
 pg_ha_pause(PG_FUNCTION_ARGS)
 {
+	ha_sql_require_operator(fcinfo);
 	set_pause(true, PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
@@ -603,6 +604,7 @@ pg_ha_pause(PG_FUNCTION_ARGS)
 Datum
 pg_ha_resume(PG_FUNCTION_ARGS)
 {
+	ha_sql_require_operator(fcinfo);
 	set_pause(false, PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
@@ -616,7 +618,7 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 	HaAsk	   *ask;
 	char	   *json;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	for (int i = 0; i < p->view.nmembers; i++)

@@ -8,13 +8,18 @@
 #ifndef HA_FUNCTIONS_H
 #define HA_FUNCTIONS_H
 
+#include "fmgr.h"
+
 #include "pg_ha.h"
 
 /* A copy of what the worker published last; an error where there is no worker. */
 extern HaPublished *ha_sql_look(void);
 
-/* May this user operate the cluster?  An error if not. */
-extern void ha_sql_require_operator(void);
+/* An error where the library is not loaded, or the server is of no cluster. */
+extern void ha_sql_require_worker(void);
+
+/* May this user do this to the cluster?  An error if not: see privileges.c. */
+extern void ha_sql_require_operator(FunctionCallInfo fcinfo);
 
 extern void ha_sql_refuse_in_failsafe(const HaPublished *p);
 

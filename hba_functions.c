@@ -270,7 +270,7 @@ pg_ha_hba_check(PG_FUNCTION_ARGS)
 	HaConnection c = {0};
 	ListCell   *cell;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	require_argument(fcinfo, 0, "lines");
 	require_argument(fcinfo, 1, "user");
 	require_argument(fcinfo, 2, "database");
@@ -543,7 +543,7 @@ pg_ha_set_hba(PG_FUNCTION_ARGS)
 	Rules	   *next;
 	HaPublished *p;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	require_argument(fcinfo, 0, "lines");
 	require_argument(fcinfo, 1, "force");
 	take_lines(PG_GETARG_ARRAYTYPE_P(0), &rules);

@@ -185,7 +185,7 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 	const HaMember *member;
 	HaPublished *p;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	refuse_stranger(&p->view, name);
@@ -322,7 +322,7 @@ pg_ha_restart(PG_FUNCTION_ARGS)
 	HaPublished *p;
 	ListCell   *cell;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	if (!leader && !standby)
@@ -359,7 +359,7 @@ pg_ha_reload(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 	int			n = 0;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	if (name != NULL)
@@ -442,7 +442,7 @@ pg_ha_stop_cluster(PG_FUNCTION_ARGS)
 	const HaMember *leader;
 	HaPublished *p;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	if (strcmp(confirm, ha_scope) != 0)
 		ereport(ERROR,
@@ -513,7 +513,7 @@ pg_ha_join_command(PG_FUNCTION_ARGS)
 {
 	StringInfoData file;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	initStringInfo(&file);
 	appendStringInfoString(&file, "# /etc/pg_ha/NAME.conf, with NAME, ADDRESS and PGDATA of the new node\n");
 	add_setting(&file, "pg_ha.scope", ha_scope);

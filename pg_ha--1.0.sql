@@ -49,7 +49,9 @@ CREATE FUNCTION pg_ha_members(
 	OUT clone_percent pg_catalog.int4,
 	OUT pending_restart pg_catalog.text,
 	OUT hba_source pg_catalog.text,
-	OUT hba_differs pg_catalog.bool)
+	OUT hba_differs pg_catalog.bool,
+	OUT as_of pg_catalog.timestamptz,
+	OUT stale pg_catalog.bool)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
@@ -107,13 +109,54 @@ CREATE FUNCTION pg_ha_timing(
 	OUT election_wait_ms pg_catalog.int8,
 	OUT primary_start_timeout_ms pg_catalog.int8,
 	OUT last_proof_age_ms pg_catalog.int8,
-	OUT dcs_age_ms pg_catalog.int8)
+	OUT dcs_age_ms pg_catalog.int8,
+	OUT max_failover_seconds pg_catalog.float8,
+	OUT tolerated_dcs_outage_seconds pg_catalog.float8,
+	OUT renewals_per_minute pg_catalog.float8,
+	OUT worst_renewal_latency_ms pg_catalog.int8)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 
 COMMENT ON FUNCTION pg_ha_timing() IS
 'the times in force, in milliseconds';
+
+CREATE FUNCTION pg_ha_dcs(
+	OUT endpoint pg_catalog.text,
+	OUT state pg_catalog.text,
+	OUT last_error pg_catalog.text,
+	OUT latency_ms pg_catalog.int8,
+	OUT is_etcd_leader pg_catalog.bool,
+	OUT in_use pg_catalog.bool,
+	OUT member pg_catalog.text,
+	OUT version pg_catalog.text,
+	OUT last_ok pg_catalog.timestamptz,
+	OUT last_failed pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_dcs() IS
+'the endpoints of etcd, and what each of them said last to this member';
+
+CREATE FUNCTION pg_ha_quorum(
+	OUT etcd_members pg_catalog.int4,
+	OUT voters_healthy pg_catalog.int4,
+	OUT needed pg_catalog.int4,
+	OUT can_lose pg_catalog.int4,
+	OUT warning pg_catalog.text,
+	OUT as_of pg_catalog.timestamptz)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_quorum() IS
+'how many members etcd has, needs and can lose, as seen from this member';
+
+REVOKE ALL ON FUNCTION pg_ha_dcs() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_quorum() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_dcs() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_quorum() TO pg_monitor;
 
 CREATE FUNCTION pg_ha_requests(
 	OUT member pg_catalog.text,
@@ -180,6 +223,9 @@ LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 
 COMMENT ON FUNCTION pg_ha_decide(pg_catalog.jsonb) IS
 'what a member would do, given what it knows';
+
+REVOKE ALL ON FUNCTION pg_ha_decide(pg_catalog.jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_decide(pg_catalog.jsonb) TO pg_monitor;
 
 --
 -- Actions: carried out by the worker of the member they are called on.

@@ -28,6 +28,7 @@ char	   *ha_scope = NULL;
 char	   *ha_member_name = NULL;
 char	   *ha_namespace = NULL;
 char	   *ha_etcd_endpoints = NULL;
+char	   *ha_etcd_sites = NULL;
 char	   *ha_etcd_cacert = NULL;
 char	   *ha_etcd_cert = NULL;
 char	   *ha_etcd_key = NULL;
@@ -159,6 +160,9 @@ define_settings(void)
 				  &ha_namespace, "service", PGC_POSTMASTER);
 	define_string("pg_ha.etcd_endpoints", "URLs of the etcd cluster.",
 				  &ha_etcd_endpoints, "", PGC_POSTMASTER);
+	define_string("pg_ha.etcd_sites",
+				  "Which endpoints of etcd are where: SITE=URL URL, SITE=URL.",
+				  &ha_etcd_sites, "", PGC_SIGHUP);
 	define_string("pg_ha.etcd_cacert", "CA certificates etcd is verified with.",
 				  &ha_etcd_cacert, "", PGC_POSTMASTER);
 	define_string("pg_ha.etcd_cert", "Client certificate for etcd.",
@@ -291,6 +295,7 @@ attach_shared_memory(void)
 		pg_atomic_init_u32(&ha_shared->sync_required, 0);
 		pg_atomic_init_u32(&ha_shared->shows, 0);
 		pg_atomic_init_u64(&ha_shared->postmaster_read, 0);
+		pg_atomic_init_u64(&ha_shared->looked_at, 0);
 		SpinLockInit(&ha_shared->mutex);
 		ConditionVariableInit(&ha_shared->gate_cv);
 		ConditionVariableInit(&ha_shared->ask_cv);

@@ -30,6 +30,7 @@ extern char *ha_scope;
 extern char *ha_member_name;
 extern char *ha_namespace;
 extern char *ha_etcd_endpoints;
+extern char *ha_etcd_sites;
 extern char *ha_etcd_cacert;
 extern char *ha_etcd_cert;
 extern char *ha_etcd_key;
@@ -120,6 +121,8 @@ typedef struct HaPublished
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */
+	HaStore		store;
+	int64		worst_renewal;	/* ms, since the worker began; -1 = none yet */
 	bool		store_full;		/* it refuses our heartbeats for want of room */
 } HaPublished;
 
@@ -139,6 +142,9 @@ typedef struct HaShared
 
 	/* The epoch that the postmaster has read, << 32, and how many times. */
 	pg_atomic_uint64 postmaster_read;
+
+	/* When somebody last wanted to know how the store's endpoints are. */
+	pg_atomic_uint64 looked_at;
 
 	/* Where clients should go instead, for hints.  Protected by mutex. */
 	slock_t		mutex;

@@ -189,6 +189,18 @@ ha_server_awaited_lsn(bool *has_archive)
 	return received != 0 ? Max(received, GetXLogReplayRecPtr(NULL)) : 0;
 }
 
+/* One that still tries to connect counts as streaming for WalRcvStreaming(). */
+bool
+ha_server_receives(void)
+{
+	bool		connected;
+
+	SpinLockAcquire(&WalRcv->mutex);
+	connected = WalRcv->ready_to_display;
+	SpinLockRelease(&WalRcv->mutex);
+	return connected && WalRcvStreaming();
+}
+
 bool
 ha_server_receiver_is_gone(void)
 {

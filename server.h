@@ -28,6 +28,9 @@ extern uint64 ha_server_awaited_lsn(bool *has_archive);
 /* Does that process, the startup process, wait for a session to get out of its way? */
 extern bool ha_server_waits_for_session(pid_t startup);
 
+/* Is a walreceiver there that has come through to its primary?  For people. */
+extern bool ha_server_receives(void);
+
 /* Is no walreceiver there any more (S-2 b)? */
 extern bool ha_server_receiver_is_gone(void);
 

@@ -298,7 +298,7 @@ pg_ha_remove_member(PG_FUNCTION_ARGS)
 	int64		give_up;
 	HaPublished *p;
 
-	ha_sql_require_operator();
+	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	give_up = ha_now() + 5 * p->config.loop_wait;
 	refuse_removal(p, name, PG_GETARG_BOOL(1));

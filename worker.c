@@ -52,6 +52,7 @@
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
+#include "survey.h"
 #include "wal.h"
 
 /* Longest pause between two turns: what others read must be fresh. */
@@ -66,6 +67,7 @@ static HaControl *control;
 static HaDcs *dcs;
 static HaPeers *peers;
 static HaLease lease;
+static HaSurvey survey;
 static HaLocal local;
 static HaPlan plan;
 static MemoryContext turn_context;
@@ -93,6 +95,7 @@ static bool promoted_here;		/* a checkpoint is due once we lead */
 static uint64 primary_from;		/* how far the WAL went when this was first
 								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
+static int64 worst_renewal = -1;	/* ms between asking and the answer */
 
 /*-------------------------------------------------------------------------
  * Gather
@@ -768,6 +771,17 @@ failsafe_state(int64 now)
 }
 
 static void
+publish_store(HaStore *store)
+{
+	store->raft_term = ha_dcs_seen(dcs).raft_term;
+	store->in_use = ha_dcs_in_use(dcs);
+	store->nendpoints = ha_dcs_endpoints(dcs, store->endpoints);
+	store->listed_at = survey.listed_at;
+	store->nvoters = survey.nvoters;
+	memcpy(store->voters, survey.voters, sizeof(store->voters));
+}
+
+static void
 publish(int64 now)
 {
 	HaPublished *p = &ha_shared->published;
@@ -789,6 +803,8 @@ publish(int64 now)
 	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
 	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
+	publish_store(&p->store);
+	p->worst_renewal = worst_renewal;
 	p->store_full = lease.store_full;
 	if (ha_config_trouble()[0] != '\0')
 		strlcpy(p->view.config_error, ha_config_trouble(),
@@ -880,6 +896,15 @@ send_ask(void)
  *-------------------------------------------------------------------------
  */
 
+/* Renewals that came too late to count are told by the suspension. */
+static void
+measure_renewal(const HaAnswer *answer, int64 now)
+{
+	if (answer->status == HA_DCS_OK &&
+		(answer->tag == lease.keepalive_tag || answer->tag == lease.proof_tag))
+		worst_renewal = Max(worst_renewal, now - answer->sent_at);
+}
+
 static void
 take_answers(int64 now)
 {
@@ -894,10 +919,15 @@ take_answers(int64 now)
 			ha_documents_take(&answer);
 			ha_config_filter(&answer);
 		}
-		if (ha_ask_is_mine(answer.tag))
+		if (answer.kind == HA_DCS_STATUS || answer.kind == HA_DCS_MEMBERS)
+			ha_survey_answer(&survey, &answer, now);
+		else if (ha_ask_is_mine(answer.tag))
 			ha_ask_answered(&answer);
 		else
+		{
+			measure_renewal(&answer, now);
 			ha_lease_answer(&lease, &answer, now);
+		}
 		ha_dcs_answer_free(&answer);
 	}
 }
@@ -950,6 +980,28 @@ send_requests(int64 now)
 	ha_dcs_poll(dcs);
 }
 
+/* For people only, and after whatever matters. */
+static void
+ask_endpoints(int64 now)
+{
+	int64		looked_at = (int64) pg_atomic_read_u64(&ha_shared->looked_at);
+	HaRequest	request;
+
+	while (ha_survey_next(&survey, ha_dcs_endpoint_count(dcs), looked_at,
+						  lease.view.config.loop_wait, now, &request))
+	{
+		HaAnswer	none = {
+			.kind = request.kind,
+			.endpoint = request.endpoint,
+			.status = HA_DCS_UNKNOWN,
+		};
+
+		if (!ha_dcs_send(dcs, &request))
+			ha_survey_answer(&survey, &none, now);
+	}
+	ha_dcs_poll(dcs);
+}
+
 pg_noreturn static void mourn_postmaster(void);
 
 static void
@@ -985,6 +1037,7 @@ turn(void)
 	send_ask();
 	send_requests(now);
 	ask_peers(now);
+	ask_endpoints(now);
 	publish(now);
 }
 
@@ -1230,6 +1283,7 @@ begin(void)
 	strlcpy(local.name, ha_member_name, sizeof(local.name));
 	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
+	ha_survey_init(&survey);
 	lease.bid = promise.bid;
 	lease.bid_revision = promise.bid_revision;
 	ha_settings_load(&managed);

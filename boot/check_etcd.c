@@ -15,6 +15,7 @@
 #include <stdarg.h>
 
 #include "../curl_guard.h"
+#include "../endpoint.h"
 #include "../json_guard.h"
 #include "../secret.h"
 #include "preflight.h"
@@ -72,38 +73,6 @@ take_body(char *data, size_t size, size_t n, void *arg)
 	return length;
 }
 
-/* Why did no answer come?  In the words of who has to look for it. */
-static bool
-explain_failure(Question *q, CURL *easy, CURLcode rc, const char *error)
-{
-	long		os_error = 0;
-
-	curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
-	switch (rc)
-	{
-		case CURLE_COULDNT_RESOLVE_HOST:
-			return fail(q, "host not found");
-		case CURLE_OPERATION_TIMEDOUT:
-			return fail(q, "timeout after %d s", TIMEOUT_MS / 1000);
-		case CURLE_COULDNT_CONNECT:
-			return os_error == ECONNREFUSED ? fail(q, "connection refused") :
-				fail(q, "could not connect: %s", os_error != 0 ?
-					 strerror((int) os_error) : error);
-		case CURLE_PEER_FAILED_VERIFICATION:
-			return fail(q, "TLS: certificate verify failed: %s", error);
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CIPHER:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_ISSUER_ERROR:
-			return fail(q, "TLS: %s", error);
-		case CURLE_WRITE_ERROR:
-			return fail(q, "its answer is longer than any that etcd gives");
-		default:
-			return fail(q, "%s", error);
-	}
-}
-
 #define SET(option, value) \
 	do { \
 		if (rc == CURLE_OK) \
@@ -148,33 +117,13 @@ set_options(Question *q, CURL *easy)
 static bool
 explain_status(Question *q)
 {
-	json_t	   *json = ha_json_load(q->body, q->length);
-	const char *message = NULL;
+	char		prefix[2 * HA_NAME_SIZE + 4];
+	HaEndpointAccess access = {q->node->etcd_user, prefix};
 
-	if (json_is_object(json))
-	{
-		message = json_string_value(json_object_get(json, "error"));
-		if (message == NULL)
-			message = json_string_value(json_object_get(json, "message"));
-	}
-	if (message == NULL && q->status == 404)
-		fail(q, "speaks v2 only (it has no /v3; is its gRPC gateway off?)");
-	else if (message == NULL && strstr(q->body, "HTTPS") != NULL)
-		fail(q, "speaks TLS only: write https://");
-	else if (message == NULL)
-		fail(q, "HTTP status %ld, which is no answer of etcd's", q->status);
-	else if (strstr(message, "authentication failed") != NULL)
-		fail(q, "authentication failed for user \"%s\"", q->node->etcd_user);
-	else if (strstr(message, "user name is empty") != NULL)
-		fail(q, "demands authentication, but pg_ha.etcd_user is not set");
-	else if (strstr(message, "permission denied") != NULL)
-		fail(q, "permission denied for user \"%s\" on \"/%s/%s/\"",
-			 q->node->etcd_user, q->node->name_space, q->node->scope);
-	else if (strstr(message, "no leader") != NULL)
-		fail(q, "etcd has no leader (quorum lost)");
-	else
-		fail(q, "%s", message);
-	json_decref(json);
+	snprintf(prefix, sizeof(prefix), "/%s/%s/", q->node->name_space,
+			 q->node->scope);
+	(void) ha_explain_refusal(q->status, q->body, q->length, &access, q->why,
+							  sizeof(q->why));
 	return false;
 }
 
@@ -213,8 +162,8 @@ ask(Question *q, const char *path, const char *body)
 	if (easy != NULL)
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &q->status);
 	if (rc != CURLE_OK)
-		explain_failure(q, easy, rc, error[0] != '\0' ? error :
-						curl_easy_strerror(rc));
+		(void) ha_explain_failure(easy, rc, error, TIMEOUT_MS, q->why,
+								  sizeof(q->why));
 	for (struct curl_slist *h = headers; h != NULL; h = h->next)
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(headers);
@@ -389,18 +338,26 @@ static void
 check_members(HaPreflight *p, Question *q)
 {
 	json_t	   *json;
-	size_t		n = 0;
+	json_t	   *members;
+	json_t	   *member;
+	size_t		i;
+	int			voters = 0;
+	char		warning[128];
 
 	if (!ask(q, "/v3/cluster/member/list", "{}"))
 		return;
 	json = ha_json_load(q->body, q->length);
-	if (json_is_object(json))
-		n = json_array_size(json_object_get(json, "members"));
+	members = json_object_get(json, "members");
+	json_array_foreach(members, i, member)
+	{
+		if (!json_is_true(json_object_get(member, "isLearner")))
+			voters++;
+	}
 	json_decref(json);
-	if (n > 0 && n % 2 == 0)
+	if (ha_even_voters(voters, warning, sizeof(warning)))
 		ha_report_warning(&p->report, "P10",
 						  "Add one, or take one away: an even number survives no more failures than the odd one below it.",
-						  "etcd has an even number of members (%d)", (int) n);
+						  "%s", warning);
 }
 
 /* Who may list leases without a name may end them as well. */

@@ -96,6 +96,7 @@ static const Key keys[] = {
 	{"local_hba_file", KEY_PATH, false, FIELD(local_hba_file)},
 	{"local_ident_file", KEY_PATH, false, FIELD(local_ident_file)},
 	{"site", KEY_SERVER, false, 0, 0},
+	{"etcd_sites", KEY_SERVER, false, 0, 0},
 	{"etcd_srv", KEY_LATER, false, 0, 0},
 	{"rest_cert", KEY_LATER, false, 0, 0},
 	{"rest_key", KEY_LATER, false, 0, 0},

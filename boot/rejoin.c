@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "alone.h"
 #include "bootstrap.h"
 #include "cluster_stop.h"
 #include "found.h"
@@ -592,13 +593,18 @@ step_look(HaBoot *b)
 		return;
 	view = ha_session_view(b->session, Max(Max(b->entered_at, b->retry_at),
 										   b->now - VIEW_MAX_AGE));
+	ha_datadir_facts(&b->node, &facts);
+	if (!b->stop_requested && ha_alone_refuses(b, view, &facts))
+	{
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+		return;
+	}
 	if (view == NULL)
 	{
 		look_blindly(b);
 		return;
 	}
 	ha_boot_stop_nagging(b, "P10");
-	ha_datadir_facts(&b->node, &facts);
 	b->empty = facts.state == HA_DATA_EMPTY;
 	b->saw_cluster = b->saw_cluster || view->sysid != 0;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)

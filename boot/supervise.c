@@ -36,6 +36,7 @@
 #include "clone.h"
 #include "cluster_stop.h"
 #include "leader.h"
+#include "note_cluster.h"
 #include "notify.h"
 #include "recreate.h"
 #include "rejoin.h"
@@ -925,6 +926,7 @@ publish(HaBoot *b)
 	ha_control_set_boot(b->control, &boot);
 	if (b->belongs)
 		describe(b, known ? &w : NULL);
+	ha_note_cluster(b, known && w.sick);
 	ha_notify(b, known ? &w : NULL);
 }
 

@@ -32,6 +32,8 @@ rounds(
 
 		# A renewal may take a quarter of the TTL
 		start_cluster(nodes => 2, config => { ttl => 10, loop_wait => 2, retry_timeout => 4 });
+		subtest 'L2: an outage of less than retry_timeout changes no leader' =>
+		  \&short_outage;
 		subtest 'late answers of etcd change no leader' => \&late_answers;
 		$cluster->end;
 	});
@@ -53,7 +55,7 @@ sub no_majority
 {
 	row(
 		$cluster,
-		26, 'two of three members of etcd are killed, one comes back',
+		26, 'K-b, two of three members of etcd are killed, one comes back',
 		calm => 1,
 		fault => \&lose_quorum,
 		heal => sub { $cluster->etcd_start; });
@@ -64,7 +66,7 @@ sub partial_outages
 {
 	row(
 		$cluster,
-		25, 'one of three is killed, the leader of etcd',
+		25, 'L2, one of three is killed, the leader of etcd',
 		calm => 1,
 		fault => sub {
 			my ($round) = @_;
@@ -118,6 +120,40 @@ sub partial_outages
 		calm => 1,
 		fault => \&flap,
 		heal => sub { $cluster->heal($_[0]->{leader}); });
+	return;
+}
+
+# No commit fails, and no session notices.
+sub short_outage
+{
+	my $leader = $cluster->wait_for_leader;
+	my $timeline = $leader->timeline;
+	my $writer = $cluster->start_writer(on => $leader, patience => 60_000);
+	my $outage = $cluster->{config}{retry_timeout} - 1;
+
+	cmp_ok(
+		$leader->safe_psql(
+			'SELECT tolerated_dcs_outage_seconds FROM pg_ha_timing()'),
+		'>=', $outage + 1, 'so it says itself');
+	foreach my $way (
+		[ sub { $cluster->etcd_pause }, sub { $cluster->etcd_resume } ],
+		[ sub { $cluster->etcd_kill }, sub { $cluster->etcd_start } ])
+	{
+		my ($fault, $heal) = @$way;
+
+		$writer->wait_for_acks(50, since => HaCluster::now());
+		wait_for_proofs($leader, 1);
+		my $end = HaCluster::now() + $outage;
+		$fault->();
+		HaCluster::wait_until('that is over', sub { HaCluster::now() > $end });
+		$heal->();
+		wait_for_proofs($leader, 2);
+	}
+	my @failed = grep { $_->{event} =~ /^(?:fail|unknown)$/ } @{ $writer->events };
+	is(join("\n", map { $_->{line} } @failed), '', 'no commit failed');
+	is($cluster->wait_for_leader->name, $leader->name, 'the leader is the same');
+	is($leader->timeline, $timeline, 'nobody was promoted');
+	promises_kept($cluster, $writer);
 	return;
 }
 
@@ -236,6 +272,15 @@ sub lose_quorum
 	my $gone_at = HaCluster::now();
 	expect_fenced($round->{leader});
 	expect_25006($round->{leader});
+	HaCluster::wait_until(
+		'pg_ha_quorum() says that one of three is there, and two are needed',
+		sub {
+			$round->{leader}->safe_psql('SELECT etcd_members, voters_healthy, needed,
+					can_lose FROM pg_ha_quorum()') eq '3|1|2|0';
+		});
+	is( $round->{leader}->safe_psql(
+			"SELECT count(*) FROM pg_ha_dcs() WHERE state = 'no quorum'"),
+		1, 'and pg_ha_dcs() what is wrong with that one');
 	foreach my $reader (@readers)
 	{
 		my ($ok) = $reader->query('SELECT count(*) FROM acked');

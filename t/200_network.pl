@@ -52,8 +52,10 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 		sub { is_proven($cluster, 7) });			# more than a lease
 	calm_row(23, 'the link to etcd flaps at 1 Hz', 'async',
 		sub { flap(2 * $ttl, 0.5, 0.5) });
-	calm_row(17, 'primary cut from its standbys only', 'sync',
+	expect_from_primary('3s');
+	calm_row(17, 'L2, primary cut from its standbys only', 'sync',
 		sub { $net->cut($leader->name, standbys()) }, \&writes_alone);
+	expect_from_primary('1min');
 
 	other_row(23, 'the link to etcd is up just now and then', 'async', \&row_23);
 	other_row(22, 'standbys lag behind a slow link', 'async', \&row_22);
@@ -166,14 +168,33 @@ sub check_deadline
 	return;
 }
 
-# Commits wait for nobody any more, and the lease is still there.
+# A standby notices when nothing has come for so long.
+sub expect_from_primary
+{
+	my ($timeout) = @_;
+
+	foreach my $node ($cluster->nodes)
+	{
+		$node->add_settings("wal_receiver_timeout = $timeout");
+		kill 'HUP', $node->boot_pid;
+		HaCluster::wait_until('that is known',
+			sub { $node->safe_psql('SHOW wal_receiver_timeout') eq $timeout });
+	}
+	return;
+}
+
+# For five TTLs: commits wait for nobody any more, and the lease is still there.
 sub writes_alone
 {
 	my ($round) = @_;
 	my $cut_for = HaCluster::now() - $round->{struck_at};
 
-	return $cut_for > 2 * $ttl
-	  && $round->{writer}->acks(since => HaCluster::now() - 0.5) > 0;
+	return if $cut_for < 5 * $ttl
+	  || $round->{writer}->acks(since => HaCluster::now() - 0.5) == 0;
+	return !grep {
+		$_->safe_psql(q{SELECT ok FROM pg_ha_health()
+			WHERE check_name = 'replication'}) ne 'f'
+	} grep { $_ != $leader } $cluster->nodes;
 }
 
 # So many times the link between the leader and etcd is down, then up.

@@ -270,7 +270,7 @@ sub capture
 
 =item HaCluster->new(nodes => 3, etcd => 1, config => {...}, settings => '...',
 bin_dir => ..., faults => 0, etcd_args => [...], wire => 'tcp_proxy.pl',
-machine => ...)
+machine => ..., etcd_hosts => [...], scope => 'test1')
 
 Lay out a cluster: etcd is started and holds the configuration, the nodes are
 not started.  "config" is merged over ttl 3, loop_wait 1, retry_timeout 1;
@@ -280,7 +280,7 @@ server's programs, if not where it was built for.  "etcd_args" go to every etcd;
 "wire" is the program between a node and etcd, which takes the same arguments as
 tcp_proxy.pl.  With a "machine" (HaRoot.pm) etcd and each node are on a
 host of their own, named "etcd" and as the node, and there are no wires: the network
-itself can be cut.
+itself can be cut.  "etcd_hosts" names another host for each member of etcd.
 
 =cut
 
@@ -291,7 +291,7 @@ sub new
 	my $base = "$PostgreSQL::Test::Utils::tmp_check/t_"
 	  . basename($0, '.pl') . "_$n";
 	my $self = bless {
-		scope => "test$n",
+		scope => $args{scope} // "test$n",
 		base => $base,
 		sockets => PostgreSQL::Test::Utils::tempdir_short(),
 		log_prefix => $PostgreSQL::Test::Utils::log_path . '/'
@@ -317,7 +317,8 @@ sub new
 	make_path($base);
 	push @clusters, $self;
 
-	$self->_lay_out_etcd($args{etcd} // 1);
+	my $members = $args{etcd} // 1;
+	$self->_lay_out_etcd($args{etcd_hosts} // [ ('etcd') x $members ]);
 	$self->etcd_start;
 	$self->configure(
 		{
@@ -589,28 +590,28 @@ sub stop_plain
 
 sub _lay_out_etcd
 {
-	my ($self, $n) = @_;
-	my $address = $self->_address('etcd');
+	my ($self, $hosts) = @_;
 	my @members = map {
 		{
 			name => "e$_",
-			address => $address,
+			host => $hosts->[ $_ - 1 ],
+			address => $self->_address($hosts->[ $_ - 1 ]),
 			port => get_free_port(),
 			peer => get_free_port(),
 			dir => "$self->{base}/etcd$_",
 			log => "$self->{log_prefix}_etcd$_.log",
 			pid => 0,
 		}
-	} 1 .. $n;
+	} 1 .. @$hosts;
 	my $list = join ',',
-	  map { "$_->{name}=http://$address:$_->{peer}" } @members;
+	  map { "$_->{name}=http://$_->{address}:$_->{peer}" } @members;
 
 	foreach my $member (@members)
 	{
-		my $url = "http://$address:$member->{port}";
-		my $peer = "http://$address:$member->{peer}";
+		my $url = "http://$member->{address}:$member->{port}";
+		my $peer = "http://$member->{address}:$member->{peer}";
 		$member->{command} = [
-			$self->_enter('etcd'),
+			$self->_enter($member->{host}),
 			'etcd',
 			'--name' => $member->{name},
 			'--data-dir' => $member->{dir},

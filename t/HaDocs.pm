@@ -18,6 +18,10 @@ A block of commands on a page is fenced and has a name: "```sh init".  It is run
 stands, by a shell; what differs from one reader to the next are variables in it, which
 come from the environment.
 
+"```sql pg_ha_pause" is an example of that function, run as it stands by psql.  Words behind
+the name are for the test that runs it: "last" (it leaves no cluster to go on with) and
+"fails" (the example shows an error).
+
 =cut
 
 package HaDocs;
@@ -44,13 +48,22 @@ sub new
 {
 	my ($class, $page) = @_;
 	my $text = slurp_file("$top/docs/$page");
-	my %blocks = $text =~ /^```sh (\w+)\n(.*?)^```$/msg;
+	my (%blocks, @examples);
 
+	while ($text =~ /^```(sh|sql) (\w+)([ \w]*)\n(.*?)^```$/msg)
+	{
+		my ($kind, $name, $words, $block) = ($1, $2, $3, $4);
+
+		push @examples, $name if $kind eq 'sql';
+		$blocks{$name} =
+		  { text => $block, words => { map { $_ => 1 } split ' ', $words } };
+	}
 	croak "$page has no blocks" unless %blocks;
 	return bless {
 		page => $page,
 		text => $text,
 		blocks => \%blocks,
+		examples => \@examples,
 		run => {}
 	}, $class;
 }
@@ -66,8 +79,8 @@ sub block
 	my ($self, $name) = @_;
 
 	$self->{run}{$name} = 1;
-	return $self->{blocks}{$name}
-	  // croak "$self->{page} has no block \"$name\"";
+	croak "$self->{page} has no block \"$name\"" if !$self->{blocks}{$name};
+	return $self->{blocks}{$name}{text};
 }
 
 sub run
@@ -81,6 +94,44 @@ sub run
 		'sh', '-eu', '-c', $block);
 	note "$self->{page}, $name: $rc\n$out\n$err";
 	return ($rc >> 8, "$out\n$err");
+}
+
+=item examples(), run_example(name, node)
+
+The names of the SQL examples, in the order in which they can be run.  Returns (exit
+code, output, errors) of psql.
+
+=cut
+
+sub examples
+{
+	my ($self) = @_;
+	my $is_last = sub { return $self->{blocks}{ $_[0] }{words}{last} };
+
+	return ((grep { !$is_last->($_) } @{ $self->{examples} }),
+		grep { $is_last->($_) } @{ $self->{examples} });
+}
+
+sub run_example
+{
+	my ($self, $name, $node) = @_;
+	my ($rc, $out, $err) = $node->psql($self->block($name), timeout => 90);
+
+	note "$self->{page}, $name: $rc\n$out\n$err";
+	return ($rc, $out, $err);
+}
+
+sub shows_error
+{
+	my ($self, $name) = @_;
+	return $self->{blocks}{$name}{words}{fails} ? 1 : 0;
+}
+
+# Of the functions that a heading is about
+sub sections
+{
+	my ($self) = @_;
+	return map { /\b(pg_ha_\w+)\(/g } $self->{text} =~ /^##+ (.*)$/mg;
 }
 
 =item check_messages()

@@ -1103,6 +1103,75 @@ test_silence(void)
 	stop_liar(&liar3);
 }
 
+static int
+probe(HaDcs *dcs, HaDcsKind kind, int endpoint, HaAnswer *answer)
+{
+	HaRequest	request = {.kind = kind,.endpoint = endpoint,.timeout = 300};
+
+	return ask(dcs, &request, answer);
+}
+
+/* Asking how endpoints are tells about them, and has no effect on anything else. */
+static void
+test_probes(void)
+{
+	const char *good[] = {
+		http("200 OK", "{" HEADER ",\"leader\":\"8\",\"version\":\"3.5.1\"}"),
+		http("200 OK", "{" HEADER ",\"members\":[{\"ID\":\"8\",\"name\":\"e\\u0001\"},"
+			 "{\"ID\":\"9\",\"isLearner\":true}]}"),
+		http("200 OK", "{" HEADER ",\"version\":\"3.5.1\"}"),
+		http("200 OK", "{" HEADER ",\"members\":[{\"ID\":\"x\"}]}"),
+		http("200 OK", "{" HEADER ",\"succeeded\":true}"),
+		HANG, NULL
+	};
+	const char *other[] = {http("200 OK", "{\"header\":{\"cluster_id\":\"6\","
+								"\"raft_term\":\"999\"},\"leader\":\"5\"}"),
+	NULL};
+	Liar		liar = start_liar(good);
+	Liar		liar2 = start_liar(other);
+	char		endpoints[256];
+	HaEndpoint	e[HA_MAX_ENDPOINTS];
+	HaRequest	beyond = {.kind = HA_DCS_STATUS,.endpoint = 3,.tag = 1};
+	HaAnswer	answer;
+	HaDcs	   *dcs;
+
+	snprintf(endpoints, sizeof(endpoints), "%s %s http://127.0.0.1:1",
+			 liar.url, liar2.url);
+	dcs = open_dcs(endpoints);
+	OK(probe(dcs, HA_DCS_STATUS, 0, &answer) == HA_DCS_OK &&
+	   answer.leader_id == 8, "a status: %s", answer.error);
+	OK(probe(dcs, HA_DCS_MEMBERS, 0, &answer) == HA_DCS_OK &&
+	   answer.nvoters == 2 && strcmp(answer.voters[0].name, "e?") == 0 &&
+	   answer.voters[1].learner, "members: %s", answer.error);
+	ha_dcs_answer_free(&answer);
+	OK(ha_dcs_endpoints(dcs, e) == 3 && e[0].state == HA_ENDPOINT_OK &&
+	   e[0].member_id == 8 && strcmp(e[0].version, "3.5.1") == 0,
+	   "which is remembered");
+	OK(probe(dcs, HA_DCS_STATUS, 0, &answer) == HA_DCS_OK, "no leader");
+	OK(probe(dcs, HA_DCS_MEMBERS, 0, &answer) == HA_DCS_UNKNOWN &&
+	   answer.nvoters == 0, "a bad list: %s", answer.error);
+	OK(probe(dcs, HA_DCS_STATUS, 1, &answer) == HA_DCS_OK, "another cluster");
+	OK(probe(dcs, HA_DCS_STATUS, 2, &answer) == HA_DCS_UNKNOWN, "nobody");
+	ha_dcs_endpoints(dcs, e);
+	OK(e[1].state == HA_ENDPOINT_OK && e[2].state == HA_ENDPOINT_REFUSED &&
+	   strcmp(e[2].error, "connection refused") == 0 && e[2].ok_at == 0,
+	   "are told apart");
+	OK(!ha_dcs_send(dcs, &beyond), "there is no fourth");
+	OK(put(dcs, "a", "b", 0) == 50 && ha_dcs_seen(dcs).raft_term == 3,
+	   "whoever was asked, the first endpoint is in use and believed");
+	OK(probe(dcs, HA_DCS_STATUS, 1, &answer) == HA_DCS_OK, "the other again");
+	OK(probe(dcs, HA_DCS_STATUS, 0, &answer) == HA_DCS_UNKNOWN, "silence");
+	ha_dcs_endpoints(dcs, e);
+	OK(e[0].state == HA_ENDPOINT_TIMEOUT &&
+	   strcmp(e[0].error, "timeout after 0.3 s") == 0 && e[0].ok_at != 0 &&
+	   e[1].state == HA_ENDPOINT_STRANGER, "told apart: %s", e[0].error);
+	OK(ha_dcs_in_use(dcs) == 0 && ha_dcs_trouble(dcs)[0] == '\0',
+	   "and nothing has moved");
+	ha_dcs_close(dcs);
+	stop_liar(&liar);
+	stop_liar(&liar2);
+}
+
 #define AT(revision, term) \
 	"{\"header\":{\"cluster_id\":\"7\",\"revision\":\"" revision "\"," \
 	"\"raft_term\":\"" term "\"}}"
@@ -1268,6 +1337,7 @@ main(int argc, char **argv)
 	test_lies();
 	test_errors();
 	test_silence();
+	test_probes();
 	test_stale();
 	test_sent_once();
 	test_signals();

@@ -52,6 +52,10 @@ check_answer(const HaAnswer *answer, int code)
 								   answer->status == HA_DCS_UNKNOWN));
 	if (answer->status == HA_DCS_OK && answer->kind == HA_DCS_GRANT)
 		require(answer->lease > 0 && answer->ttl > 0);
+	require(answer->nvoters >= 0 && answer->nvoters <= HA_MAX_VOTERS);
+	require(answer->nvoters == 0 || answer->kind == HA_DCS_MEMBERS);
+	for (int i = 0; i < answer->nvoters; i++)
+		require(memchr(answer->voters[i].name, '\0', HA_NAME_SIZE) != NULL);
 	check_kvs(answer);
 }
 
@@ -68,7 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	kind = (HaDcsKind) (data[0] % (HA_DCS_WATCH + 1));
+	kind = (HaDcsKind) (data[0] % (HA_DCS_MEMBERS + 1));
 	status = statuses[data[0] / 8 % 4];
 
 	code = ha_etcd_parse_answer(kind, "/s/c/", status, body, size - 1, &answer);
