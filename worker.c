@@ -983,11 +983,12 @@ should_release(uint64 *safe_lsn)
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
 	/*
-	 * What was confirmed in this life of the server, and all that may have
-	 * been before it was a primary: by a standby that is not there now,
-	 * perhaps.
+	 * What was confirmed in this life of the server, all that may have been
+	 * before it was a primary, by a standby that is not there now, perhaps,
+	 * and all that was acknowledged before the names came in force.
 	 */
-	*safe_lsn = synchronous ? Max(ha_server_confirmed_lsn(), primary_from) :
+	*safe_lsn = synchronous && local.names_in_force ?
+		Max(Max(ha_server_confirmed_lsn(), primary_from), local.names_lsn) :
 		GetXLogWriteRecPtr();
 	if (!local.has_boot)
 		return true;

@@ -35,6 +35,12 @@ earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static SimNode *
 node_of(int node)
 {
@@ -635,11 +641,12 @@ should_release(int node, uint64_t *safe_lsn)
 {
 	SimNode    *n = node_of(node);
 	const HaView *view = &n->worker.lease.view;
+	const HaLocal *local = &n->worker.local;
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
-	*safe_lsn = !synchronous ? n->server.insert :
-		n->server.released > n->server.recovered ?
-		n->server.released : n->server.recovered;
+	*safe_lsn = !synchronous || !local->names_in_force ? n->server.insert :
+		larger(larger(n->server.released, n->server.recovered),
+			   local->names_lsn);
 	if (n->boot.state == SIM_BOOT_DEAD)
 		return true;
 	if (!synchronous || view->config.pause)
