@@ -43,20 +43,26 @@
 #include "documents.h"
 #include "failsafe.h"
 #include "fence.h"
+#include "handover.h"
 #include "health.h"
 #include "lease.h"
 #include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
+#include "record.h"
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
+#include "switchover.h"
+#include "wall_time.h"
 #include "wal.h"
 
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
 #define PROMOTION_INTERVAL	5
 #define DETACH_INTERVAL		10
+#define PREPARE_INTERVAL	10
+#define HOLD_INTERVAL		1
 
 /* Tags of an operator's requests, out of the range of lease.c's. */
 #define ASK_TAG_BIT			0x80000000U
@@ -92,6 +98,7 @@ static bool promoted_here;		/* a checkpoint is due once we lead */
 static uint64 primary_from;		/* how far the WAL went when this was first
 								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
+static bool look_again;			/* what was done just now is news to the rules */
 
 /*-------------------------------------------------------------------------
  * Gather
@@ -220,6 +227,7 @@ gather(int64 now)
 		now - last_turn > Max(lease.view.config.ttl, 2000);
 	last_turn = now;
 
+	local.wall_clock = ha_wall_clock();
 	gather_tags();
 	gather_boot(now);
 	strlcpy(local.follows, managed.follows, sizeof(local.follows));
@@ -248,6 +256,7 @@ gather(int64 now)
 		gather_names();
 	}
 	ha_lease_local(&lease, &local, now);
+	ha_handover_gather(&lease.view, &local, now);
 	gather_promise();
 }
 
@@ -426,6 +435,8 @@ want_of(HaVerb verb)
 			return HA_WANT_DEMOTE;
 		case HA_SWITCHOVER:
 			return HA_WANT_SWITCHOVER;
+		case HA_YIELD:
+			return HA_WANT_YIELD;
 		case HA_REWIND:
 			return HA_WANT_REWIND;
 		case HA_STOP:
@@ -476,6 +487,7 @@ act_want(void)
 static void
 act(int64 now)
 {
+	look_again = ha_handover_act(&plan, &lease.view, &local, now);
 	switch (plan.verb)
 	{
 		case HA_FOLLOW:
@@ -833,6 +845,16 @@ send_ask(void)
 		ha_ask_unsent();
 }
 
+static void
+send_record(int64 now)
+{
+	HaRequest	request;
+
+	if (ha_record_next(&lease, &local, now, &request) &&
+		!ha_dcs_send(dcs, &request))
+		ha_record_unsent(now);
+}
+
 /*-------------------------------------------------------------------------
  * The loop
  *-------------------------------------------------------------------------
@@ -854,6 +876,8 @@ take_answers(int64 now)
 		}
 		if (ha_ask_is_mine(answer.tag))
 			ha_ask_answered(&answer);
+		else if (ha_record_is_mine(answer.tag))
+			ha_record_answered(&lease, &answer, now);
 		else
 			ha_lease_answer(&lease, &answer, now);
 		ha_dcs_answer_free(&answer);
@@ -923,6 +947,8 @@ turn(void)
 	take_peer_answers();
 	gather(now);
 	take_question();
+	if (pg_atomic_exchange_u32(&ha_shared->look_anew, 0) != 0)
+		lease.read_wanted = true;
 
 	/*
 	 * Walsenders of a dead postmaster may go before we hear of its end. Their
@@ -937,10 +963,12 @@ turn(void)
 	publish_deadline(ha_lease_deadline(&lease));
 	local.deadline = ha_lease_deadline(&lease);
 	local.giving_up = plan.verb == HA_GIVE_UP;
+	ha_switchover_note(&plan, &lease.view, &local);
 	log_plan(&old);
 	log_failsafe(now);
 	act(now);
 	send_ask();
+	send_record(now);
 	send_requests(now);
 	ask_peers(now);
 	publish(now);
@@ -954,8 +982,14 @@ pause_length(void)
 	int64		until = now + TURN_INTERVAL;
 	int64		wake_at = ha_dcs_wake_at(dcs);
 
+	if (look_again)
+		return 0;
 	if (plan.verb == HA_PROMOTE)
 		until = now + PROMOTION_INTERVAL;
+	else if (plan.verb == HA_HOLD || plan.verb == HA_FREEZE)
+		until = now + HOLD_INTERVAL;
+	else if (plan.verb == HA_PREPARE)
+		until = now + PREPARE_INTERVAL;
 	else if (plan.verb == HA_DETACH ||
 			 (local.role == HA_ROLE_PRIMARY && !local.names_in_force &&
 			  managed_epoch != 0 && now - managed_at < 2000))

@@ -534,8 +534,9 @@ check_confirmed(int node)
 		note_failover();
 	ha_check_lineage(&view.term);
 	ha_mishap_moment(node, SIM_AT_RECORD);
-	if (acquired_clean && last_leader != node)
-		ha_sim_sometimes(SIM_HANDED_OVER);
+	if (acquired_clean)
+		ha_sim_sometimes(last_leader != node ? SIM_HANDED_OVER :
+						 SIM_KEY_CAME_BACK);
 	if (acquired_wish)
 		ha_sim_sometimes(SIM_SWITCHOVER);
 	if (ha_world.quiet)
