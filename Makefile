@@ -190,8 +190,10 @@ matrix:
 
 # Measurements, which take their time.
 REJOIN = --gb 5
+SWITCHOVER = --rounds 50
 
 bench: all test/writer
+	PG_CONFIG=$(PG_CONFIG) bench/switchover $(SWITCHOVER)
 	PG_CONFIG=$(PG_CONFIG) bench/rejoin $(REJOIN)
 
 # 100,000 histories, from where an earlier run was interrupted.

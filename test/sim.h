@@ -630,6 +630,7 @@ extern void ha_check_discard(int node, SimPosition left);
 extern bool ha_check_can_recover(int lost);
 extern bool ha_check_leads(int64_t acks_before);
 extern void ha_check_timeline(int node, uint32_t timeline, SimPosition from);
+extern void ha_check_yield(int node);
 extern void ha_check_decide(void);
 extern bool ha_check_healthy(char *why, size_t whylen);
 

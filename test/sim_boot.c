@@ -309,6 +309,7 @@ begin_stop(int node, HaWant purpose)
 	}
 	ha_sim_sometimes(SIM_YIELDED);
 	b->yielded = true;
+	ha_check_yield(node);
 	ha_server_quit(node);
 }
 

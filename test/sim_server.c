@@ -771,9 +771,27 @@ ha_server_set_deadline(int node, int64_t deadline, int64_t term)
  *-------------------------------------------------------------------------
  */
 
+/* Not every process that writes WAL commits, and waits. */
+static void
+vacuum(int node, int64_t times, void *pointer)
+{
+	SimServer  *server = server_of(node);
+
+	if (server->state != SIM_PRIMARY || !server->held)
+		return;
+	if (!server->frozen && !ha_disk_stalls(node))
+		ha_server_checkpoint(node);
+	if (times > 0)
+		ha_sim_at(ha_world.now + ha_sim_about(10 * SIM_MS), SIM_SERVER, node,
+				  vacuum, times - 1, NULL);
+}
+
 void
 ha_server_hold(int node, bool held)
 {
+	if (held && !server_of(node)->held && ha_sim_chance(500))
+		ha_sim_at(ha_world.now + ha_sim_about(10 * SIM_MS), SIM_SERVER, node,
+				  vacuum, 10, NULL);
 	server_of(node)->held = held;
 	if (!held)
 		ha_server_wake_up(node);
