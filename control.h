@@ -34,8 +34,8 @@ typedef enum HaWant
 	HA_WANT_STOP,				/* stop and stay down: this data does not
 								 * belong here */
 	HA_WANT_YIELD,				/* another leads, with all the WAL of this
-								 * server: stop at once, which adds none, start
-								 * as standby */
+								 * server: stop at once, which adds none,
+								 * start as standby */
 } HaWant;
 
 /* Written by the worker, every cycle and at least twice a second. */

@@ -303,7 +303,7 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 	if (term->present && !term->intent && term->unchecked_from == 0 &&
 		is_name(term->owner, leader))
 	{
-		set_plan(plan, HA_YIELD, "all its WAL is at the new leader ", leader);
+		set_plan(plan, HA_YIELD, "has handed over to the new leader ", leader);
 		return true;
 	}
 	if (now - local->frozen_since > ha_promote_timeout(config))

@@ -134,7 +134,7 @@ test_changes(void)
 	HaChange	change = {.planned = true,.term = 5,.from = "n1",.to = "n2",
 		.reason = "switchover",.started_at = INT64_C(1795768200000),
 		.prepare_ms = 10,.hold_ms = 0,.freeze_ms = 2,.acquire_ms = -1,
-		.promote_ms = -1,.confirm_ms = -1,.lost_bytes = 0};
+	.promote_ms = -1,.confirm_ms = -1,.lost_bytes = 0};
 	char	   *json = ha_change_json(&change);
 	const HaView *v = look("pg_ha/last_failover", json);
 
