@@ -392,8 +392,40 @@ typedef struct HaFailover
 	int64_t		mod_revision;	/* 0 = no such key */
 	char		leader[HA_NAME_SIZE];	/* '' = a failover */
 	char		candidate[HA_NAME_SIZE];	/* '' = any */
-	bool		scheduled;		/* has scheduled_at: not acted on here */
+	int64_t		scheduled_at;	/* Unix time, ms; 0 = now */
 } HaFailover;
+
+/* pg_ha/refused: why a leader did not do what /failover asked for.  For people. */
+typedef struct HaRefusal
+{
+	int64_t		wish;			/* mod_revision of that /failover; 0 = none */
+	char		reason[HA_WHY_SIZE];
+} HaRefusal;
+
+/*
+ * pg_ha/last_failover: how the leader changed last.  For people.  Durations are -1
+ * where a phase was not gone through.
+ */
+typedef struct HaChange
+{
+	bool		present;
+	bool		planned;		/* a switchover */
+	bool		complete;		/* the new leader leads; else the old one was
+								 * about to hand over */
+	int64_t		term;			/* that began, or was to */
+	char		from[HA_NAME_SIZE]; /* '' = nobody had led */
+	char		to[HA_NAME_SIZE];
+	char		reason[HA_WHY_SIZE];
+	int64_t		started_at;		/* Unix time, ms */
+	int64_t		prepare_ms;		/* from the wish to the first commit held */
+	int64_t		hold_ms;		/* ... until the gate closed */
+	int64_t		freeze_ms;		/* ... until the key was given up */
+	int64_t		acquire_ms;		/* new leader: since it saw that the key was
+								 * gone */
+	int64_t		promote_ms;		/* ... until it was a primary */
+	int64_t		confirm_ms;		/* ... until the store knew */
+	uint64_t	lost_bytes;
+} HaChange;
 
 /*
  * The cluster as one linearizable read showed it.  "sent_at" is the time before
@@ -415,6 +447,8 @@ typedef struct HaView
 	HaSync		sync;
 	HaFailover	failover;
 	HaFailsafe	failsafe;
+	HaChange	change;
+	HaRefusal	refusal;
 	int64_t		initialize_revision;	/* 0 = no such key */
 	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
 	int64_t		identity_revision;	/* 0 = no such key */
@@ -502,6 +536,7 @@ typedef struct HaStandby
 typedef struct HaLocal
 {
 	char		name[HA_NAME_SIZE];
+	int64_t		wall_clock;		/* Unix time, ms: for what people schedule */
 	uint64_t	sysid;
 	char		cluster_uuid[HA_UUID_SIZE]; /* of the cluster that this node
 											 * joined; '' = none, or not told */
@@ -552,6 +587,21 @@ typedef struct HaLocal
 	int32_t		sync_confirm;	/* how many of them must confirm a commit */
 	char		sync_names[HA_MAX_MEMBERS][HA_NAME_SIZE];
 	uint64_t	names_lsn;		/* flush LSN read after they came in force */
+
+	/* a hand-over to another member, as handover.c does it */
+	bool		can_freeze;		/* the WAL of this server can be stopped */
+	int64_t		prepared_for;	/* mod_revision of the wish that a checkpoint
+								 * was made for; 0 = none */
+	int64_t		prepared_at;
+	uint64_t	prepared_lsn;	/* ... and where the WAL ended then */
+	int64_t		refused;		/* mod_revision of the last wish that could
+								 * not be met, and why; 0 = none */
+	char		refused_why[HA_WHY_SIZE];
+	int64_t		held_since;		/* commits are held back; 0 = they are not */
+	bool		drained;		/* ... and none is under way any more */
+	int64_t		frozen_since;	/* the WAL stands still; 0 = it does not */
+	uint64_t	frozen_lsn;		/* nothing was or will be written beyond */
+
 	uint64_t	recovered_lsn;	/* where crash recovery of a primary ended:
 								 * some of it may never have been confirmed
 								 * (S-17); 0 = this server was promoted, or is
@@ -587,6 +637,9 @@ typedef struct HaLocal
 	bool		blind;			/* had no contact itself when it vanished
 								 * (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
+	int64_t		wish_seen_at;	/* when the present /failover was first seen */
+	int64_t		handed_over_at; /* the key was given up for a certain member,
+								 * and has not been ours since; 0 = no */
 	bool		op_in_flight;	/* a txn of ours has no answer yet */
 	bool		vote_pending;	/* our last vote is not in the view */
 	bool		vote_unknown;	/* ... and may land at any time: it must be
@@ -630,8 +683,18 @@ typedef enum HaVerb
 	HA_FOLLOW,					/* stream from plan.follow */
 	HA_DEMOTE,					/* come back as standby (pg_ha_boot restarts) */
 	HA_SWITCHOVER,				/* stop cleanly, release to plan.follow */
+	HA_PREPARE,					/* leading: a checkpoint before a hand-over */
+	HA_HOLD,					/* leading: let commits wait, so that those
+								 * under way end */
+	HA_FREEZE,					/* gate closed: stop the WAL, and let
+								 * plan.follow get the last of it */
+	HA_HAND_OVER,				/* ... which it has: release the key to it */
+	HA_YIELD,					/* it leads: end this server, whose WAL must
+								 * not grow, and come back as standby */
 	HA_REWIND,					/* diverged: rewind, or clone if that can't be */
 	HA_CLEAR_FAILOVER,			/* the operator's wish can't be met: say so */
+	HA_SET_FAILOVER,			/* it is due: name plan.follow in it, and drop
+								 * its time */
 	HA_SET_SYNC,				/* write /sync := plan.sync */
 	HA_SET_NAMES,				/* synchronous_standby_names := plan.names */
 	HA_STOP,					/* this server must not run in this cluster */

@@ -19,9 +19,11 @@
 #include <string.h>
 
 #include "cluster_json.h"
+#include "history_json.h"
 #include "json_guard.h"
 #include "request_json.h"
 #include "slots_json.h"
+#include "wall_time.h"
 
 /*
  * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
@@ -33,7 +35,7 @@
 #define YEAR_MS				(365 * DAY_MS)
 
 /* Patroni keeps all; nobody reads more, and the key must stay readable. */
-#define MAX_HISTORY_LINES	1000
+#define MAX_HISTORY_LINES	500
 
 /*-------------------------------------------------------------------------
  * Words
@@ -62,7 +64,8 @@ static const char *const sync_mode_words[] = {"off", "on", "quorum", NULL};
 static const char *const verb_words[] = {
 	"wait", "acquire", "reassert", "confirm", "renew", "suspend", "release",
 	"give_up", "detach", "vote", "withdraw", "promote", "follow", "demote", "switchover",
-	"rewind", "clear_failover", "set_sync", "set_names", "stop", NULL
+	"prepare", "hold", "freeze", "hand_over", "yield",
+	"rewind", "clear_failover", "set_failover", "set_sync", "set_names", "stop", NULL
 };
 
 /* Other words that Patroni has for a state. */
@@ -292,6 +295,20 @@ take_name(json_t *object, const char *name, char *out, bool *ok)
 		*ok = false;
 	else
 		memcpy(out, text, strlen(text) + 1);
+}
+
+/* A time of day; absent or null is 0. */
+static void
+take_time(json_t *object, const char *name, int64_t *ms, bool *ok)
+{
+	json_t	   *value = member_of(object, name);
+	const char *text = json_string_value(value);
+
+	*ms = 0;
+	if (value != NULL && !json_is_null(value) &&
+		(text == NULL || strlen(text) != json_string_length(value) ||
+		 !ha_time_parse(text, ms)))
+		*ok = false;
 }
 
 /* The object that a key holds, or NULL. */
@@ -720,7 +737,7 @@ parse_failover(const HaKv *kv, HaView *view)
 	memset(failover, 0, sizeof(*failover));
 	take_name(json, "leader", failover->leader, &ok);
 	take_name(json, "member", failover->candidate, &ok);
-	failover->scheduled = member_of(json, "scheduled_at") != NULL;
+	take_time(json, "scheduled_at", &failover->scheduled_at, &ok);
 	failover->present = failover->leader[0] != '\0' ||
 		failover->candidate[0] != '\0';
 	failover->mod_revision = kv->mod_revision;
@@ -729,6 +746,18 @@ parse_failover(const HaKv *kv, HaView *view)
 	if (!ok)
 		memset(failover, 0, sizeof(*failover));
 	return ok;
+}
+
+static bool
+parse_change(const HaKv *kv, HaView *view)
+{
+	return ha_change_parse(kv, &view->change);
+}
+
+static bool
+parse_refusal(const HaKv *kv, HaView *view)
+{
+	return ha_refusal_parse(kv, &view->refusal);
 }
 
 static bool
@@ -1222,6 +1251,8 @@ static const struct
 	{"sync", parse_sync},
 	{"failover", parse_failover},
 	{"failsafe", parse_failsafe},
+	{"pg_ha/last_failover", parse_change},
+	{"pg_ha/refused", parse_refusal},
 	{"pg_ha/stop", parse_stop},
 	{"initialize", parse_initialize},
 	{"pg_ha/identity", parse_identity},
@@ -1454,12 +1485,22 @@ ha_sync_json(const char *leader, int quorum, int nstandbys,
 char *
 ha_failover_json(const char *leader, const char *candidate)
 {
+	return ha_scheduled_json(leader, candidate, 0);
+}
+
+char *
+ha_scheduled_json(const char *leader, const char *candidate, int64_t at)
+{
+	char		time[HA_TIME_SIZE];
 	json_t	   *json = ha_json_object();
 
 	if (leader != NULL && leader[0] != '\0')
 		add(&json, "leader", text_json(leader));
 	if (candidate != NULL && candidate[0] != '\0')
 		add(&json, "member", text_json(candidate));
+	ha_time_format(at, time);
+	if (at != 0)
+		add(&json, "scheduled_at", text_json(time));
 	return dump(json);
 }
 
@@ -1844,7 +1885,7 @@ static const Field failover_fields[] = {
 	INT64(HaFailover, mod_revision),
 	TEXT(HaFailover, leader),
 	TEXT(HaFailover, candidate),
-	BOOL(HaFailover, scheduled),
+	INT64(HaFailover, scheduled_at),
 	{.name = NULL}
 };
 
@@ -1890,6 +1931,7 @@ static const Field standby_fields[] = {
 
 static const Field local_fields[] = {
 	TEXT(HaLocal, name),
+	INT64(HaLocal, wall_clock),
 	UINT64(HaLocal, sysid),
 	TEXT(HaLocal, cluster_uuid),
 	WORD(HaLocal, role, own_role_words),
@@ -1919,6 +1961,16 @@ static const Field local_fields[] = {
 	INT32(HaLocal, sync_confirm),
 	NAMES(HaLocal, sync_names),
 	UINT64(HaLocal, names_lsn),
+	BOOL(HaLocal, can_freeze),
+	INT64(HaLocal, prepared_for),
+	INT64(HaLocal, prepared_at),
+	UINT64(HaLocal, prepared_lsn),
+	INT64(HaLocal, refused),
+	TEXT(HaLocal, refused_why),
+	INT64(HaLocal, held_since),
+	BOOL(HaLocal, drained),
+	INT64(HaLocal, frozen_since),
+	UINT64(HaLocal, frozen_lsn),
 	UINT64(HaLocal, recovered_lsn),
 	STRUCTS(HaLocal, standbys, standby_fields),
 	BOOL(HaLocal, nofailover),
@@ -1935,6 +1987,8 @@ static const Field local_fields[] = {
 	INT64(HaLocal, key_gone_since),
 	BOOL(HaLocal, blind),
 	INT64(HaLocal, stay_out_until),
+	INT64(HaLocal, wish_seen_at),
+	INT64(HaLocal, handed_over_at),
 	BOOL(HaLocal, op_in_flight),
 	BOOL(HaLocal, vote_pending),
 	BOOL(HaLocal, vote_unknown),

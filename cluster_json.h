@@ -73,7 +73,8 @@ extern char *ha_vote_json(const HaVote *vote);
 extern char *ha_sync_json(const char *leader, int quorum, int nstandbys,
 						  const char standbys[][HA_NAME_SIZE]);
 extern char *ha_failover_json(const char *leader, const char *candidate);
-
+extern char *ha_scheduled_json(const char *leader, const char *candidate,
+							   int64_t at);
 extern char *ha_failsafe_json(const HaFailsafe *failsafe);
 
 /*

@@ -33,6 +33,9 @@ typedef enum HaWant
 								 * start as standby */
 	HA_WANT_STOP,				/* stop and stay down: this data does not
 								 * belong here */
+	HA_WANT_YIELD,				/* another leads, with all the WAL of this
+								 * server: stop at once, which adds none,
+								 * start as standby */
 	HA_WANT_RESTART,			/* not the worker's: an operator wants it, and
 								 * a leader comes back as one */
 } HaWant;

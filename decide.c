@@ -23,6 +23,7 @@
  */
 #include "decide.h"
 #include "quorum.h"
+#include "switchover.h"
 
 #include <string.h>
 
@@ -203,8 +204,8 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 	return false;
 }
 
-static const HaMember *
-find_member(const HaView *view, const char *name)
+const HaMember *
+ha_find_member(const HaView *view, const char *name)
 {
 	int			n = bounded(view->nmembers, HA_MAX_MEMBERS);
 
@@ -323,6 +324,11 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 		return "its last promotion failed";
 	if (local->flush_lsn < local->line_begins_at)
 		return "it lacks WAL that its next timeline begins with";
+
+	/* whoever wants this member to lead without a leader knows what is lost */
+	if (ha_switchover_wants(view, local->name) &&
+		view->failover.leader[0] == '\0')
+		return NULL;
 	if (!view->sync.present && config->maximum_lag_on_failover >= 0 &&
 		reached > lsn &&
 		reached - lsn > (uint64_t) config->maximum_lag_on_failover)
@@ -368,7 +374,7 @@ all_have_voted(const HaView *view, const HaLocal *local)
 static bool
 is_said_sick(const HaView *view, const char *name)
 {
-	const HaMember *member = find_member(view, name);
+	const HaMember *member = ha_find_member(view, name);
 
 	return member != NULL && member->sick;
 }
@@ -448,8 +454,8 @@ failsafe_lists(const HaView *view, const char *name)
 }
 
 /* Those whom a leader does not ask for promises don't stand (S-9). */
-static bool
-failsafe_allows(const HaView *view, const char *name)
+bool
+ha_failsafe_allows(const HaView *view, const char *name)
 {
 	return !failsafe_is_on(&view->config, view) || !view->failsafe.present ||
 		failsafe_lists(view, name);
@@ -470,7 +476,7 @@ may_stand(const HaView *view, const HaMember *member)
 		member->role == HA_ROLE_STANDBY && member->lsn != 0 &&
 		!member->nofailover && member->failover_priority > 0 &&
 		!member->sick && sync_allows(view, member->name) &&
-		failsafe_allows(view, member->name);
+		ha_failsafe_allows(view, member->name);
 }
 
 bool
@@ -538,9 +544,11 @@ static bool
 leave_to_candidate(const HaConfig *config, const HaView *view,
 				   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	int64_t		until = local->key_gone_since + config->ttl;
+	int64_t		until = later(local->key_gone_since, local->wish_seen_at) +
+	config->ttl;
 
 	if (!view->failover.present || view->failover.candidate[0] == '\0' ||
+		view->failover.scheduled_at != 0 ||
 		is_name(view->failover.candidate, local->name) || now >= until)
 		return false;
 	wait_until(plan, until, "the operator's candidate is ");
@@ -601,7 +609,7 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	 * than anybody here.  If it is coming back, nothing need be lost.
 	 */
 	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
-		find_member(view, view->term.owner) != NULL)
+		ha_find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
 
 	/*
@@ -731,7 +739,7 @@ static void
 decide_follow(const HaView *view, const HaLocal *local, const char *name,
 			  HaPlan *plan)
 {
-	const HaMember *leader = find_member(view, name);
+	const HaMember *leader = ha_find_member(view, name);
 	const HaVote *mine = find_vote(view, local->name);
 
 	copy_name(plan->follow, name);
@@ -853,7 +861,7 @@ decide_standby(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 	else if (has_promised(local, now))
 		decide_promised(view, local, plan);
-	else if (config->pause)
+	else if (config->pause && !ha_switchover_wants(view, local->name))
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
 		decide_election(config, view, local, now, plan);
@@ -912,62 +920,6 @@ decide_starting(const HaConfig *config, const HaView *view,
 		return;
 	}
 	set_plan(plan, HA_WAIT, "the server is starting");
-}
-
-/*
- * An operator's switchover, seen by the leader.  A wish that can't be met is
- * cleared with the reason, so that it can't strike later.
- */
-static bool
-decide_switchover(const HaConfig *config, const HaView *view,
-				  const HaLocal *local, HaPlan *plan)
-{
-	const char *target = view->failover.candidate;
-	const HaMember *member = find_member(view, target);
-	const char *hindrance = NULL;
-	uint64_t	flush_lsn = 0;
-
-	if (!view->failover.present || view->failover.scheduled)
-		return false;
-	if (view->failover.leader[0] != '\0' &&
-		!is_name(view->failover.leader, local->name))
-		hindrance = "it names another leader";
-	else if (target[0] == '\0')
-		hindrance = "it names no candidate";
-	else if (is_name(target, local->name))
-		hindrance = "the candidate leads already";
-	else if (member == NULL || member->state != HA_STATE_RUNNING)
-		hindrance = "the candidate is not running";
-	else if (member->nofailover || member->failover_priority <= 0)
-		hindrance = "the candidate is tagged nofailover";
-	else if (member->sick)
-		hindrance = "a health check fails at the candidate";
-	else if (!failsafe_allows(view, member->name))
-		hindrance = "the candidate is not listed in /failsafe";
-	else if (!sync_allows(view, target))
-		hindrance = "the candidate is no synchronous standby";
-	else if (!local->has_boot)
-		hindrance = "no pg_ha_boot runs here to restart the server";
-	for (int i = 0; i < bounded(local->nstandbys, HA_MAX_MEMBERS); i++)
-	{
-		if (is_name(local->standbys[i].name, target) &&
-			local->standbys[i].streaming)
-			flush_lsn = local->standbys[i].flush_lsn;
-	}
-	if (hindrance == NULL && flush_lsn == 0)
-		hindrance = "the candidate does not stream from here";
-	else if (hindrance == NULL && flush_lsn < local->flush_lsn &&
-			 local->flush_lsn - flush_lsn >
-			 (uint64_t) later(config->maximum_lag_on_failover, 0))
-		hindrance = "the candidate lags too far behind";
-
-	copy_name(plan->follow, target);
-	set_plan(plan, hindrance ? HA_CLEAR_FAILOVER : HA_SWITCHOVER,
-			 hindrance ? hindrance : "the operator wants a switchover to ");
-	if (hindrance == NULL)
-		because_name(plan, target);
-	plan->lead = (hindrance != NULL);
-	return true;
 }
 
 /*
@@ -1057,6 +1009,7 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 			int64_t now, HaPlan *plan)
 {
 	const char *stay = NULL;
+	HaPlan		wish = {0};
 
 	if (is_sick(local, now))
 	{
@@ -1073,16 +1026,27 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 	 * After a start the names of synchronous standbys are whatever the file
 	 * said; the gate stays shut until they are what /sync promises (S-17).
 	 */
-	if (local->deadline == 0 && ha_quorum_restore(config, view, local, plan))
+	if (local->deadline == 0 && local->frozen_since == 0 &&
+		ha_quorum_restore(config, view, local, plan))
 	{
 		set_plan(plan, HA_SET_NAMES, "synchronous standbys as /sync has them");
 		return;
 	}
-	if (decide_switchover(config, view, local, plan))
+	if (ha_switchover_step(config, view, local, now, &wish) &&
+		wish.verb != HA_PREPARE)
+	{
+		*plan = wish;
 		return;
+	}
 	plan->lead = true;
+	plan->wake_at = wish.wake_at;
 	if (ha_quorum_step(config, view, local, plan))
 		return;
+	if (wish.verb == HA_PREPARE)
+	{
+		*plan = wish;
+		return;
+	}
 	if (local->deadline != 0 && now >= local->deadline)
 		set_plan(plan, HA_SUSPEND, "the store does not confirm the leadership");
 	else
@@ -1108,6 +1072,8 @@ decide_primary(const HaConfig *config, const HaView *view,
 	bool		term_is_mine = view->term.present &&
 	is_name(view->term.owner, local->name);
 
+	if (ha_switchover_gone(config, view, local, now, plan))
+		return;
 	if (view->leader.present && !key_is_mine(view, local))
 	{
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE, "leader is ");

@@ -31,6 +31,12 @@ extern bool ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn);
  */
 extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
 
+/* NULL = there is no such member. */
+extern const HaMember *ha_find_member(const HaView *view, const char *name);
+
+/* May that member lead, as far as failsafe mode is concerned (S-9)? */
+extern bool ha_failsafe_allows(const HaView *view, const char *name);
+
 /*
  * Could somebody else than that member take over now: are there so many standbys
  * alive as may elect one of them?

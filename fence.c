@@ -114,6 +114,67 @@ gate_is_open(void)
 	return ha_now() < ha_fence_deadline();
 }
 
+/*-------------------------------------------------------------------------
+ * Commits are held back for a hand-over
+ *
+ * That is a wait before the gate's check and nothing else: what comes after it is
+ * checked against the deadline as always, so it can't turn into an acknowledgement
+ * that is too late.  It ends by itself, as the worker sets a time that is at most
+ * a second ahead, each time anew; when the worker is dead or frozen, a commit is
+ * soon a commit like any other, which the gate lets pass or doesn't.
+ *
+ * A commit that is past the wait says so, to let the worker wait for its end.  The
+ * two look at each other's mark after having set their own, so at least one of
+ * them sees the other.
+ *-------------------------------------------------------------------------
+ */
+
+void
+ha_fence_hold(int64 until)
+{
+	pg_atomic_write_u64(&ha_shared->held_until, (uint64) until);
+	pg_memory_barrier();
+	if (until == 0)
+		ConditionVariableBroadcast(&ha_shared->gate_cv);
+}
+
+bool
+ha_fence_is_drained(void)
+{
+	for (int i = 0; i < ha_shared->nprocs; i++)
+	{
+		if (*(volatile bool *) &ha_shared->procs[i].committing)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_held(void)
+{
+	return ha_now() < (int64) pg_atomic_read_u64(&ha_shared->held_until);
+}
+
+static void
+wait_while_held(void)
+{
+	if (!is_held())
+		return;
+	ConditionVariablePrepareToSleep(&ha_shared->gate_cv);
+	while (is_held())
+		(void) ConditionVariableTimedSleep(&ha_shared->gate_cv, 100,
+										   PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
+}
+
+static void
+set_committing(bool committing)
+{
+	if (MyProc != NULL && ha_proc_number() < ha_shared->nprocs)
+		*(volatile bool *) &ha_shared->procs[ha_proc_number()].committing =
+			committing;
+}
+
 /*
  * Does the fence concern this process now?  A standby refuses writes by itself,
  * and a single-user server has nobody to acknowledge to.
@@ -201,8 +262,31 @@ wait_for(bool (*holds) (void))
 static void
 wait_for_gate(void)
 {
+	wait_while_held();
 	if (!wait_for(gate_is_open))
 		refuse();
+}
+
+/* The same, and from here on it is a commit that the worker may wait for. */
+static void
+begin_commit(void)
+{
+	for (;;)
+	{
+		wait_for_gate();
+		set_committing(true);
+		pg_memory_barrier();
+		if (!is_held())
+			return;
+		set_committing(false);
+	}
+}
+
+static void
+end_commit(void)
+{
+	if (ha_shared != NULL && IsUnderPostmaster)
+		set_committing(false);
 }
 
 static void
@@ -311,7 +395,7 @@ check_before_commit(void)
 	 */
 	if (!in_commit_prepared)
 	{
-		wait_for_gate();
+		begin_commit();
 
 		/*
 		 * A transaction that has an xid but wrote no WAL commits without
@@ -338,6 +422,7 @@ fence_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			in_commit_prepared = false;
 			check_after_commit(XactLastCommitEnd);
+			end_commit();
 			break;
 		case XACT_EVENT_PREPARE:
 
@@ -345,10 +430,12 @@ fence_xact_callback(XactEvent event, void *arg)
 			 * The end of the record isn't kept anywhere for us; its start is.
 			 */
 			check_after_commit(ProcLastRecPtr + 1);
+			end_commit();
 			break;
 		case XACT_EVENT_ABORT:
 			in_commit_prepared = false;
 			pending.writes = false;
+			end_commit();
 			break;
 		default:
 			break;
@@ -440,6 +527,7 @@ fence_process_utility(PlannedStmt *pstmt, const char *query_string,
 		wait_for_gate();
 		if (is_finish_prepared(stmt))
 		{
+			begin_commit();
 			pending.unconfirmed = false;
 			raise_synchronous_commit();
 			finished_unconfirmed = pending.unconfirmed;
@@ -471,6 +559,7 @@ fence_client_authentication(Port *port, int status)
 
 		entry->epoch = ha_conf_epoch;
 		entry->backend_type = MyBackendType;
+		entry->committing = false;
 		entry->pid = MyProcPid;
 	}
 }

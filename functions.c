@@ -48,7 +48,6 @@ PG_FUNCTION_INFO_V1(pg_ha_timing);
 PG_FUNCTION_INFO_V1(pg_ha_identity);
 PG_FUNCTION_INFO_V1(pg_ha_pause);
 PG_FUNCTION_INFO_V1(pg_ha_resume);
-PG_FUNCTION_INFO_V1(pg_ha_switchover);
 PG_FUNCTION_INFO_V1(pg_ha_decide);
 
 /* These functions only make sense inside a server that runs the worker. */
@@ -607,54 +606,6 @@ pg_ha_resume(PG_FUNCTION_ARGS)
 	ha_sql_require_operator(fcinfo);
 	set_pause(false, PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
-}
-
-Datum
-pg_ha_switchover(PG_FUNCTION_ARGS)
-{
-	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	HaPublished *p;
-	const HaMember *member = NULL;
-	HaAsk	   *ask;
-	char	   *json;
-
-	ha_sql_require_operator(fcinfo);
-	p = ha_sql_look();
-	ha_sql_refuse_in_failsafe(p);
-	for (int i = 0; i < p->view.nmembers; i++)
-	{
-		if (strcmp(p->view.members[i].name, target) == 0)
-			member = &p->view.members[i];
-	}
-	if (member == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("cluster \"%s\" has no member \"%s\"", ha_scope,
-						target),
-				 errhint("See pg_ha_members().")));
-	if (!p->view.leader.present)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cluster \"%s\" has no leader to switch over from",
-						ha_scope)));
-	if (strcmp(p->view.leader.name, target) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("member \"%s\" is the leader already", target)));
-	if (member->state != HA_STATE_RUNNING || member->nofailover)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("member \"%s\" cannot lead: it is %s", target,
-						member->nofailover ? "tagged nofailover" :
-						ha_member_state_name(member->state))));
-	json = ha_failover_json(p->view.leader.name, target);
-	ask = palloc0(sizeof(HaAsk));
-	ha_ask_guard_leader(ask, &p->view);
-	ha_ask_put(ask, "failover", p->view.failover.mod_revision, json);
-	free(json);
-	ha_ask_store(ask);
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("switchover from \"%s\" to \"%s\" requested",
-											  p->view.leader.name, target)));
 }
 
 /* The decision as a function, for the rule table and for "why not?". */

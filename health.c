@@ -296,6 +296,7 @@ judge_wal_write(const HaLocal *local, int64 now, int64 slow_after)
 	static int64 stalled_since = 0;
 
 	if (local->role != HA_ROLE_PRIMARY || local->flush_lsn != flushed ||
+		local->frozen_since != 0 || /* we stopped it ourselves */
 		GetXLogInsertRecPtr() <= local->flush_lsn || !somebody_waits_for_wal())
 		stalled_since = 0;
 	else if (stalled_since == 0)

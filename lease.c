@@ -38,6 +38,7 @@
 #include "lease.h"
 #include "cluster_json.h"
 #include "decide.h"
+#include "history_json.h"
 #include "slots_json.h"
 
 #include <stdlib.h>
@@ -57,6 +58,8 @@
 #define KEY_FAILSAFE	"failsafe"
 #define KEY_REMOVED		"pg_ha/removed/"
 #define KEY_MEMBERS		"members/"
+#define KEY_CHANGE		"pg_ha/last_failover"
+#define KEY_REFUSED		"pg_ha/refused"
 
 static int64_t
 earlier(int64_t a, int64_t b)
@@ -187,7 +190,15 @@ gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
 	lease->proof_revision = key_revision;
 	lease->proof_due = sent_at;
 	lease->keepalive_due = sent_at;
+	lease->handed_over_at = 0;
 	ha_asking_forget(&lease->asking);
+}
+
+/* Both give the key up, the second to one who has all that was acknowledged. */
+static bool
+is_release(HaVerb verb)
+{
+	return verb == HA_RELEASE || verb == HA_HAND_OVER;
 }
 
 /* E1: date each heartbeat by our own clock when it is first seen. */
@@ -240,6 +251,11 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		lease->blind = contact == 0 || now - contact > view->config.ttl / 2;
 	}
 	lease->leader_seen = view->leader.present;
+	if (view->failover.mod_revision != lease->wish_revision)
+	{
+		lease->wish_revision = view->failover.mod_revision;
+		lease->wish_seen_at = now;
+	}
 	if (view->term.mod_revision > lease->bid_revision)
 		lease->bid = false;
 
@@ -437,23 +453,82 @@ take_check(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 }
 
+/*
+ * A promotion, and the gate after it, need not wait for a read to show what our own
+ * txn has put: it compared what stood there before.  The next write does (next_op).
+ */
 static void
-op_succeeded(HaLease *lease, const HaAnswer *answer)
+know_own_write(HaLease *lease, const HaAnswer *answer)
+{
+	HaView	   *view = &lease->view;
+
+	if (view->revision > answer->revision)
+		return;					/* a read was faster, and may know more */
+	if (lease->op_verb == HA_ACQUIRE)
+	{
+		view->leader.present = true;
+		copy_name(view->leader.name, lease->name);
+		view->leader.lease = lease->lease_id;
+		view->leader.create_revision = answer->revision;
+		view->leader.mod_revision = answer->revision;
+	}
+	else if (view->term.intent)
+	{
+		if (view->sync.present)
+		{
+			view->sync.mod_revision = answer->revision;
+			copy_name(view->sync.leader, lease->name);
+			view->sync.quorum = view->sync.nstandbys = 0;
+		}
+		if (view->failover.scheduled_at == 0)
+			view->failover.present = false;
+	}
+	view->term = lease->op_record;
+	view->term.mod_revision = answer->revision;
+}
+
+/* It is ours, and who was promoted for it leads. */
+static void
+complete_change(HaLease *lease, int64_t now)
+{
+	HaChange   *change = &lease->change;
+
+	if (change->term != lease->term)
+		return;					/* another life of this worker took the key */
+	change->present = change->complete = true;
+	change->promote_ms = later(lease->confirm_sent_at - lease->key_taken_at, 0);
+	change->confirm_ms = later(now - lease->confirm_sent_at, 0);
+	change->lost_bytes = lease->op_record.lost_bytes;
+}
+
+static void
+op_succeeded(HaLease *lease, const HaAnswer *answer, int64_t now)
 {
 	switch (lease->op_verb)
 	{
 		case HA_ACQUIRE:
 			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
+			lease->change.acquire_ms += now - lease->key_taken_at;
+			lease->key_taken_at = now;
 			lease->reign_checked = !lease->op_resume || lease->check_from == 0;
+			know_own_write(lease, answer);
+			break;
+		case HA_CONFIRM:
+			if (lease->view.term.intent)
+				complete_change(lease, now);
+			know_own_write(lease, answer);
 			break;
 		case HA_REASSERT:
 			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
 			lease->reign_checked = lease->check_from == 0;
 			break;
 		case HA_RELEASE:
+		case HA_HAND_OVER:
 			lease->holding = false;
 			lease->reassert = false;
 			ha_lease_close(lease);
+			if (lease->op_verb == HA_HAND_OVER)
+				lease->handed_over_at = now;
 			break;
 		default:
 			break;
@@ -503,18 +578,18 @@ take_op(HaLease *lease, const HaAnswer *answer, int64_t now)
 	if (answer->status == HA_DCS_OK && answer->succeeded)
 	{
 		lease->put_at = later(lease->put_at, answer->sent_at);
-		op_succeeded(lease, answer);
+		op_succeeded(lease, answer, now);
 	}
-	else if (answer->status == HA_DCS_OK && lease->op_verb == HA_RELEASE)
+	else if (answer->status == HA_DCS_OK && is_release(lease->op_verb))
 		lose_key(lease);
-	else if (answer->status == HA_DCS_REFUSED && lease->op_verb != HA_RELEASE &&
+	else if (answer->status == HA_DCS_REFUSED && !is_release(lease->op_verb) &&
 			 !answer->nospace)
 	{
 		/* most often the lease is dead: ask for a new one */
 		if (!lease->holding)
 			lease->lease_id = 0;
 	}
-	else if (answer->status == HA_DCS_UNKNOWN && lease->op_verb == HA_RELEASE)
+	else if (answer->status == HA_DCS_UNKNOWN && is_release(lease->op_verb))
 	{
 		/* it may land at any time: the key counts again only once re-put */
 		lease->reassert = true;
@@ -604,6 +679,8 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->key_gone_since = lease->key_gone_since;
 	local->blind = lease->blind;
 	local->stay_out_until = lease->stay_out_until;
+	local->wish_seen_at = lease->wish_seen_at;
+	local->handed_over_at = lease->handed_over_at;
 	local->op_in_flight = lease->op_tag != 0;
 	local->vote_unknown = lease->vote_unknown;
 	local->vote_pending =
@@ -621,14 +698,21 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 static bool
 is_releasing(const HaLease *lease)
 {
-	return lease->op_tag != 0 && lease->op_verb == HA_RELEASE;
+	return lease->op_tag != 0 && is_release(lease->op_verb);
 }
 
 void
 ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
 {
 	if (plan->lead && lease->holding && !lease->reassert && !is_releasing(lease))
+	{
+		/* what a closing has voided is proven anew at once */
+		if (!lease->open && lease->proof_base == 0)
+			lease->proof_due = now;
+		if (!lease->open && lease->lease_base == 0)
+			lease->keepalive_due = now;
 		lease->open = true;
+	}
 	else if (lease->open)
 		ha_lease_close(lease);
 }
@@ -696,10 +780,69 @@ copy_text(const char *text)
 	return copy;
 }
 
+/* What is put is remembered, to be known as soon as it is known to stand. */
+static void
+put_term(HaTxn *txn, HaLease *lease, const HaTerm *term)
+{
+	lease->op_record = *term;
+	ha_txn_put(txn, KEY_TERM, ha_term_json(term), 0);
+}
+
+/*
+ * What people will be told of this change of leader.  Where the former leader handed
+ * its key over to us, it has told its half of that.
+ */
+static void
+begin_change(HaLease *lease, const HaPlan *plan, const HaLocal *local,
+			 int64_t now)
+{
+	const HaView *view = &lease->view;
+	HaChange   *change = &lease->change;
+
+	if (view->change.present && !view->change.complete &&
+		view->change.term == view->term.term + 1 &&
+		strcmp(view->change.to, lease->name) == 0)
+		*change = view->change;
+	else
+	{
+		memset(change, 0, sizeof(*change));
+		change->prepare_ms = change->hold_ms = change->freeze_ms = -1;
+		copy_name(change->from, view->term.owner);
+		copy_name(change->to, lease->name);
+		change->term = view->term.term + 1;
+		change->started_at = local->wall_clock - (now - lease->key_gone_since);
+		memcpy(change->reason, plan->why, sizeof(change->reason));
+	}
+	change->present = false;
+	change->acquire_ms = lease->key_gone_since != 0 ?
+		now - lease->key_gone_since : 0;
+	lease->key_taken_at = now;
+}
+
+/* The half of it that only the one who hands over knows. */
+static void
+put_first_half(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
+			   const HaLocal *local, int64_t now)
+{
+	HaChange	change = {0};
+
+	change.planned = true;
+	change.term = lease->view.term.term + 1;
+	copy_name(change.from, lease->name);
+	copy_name(change.to, plan->follow);
+	memcpy(change.reason, "switchover", sizeof("switchover"));
+	change.started_at = local->wall_clock - (now - lease->wish_seen_at);
+	change.prepare_ms = later(local->held_since - lease->wish_seen_at, 0);
+	change.hold_ms = later(local->frozen_since - local->held_since, 0);
+	change.freeze_ms = later(now - local->frozen_since, 0);
+	change.acquire_ms = change.promote_ms = change.confirm_ms = -1;
+	ha_txn_put(txn, KEY_CHANGE, ha_change_json(&change), 0);
+}
+
 /* S-1: everything the decision rested on is compared in the one txn. */
 static void
-build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
-			  const HaLocal *local)
+build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
+			  const HaLocal *local, int64_t now)
 {
 	const HaView *view = &lease->view;
 	HaTerm		term = view->term;
@@ -724,12 +867,14 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 		ha_txn_compare(txn, HA_MOD_REVISION, key, vote->mod_revision);
 	}
 
+	begin_change(lease, plan, local, now);
 	term.term++;
 	copy_name(term.owner, lease->name);
 	term.intent = !plan->resume;
 	term.reserved = plan->reserve;
 	term.reached = ha_leader_lsn(view, local);
 	term.unchecked_from = lease->check_from;
+	term.present = true;
 	if (plan->resume)
 	{
 		/* no promotion: the timeline stays what it was */
@@ -740,7 +885,7 @@ build_acquire(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 		term.lost_bytes = 0;
 	}
 	ha_txn_put(txn, KEY_LEADER, copy_text(lease->name), lease->lease_id);
-	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+	put_term(txn, lease, &term);
 	put_heartbeat(txn, lease, local, term.term);
 }
 
@@ -774,19 +919,19 @@ extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 
 /* S-5: nobody led meanwhile; recorded, so that another life need not ask. */
 static void
-build_checked(HaTxn *txn, const HaLease *lease)
+build_checked(HaTxn *txn, HaLease *lease)
 {
 	HaTerm		term = lease->view.term;
 
 	guard_key(txn, lease);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, term.mod_revision);
 	term.unchecked_from = 0;
-	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+	put_term(txn, lease, &term);
 }
 
 /* S-15: the record tells the true timeline before the gate opens. */
 static void
-build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
+build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 {
 	const HaView *view = &lease->view;
 	HaTerm		term = view->term;
@@ -798,14 +943,14 @@ build_confirm(HaTxn *txn, const HaLease *lease, const HaLocal *local)
 	extend_lineage(&term, local, lease->name);
 	term.lost_bytes = term.reached > term.begin_lsn ?
 		term.reached - term.begin_lsn : 0;
-	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+	put_term(txn, lease, &term);
 	put_heartbeat(txn, lease, local, term.term);
 	ha_txn_put(txn, KEY_STATUS, ha_status_json(local->flush_lsn, &view->slots), 0);
 
 	/* nobody but us holds what we will acknowledge from now on */
 	if (view->sync.present)
 		ha_txn_put(txn, KEY_SYNC, ha_sync_json(lease->name, 0, 0, NULL), 0);
-	if (view->failover.present && !view->failover.scheduled)
+	if (view->failover.present && view->failover.scheduled_at == 0)
 	{
 		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
 					   view->failover.mod_revision);
@@ -894,8 +1039,55 @@ doubt_from(const HaLease *lease)
 	return 0;
 }
 
+/*
+ * The marker speaks for a term, which must be ours.  A hand-over is off if the
+ * operator's wish has changed, so whoever has withdrawn it in time need not wonder.
+ */
 static bool
-build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
+build_release(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
+			  const HaLocal *local, int64_t now)
+{
+	const HaView *view = &lease->view;
+	bool		handing = plan->verb == HA_HAND_OVER;
+
+	if (!view->leader.present || strcmp(view->term.owner, lease->name) != 0)
+		return false;
+	if (handing && local->frozen_lsn == 0)
+		return false;
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	if (handing)
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
+					   view->failover.mod_revision);
+	ha_txn_release(txn, lease->name, view->leader.mod_revision,
+				   view->leader.lease, view->term.term, view->config.ttl,
+				   handing ? local->frozen_lsn : 0);
+	if (handing)
+		put_first_half(txn, lease, plan, local, now);
+	return true;
+}
+
+/* The operator's wish as it was met or refused, or as it is to be met. */
+static void
+build_failover(HaTxn *txn, const HaLease *lease, const HaPlan *plan)
+{
+	guard_key(txn, lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
+				   lease->view.failover.mod_revision);
+	if (plan->verb == HA_SET_FAILOVER)
+		ha_txn_put(txn, KEY_FAILOVER,
+				   ha_failover_json(lease->name, plan->follow), 0);
+	else
+	{
+		ha_txn_put(txn, KEY_FAILOVER, copy_text("{}"), 0);
+		ha_txn_put(txn, KEY_REFUSED,
+				   ha_refusal_json(lease->view.failover.mod_revision,
+								   plan->why), 0);
+	}
+}
+
+static bool
+build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local,
+		 int64_t now, HaTxn *txn)
 {
 	const HaView *view = &lease->view;
 
@@ -905,7 +1097,7 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 			lease->check_from = !plan->resume || !view->term.present ? 0 :
 				view->term.unchecked_from != 0 ? view->term.unchecked_from :
 				later(lease->proof_revision, view->term.mod_revision) + 1;
-			build_acquire(txn, lease, plan, local);
+			build_acquire(txn, lease, plan, local, now);
 			lease->op_resume = plan->resume;
 			lease->op_term = view->term.term + 1;
 			return true;
@@ -915,22 +1107,15 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 			lease->check_from = doubt_from(lease);
 			return true;
 		case HA_CONFIRM:
+			lease->confirm_sent_at = now;
 			if (view->term.intent)
 				build_confirm(txn, lease, local);
 			else
 				build_checked(txn, lease);
 			return true;
 		case HA_RELEASE:
-			/* the marker speaks for a term, which must be ours */
-			if (!view->leader.present ||
-				strcmp(view->term.owner, lease->name) != 0)
-				return false;
-			ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM,
-						   view->term.mod_revision);
-			ha_txn_release(txn, lease->name, view->leader.mod_revision,
-						   view->leader.lease, view->term.term,
-						   view->config.ttl, 0);
-			return true;
+		case HA_HAND_OVER:
+			return build_release(txn, lease, plan, local, now);
 		case HA_VOTE:
 			build_vote(txn, lease, plan, local, false);
 			return true;
@@ -941,10 +1126,8 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, HaTxn *txn)
 			build_sync(txn, lease, plan);
 			return true;
 		case HA_CLEAR_FAILOVER:
-			guard_key(txn, lease);
-			ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
-						   view->failover.mod_revision);
-			ha_txn_put(txn, KEY_FAILOVER, copy_text("{}"), 0);
+		case HA_SET_FAILOVER:
+			build_failover(txn, lease, plan);
 			return true;
 		default:
 			return false;
@@ -1013,9 +1196,9 @@ next_op(HaLease *lease, const HaPlan *plan, const HaLocal *local, int64_t now,
 	if (op_needs_lease(plan->verb) && !lease->holding &&
 		!lease_is_usable(lease, now))
 		return next_grant(lease, now, request);
-	if (!build_op(lease, plan, local, &request->txn))
+	if (!build_op(lease, plan, local, now, &request->txn))
 		return false;
-	if (plan->verb == HA_RELEASE)
+	if (is_release(plan->verb))
 		ha_lease_close(lease);
 	if (plan->verb == HA_ACQUIRE || plan->verb == HA_VOTE)
 	{

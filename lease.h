@@ -87,6 +87,7 @@ typedef struct HaLease
 	HaVerb		op_verb;
 	bool		op_resume;
 	int64_t		op_term;
+	HaTerm		op_record;		/* the term record that it puts */
 	uint32_t	op_done_tag;	/* no further write before a read sent after
 								 * it: tags are given in the order of sending */
 	int64_t		op_due;			/* ... nor earlier, when the last one failed */
@@ -119,6 +120,14 @@ typedef struct HaLease
 	int64_t		key_gone_since;
 	bool		blind;
 	int64_t		stay_out_until;
+	int64_t		wish_revision;	/* of /failover */
+	int64_t		wish_seen_at;
+	int64_t		handed_over_at; /* see cluster.h */
+
+	/* our coming to lead, for pg_ha/last_failover */
+	HaChange	change;			/* "present": it is to be put */
+	int64_t		key_taken_at;
+	int64_t		confirm_sent_at;
 } HaLease;
 
 /* Begin, knowing nothing; "now" is the present. */

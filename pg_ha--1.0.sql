@@ -255,13 +255,68 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_resume(pg_catalog.bool) IS
 'end the pause';
 
-CREATE FUNCTION pg_ha_switchover(target pg_catalog.text)
+CREATE FUNCTION pg_ha_switchover(
+	target pg_catalog.text DEFAULT NULL,
+	at pg_catalog.timestamptz DEFAULT NULL,
+	wait pg_catalog.bool DEFAULT true)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_switchover(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool) IS
+'let another member lead';
+
+CREATE FUNCTION pg_ha_failover(
+	target pg_catalog.text,
+	leader pg_catalog.text DEFAULT NULL,
+	wait pg_catalog.bool DEFAULT true)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_failover(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+'let a member lead while no other does';
+
+CREATE FUNCTION pg_ha_cancel_switchover()
 RETURNS pg_catalog.text
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
-COMMENT ON FUNCTION pg_ha_switchover(pg_catalog.text) IS
-'let another member lead';
+COMMENT ON FUNCTION pg_ha_cancel_switchover() IS
+'take back what pg_ha_switchover() or pg_ha_failover() was called for';
+
+CREATE FUNCTION pg_ha_last_failover(
+	OUT kind pg_catalog.text,
+	OUT from_member pg_catalog.text,
+	OUT to_member pg_catalog.text,
+	OUT reason pg_catalog.text,
+	OUT term pg_catalog.int8,
+	OUT started_at pg_catalog.timestamptz,
+	OUT prepare_ms pg_catalog.int8,
+	OUT hold_ms pg_catalog.int8,
+	OUT freeze_ms pg_catalog.int8,
+	OUT acquire_ms pg_catalog.int8,
+	OUT promote_ms pg_catalog.int8,
+	OUT confirm_ms pg_catalog.int8,
+	OUT lost_bytes pg_catalog.int8)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_last_failover() IS
+'how the leader changed last, and how long each phase took';
+
+CREATE FUNCTION pg_ha_history(
+	OUT timeline pg_catalog.int8,
+	OUT lsn pg_catalog.pg_lsn,
+	OUT reason pg_catalog.text,
+	OUT at pg_catalog.timestamptz,
+	OUT new_leader pg_catalog.text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION pg_ha_history() IS
+'the timelines of the cluster that have ended';
 
 CREATE FUNCTION pg_ha_reinit(
 	member pg_catalog.text,
@@ -343,7 +398,13 @@ GRANT EXECUTE ON FUNCTION pg_ha_get_config() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_parameters() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_pause(pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_resume(pg_catalog.bool) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_switchover(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_failover(pg_catalog.text, pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_cancel_switchover() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_last_failover() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_history() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_ha_last_failover() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pg_ha_history() TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_requests() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_requests() TO pg_monitor;

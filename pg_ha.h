@@ -60,6 +60,7 @@ typedef struct HaProcEpoch
 	int			pid;
 	int			backend_type;
 	int			epoch;
+	bool		committing;		/* past the check before commit */
 } HaProcEpoch;
 
 typedef enum HaFailsafeState
@@ -131,6 +132,9 @@ typedef struct HaShared
 	/* Commits are fenced from this time (ms, BOOTTIME) on; 0 = fenced. */
 	pg_atomic_uint64 deadline;
 
+	/* Commits wait until this time (ms, BOOTTIME), for a hand-over; 0 = not. */
+	pg_atomic_uint64 held_until;
+
 	/* Commits must be confirmed by the synchronous standbys. */
 	pg_atomic_uint32 sync_required;
 
@@ -152,6 +156,7 @@ typedef struct HaShared
 	char		leader_host[HA_HOST_SIZE];
 	int			leader_port;
 	HaAskSlot	ask;
+	pg_atomic_uint32 look_anew; /* a session wants a view of now */
 	int			worker_pid;
 	struct Latch *worker_latch;
 	int			probe_pid;		/* 0 = it does not run */

@@ -43,22 +43,28 @@
 #include "documents.h"
 #include "failsafe.h"
 #include "fence.h"
+#include "handover.h"
 #include "hba_server.h"
 #include "health.h"
 #include "lease.h"
 #include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
+#include "record.h"
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
 #include "survey.h"
+#include "switchover.h"
+#include "wall_time.h"
 #include "wal.h"
 
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
 #define PROMOTION_INTERVAL	5
 #define DETACH_INTERVAL		10
+#define PREPARE_INTERVAL	10
+#define HOLD_INTERVAL		1
 
 /* Tags of an operator's requests, out of the range of lease.c's. */
 #define ASK_TAG_BIT			0x80000000U
@@ -96,6 +102,7 @@ static uint64 primary_from;		/* how far the WAL went when this was first
 								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
 static int64 worst_renewal = -1;	/* ms between asking and the answer */
+static bool look_again;			/* what was done just now is news to the rules */
 
 /*-------------------------------------------------------------------------
  * Gather
@@ -224,6 +231,7 @@ gather(int64 now)
 		now - last_turn > Max(lease.view.config.ttl, 2000);
 	last_turn = now;
 
+	local.wall_clock = ha_wall_clock();
 	gather_tags();
 	gather_boot(now);
 	strlcpy(local.follows, managed.follows, sizeof(local.follows));
@@ -252,6 +260,7 @@ gather(int64 now)
 		gather_names();
 	}
 	ha_lease_local(&lease, &local, now);
+	ha_handover_gather(&lease.view, &local, now);
 	gather_promise();
 }
 
@@ -461,6 +470,8 @@ want_of(HaVerb verb)
 			return HA_WANT_DEMOTE;
 		case HA_SWITCHOVER:
 			return HA_WANT_SWITCHOVER;
+		case HA_YIELD:
+			return HA_WANT_YIELD;
 		case HA_REWIND:
 			return HA_WANT_REWIND;
 		case HA_STOP:
@@ -511,6 +522,7 @@ act_want(void)
 static void
 act(int64 now)
 {
+	look_again = ha_handover_act(&plan, &lease.view, &local, now);
 	switch (plan.verb)
 	{
 		case HA_FOLLOW:
@@ -891,6 +903,16 @@ send_ask(void)
 		ha_ask_unsent();
 }
 
+static void
+send_record(int64 now)
+{
+	HaRequest	request;
+
+	if (ha_record_next(&lease, &local, now, &request) &&
+		!ha_dcs_send(dcs, &request))
+		ha_record_unsent(now);
+}
+
 /*-------------------------------------------------------------------------
  * The loop
  *-------------------------------------------------------------------------
@@ -923,6 +945,8 @@ take_answers(int64 now)
 			ha_survey_answer(&survey, &answer, now);
 		else if (ha_ask_is_mine(answer.tag))
 			ha_ask_answered(&answer);
+		else if (ha_record_is_mine(answer.tag))
+			ha_record_answered(&lease, &answer, now);
 		else
 		{
 			measure_renewal(&answer, now);
@@ -1017,6 +1041,8 @@ turn(void)
 	take_peer_answers();
 	gather(now);
 	take_question();
+	if (pg_atomic_exchange_u32(&ha_shared->look_anew, 0) != 0)
+		lease.read_wanted = true;
 
 	/*
 	 * Walsenders of a dead postmaster may go before we hear of its end. Their
@@ -1031,10 +1057,12 @@ turn(void)
 	publish_deadline(ha_lease_deadline(&lease));
 	local.deadline = ha_lease_deadline(&lease);
 	local.giving_up = plan.verb == HA_GIVE_UP;
+	ha_switchover_note(&plan, &lease.view, &local);
 	log_plan(&old);
 	log_failsafe(now);
 	act(now);
 	send_ask();
+	send_record(now);
 	send_requests(now);
 	ask_peers(now);
 	ask_endpoints(now);
@@ -1049,8 +1077,14 @@ pause_length(void)
 	int64		until = now + TURN_INTERVAL;
 	int64		wake_at = ha_dcs_wake_at(dcs);
 
+	if (look_again)
+		return 0;
 	if (plan.verb == HA_PROMOTE)
 		until = now + PROMOTION_INTERVAL;
+	else if (plan.verb == HA_HOLD || plan.verb == HA_FREEZE)
+		until = now + HOLD_INTERVAL;
+	else if (plan.verb == HA_PREPARE)
+		until = now + PREPARE_INTERVAL;
 	else if (plan.verb == HA_DETACH ||
 			 (local.role == HA_ROLE_PRIMARY && !local.names_in_force &&
 			  managed_epoch != 0 && now - managed_at < 2000))
@@ -1078,11 +1112,12 @@ should_release(uint64 *safe_lsn)
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
 	/*
-	 * What was confirmed in this life of the server, and all that may have
-	 * been before it was a primary: by a standby that is not there now,
-	 * perhaps.
+	 * What was confirmed in this life of the server, all that may have been
+	 * before it was a primary, by a standby that is not there now, perhaps,
+	 * and all that was acknowledged before the names came in force.
 	 */
-	*safe_lsn = synchronous ? Max(ha_server_confirmed_lsn(), primary_from) :
+	*safe_lsn = synchronous && local.names_in_force ?
+		Max(Max(ha_server_confirmed_lsn(), primary_from), local.names_lsn) :
 		GetXLogWriteRecPtr();
 	if (!local.has_boot)
 		return true;

@@ -251,13 +251,15 @@ static void
 begin_stop(HaBoot *b, HaWant purpose, const char *why)
 {
 	int64_t		ttl = ha_session_config(b->session)->ttl;
+	bool		at_once = purpose == HA_WANT_YIELD;
 
 	pg_log_info("stopping the server: %s", why);
 	b->purpose = purpose;
-	b->stop_stage = 0;
-	b->stop_next_at = b->now + Max(2 * ttl, STOP_WAIT_MIN);
+	b->stop_stage = at_once ? 1 : 0;
+	b->stop_next_at = b->now + (at_once ? QUIT_WAIT :
+								Max(2 * ttl, STOP_WAIT_MIN));
 	b->member_state = HA_STATE_STOPPING;
-	ha_postmaster_signal(&b->server, SIGINT);
+	ha_postmaster_signal(&b->server, at_once ? SIGQUIT : SIGINT);
 	ha_boot_enter(b, BOOT_STOPPING);
 }
 
@@ -496,6 +498,7 @@ obey(HaBoot *b, const HaControlWorker *w)
 	}
 	snprintf(why, sizeof(why), w->want == HA_WANT_DEMOTE ? "to demote, %s" :
 			 w->want == HA_WANT_SWITCHOVER ? "for a switchover, %s" :
+			 w->want == HA_WANT_YIELD ? "after a switchover, %s" :
 			 w->want == HA_WANT_REWIND ? "to rewind, %s" : "%s", w->why);
 	begin_stop(b, w->want, why);
 }
@@ -551,7 +554,7 @@ step_serving(HaBoot *b)
 				   HA_WANT_DEMOTE, why);
 	else if (b->stop_requested)
 		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
-	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_STOP)
+	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_YIELD)
 		obey(b, &w);
 	else if (has_crashed_again(b) && crashes_too_often(b))
 		give_way(b, reported && w.pid > 0 &&

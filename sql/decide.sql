@@ -167,11 +167,42 @@ SELECT * FROM decide(:'led1', :'recovers'::jsonb || '{"holding": true, "lease_id
 SELECT * FROM decide(:'led1', :'recovers', '{"primary_start_timeout": 5}');
 SELECT * FROM decide(:'mine', :'recovers');
 
--- a switchover
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby"}]}',
-	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby"}]}', :'primary');
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
+-- a switchover, where the WAL can't be stopped
+\set wish '{"failover": {"present": true, "mod_revision": 44, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "lsn": 1900}]}'
+\set n2_streams '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}'
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'primary'::jsonb || :'n2_streams');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'primary');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"failover": {"present": true, "leader": "n3", "candidate": "n2"}}', :'primary');
+-- ... and where it can: a checkpoint, which the candidate must confirm; commits are
+-- held back; the WAL stands still; the key goes when the candidate has all of it
+SELECT (:'primary'::jsonb || :'n2_streams' || '{"can_freeze": true, "deadline": 104000}')::text AS freezes \gset
+SELECT (:'freezes'::jsonb || '{"prepared_for": 44, "prepared_at": 99900, "prepared_lsn": 1990}')::text AS prepared \gset
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'freezes');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"prepared_lsn": 2001}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"prepared_lsn": 2001, "prepared_at": 97000}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"held_since": 99990}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"held_since": 99990, "drained": true}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"held_since": 99900}');
+SELECT (:'prepared'::jsonb || '{"held_since": 99980, "deadline": 0, "frozen_since": 99990, "frozen_lsn": 2000}')::text AS frozen \gset
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'frozen');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'frozen'::jsonb || '{"frozen_lsn": 2001}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'frozen'::jsonb || '{"frozen_lsn": 2001, "frozen_since": 99000}');
+-- ... it is not there yet, leads, has led before it was confirmed; nobody takes it
+SELECT (:'frozen'::jsonb || '{"holding": false, "handed_over_at": 99995}')::text AS handed \gset
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'handed');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"leader": {"present": false}}', :'handed');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"leader": {"present": false}}', :'handed'::jsonb || '{"handed_over_at": 90000}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"leader": {"present": true, "name": "n2", "lease": 9}}', :'handed');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"leader": {"present": true, "name": "n2", "lease": 9}, "term": {"present": true, "term": 6, "owner": "n2", "timeline": 3}}', :'handed');
+-- ... what was refused is not tried again
+SELECT * FROM decide(:'led1'::jsonb || :'wish', :'prepared'::jsonb || '{"refused": 44, "refused_why": "it does not like it"}');
+-- ... one without a candidate, for later, too late
+\set nobody '{"failover": {"present": true, "mod_revision": 44, "leader": "n1"}}'
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || :'nobody', :'freezes');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"failover": {"present": true, "mod_revision": 44, "candidate": "n2", "scheduled_at": 50300}}', :'freezes'::jsonb || '{"wall_clock": 50000}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"failover": {"present": true, "mod_revision": 44, "candidate": "n2", "scheduled_at": 50000}}', :'freezes'::jsonb || '{"wall_clock": 50001}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"failover": {"present": true, "mod_revision": 44, "candidate": "n2", "scheduled_at": 50000}}', :'freezes'::jsonb || '{"wall_clock": 90001}');
 
 -- a server that can't write: it bears with that for a while, then gives way to
 -- somebody who can take over
@@ -225,8 +256,8 @@ SELECT * FROM decide(:'ofthree'::jsonb || '{"votes": [
 	{"name": "n3", "mod_revision": 47, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}]}',
 	'{"detached": true, "sick_since": 99999}');
 -- ... nor is a switchover to it any use
-SELECT * FROM decide(:'led1'::jsonb || '{"failover": {"present": true, "leader": "n1", "candidate": "n2"}, "members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "sick": true}]}',
-	:'primary'::jsonb || '{"standbys": [{"name": "n2", "streaming": true, "flush_lsn": 2000}]}');
+SELECT * FROM decide(:'led1'::jsonb || :'wish' || '{"members": [{"name": "n2", "lease": 8, "state": "running", "role": "standby", "lsn": 1900, "sick": true}]}',
+	:'primary'::jsonb || :'n2_streams');
 -- ... and others wait neither for its vote, nor for it to go first
 SELECT * FROM decide(:'voted'::jsonb || '{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "sick": true}]}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide('{"members": [{"name": "n3", "lease": 8, "state": "running", "role": "standby", "sick": true}], "votes": [

@@ -43,6 +43,13 @@ SELECT pg_ha_restart(timeout => 0);
 SELECT pg_ha_restart();
 SELECT pg_ha_reload('nobody');
 SELECT pg_ha_reload();
+SELECT pg_ha_switchover('n2', 'infinity');
+SELECT pg_ha_switchover('n2', now() - interval '1 day');
+SELECT pg_ha_failover(NULL);
+SELECT pg_ha_failover('n2', 'n3', false);
+SELECT pg_ha_cancel_switchover();
+SELECT pg_ha_last_failover();
+SELECT count(*) FROM pg_ha_history();
 
 -- the configuration: what is wrong is refused before the store is asked
 SELECT pg_ha_get_config();

@@ -23,7 +23,7 @@ use warnings FATAL => 'all';
 use Errno qw(EINPROGRESS EAGAIN EINTR);
 use IO::Select;
 use IO::Socket::INET;
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 use constant DELAY => 2;
@@ -106,7 +106,13 @@ sub accept_one
 		close $client;
 		return;
 	}
-	$_->blocking(0) foreach $client, $target;
+	foreach ($client, $target)
+	{
+		$_->blocking(0);
+
+		# or what comes in two pieces waits for a delayed acknowledgement
+		setsockopt($_, IPPROTO_TCP, TCP_NODELAY, 1);
+	}
 	my ($c, $t) = (fileno $client, fileno $target);
 	$ends{$c} =
 	  { sock => $client, peer => $t, out => '', late => [], from_client => 1, eof => 0 };

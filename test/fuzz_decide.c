@@ -52,7 +52,6 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(view->term.intent);
 	MAKE_BOOL(view->sync.present);
 	MAKE_BOOL(view->failover.present);
-	MAKE_BOOL(view->failover.scheduled);
 	for (int i = 0; i < HA_MAX_MEMBERS; i++)
 	{
 		MAKE_BOOL(view->members[i].streaming);

@@ -585,11 +585,11 @@ test_keys(void)
 	   v->nmalformed == 0, "failover: none");
 	v = look("failover", "{\"leader\":\"n1\",\"member\":\"n2\"}");
 	OK(v->failover.present && strcmp(v->failover.leader, "n1") == 0 &&
-	   strcmp(v->failover.candidate, "n2") == 0 && !v->failover.scheduled,
+	   strcmp(v->failover.candidate, "n2") == 0 && v->failover.scheduled_at == 0,
 	   "failover");
-	v = look("failover", "{\"member\":\"n2\",\"scheduled_at\":\"2026\"}");
+	v = look("failover", "{\"member\":\"n2\",\"scheduled_at\":\"2026-11-27T08:30:00Z\"}");
 	OK(v->failover.present && v->failover.leader[0] == '\0' &&
-	   v->failover.scheduled, "failover, scheduled");
+	   v->failover.scheduled_at != 0, "failover, scheduled");
 	v = look("failsafe", "{}");
 	OK(!v->failsafe.present && v->failsafe.mod_revision == 101 &&
 	   v->nmalformed == 0, "failsafe: no list");

@@ -316,6 +316,7 @@ choose_shape(void)
 	shape->strict = ha_sim_chance(300);
 	shape->quorum = ha_sim_chance(400);
 	shape->failsafe = ha_sim_chance(400);
+	shape->archives = ha_sim_chance(200);
 	shape->sync_nodes = ha_sim_chance(700) ? 1 : 2;
 	shape->primary_start_timeout = ha_sim_chance(300) ? 0 :
 		ha_sim_between(1, 20) * 1000;

@@ -183,6 +183,8 @@ typedef struct SimServer
 	int64_t		deadline;		/* the gate: own clock, shared memory */
 	int64_t		term;			/* for which the gate was last opened */
 	bool		sync_required;
+	bool		held;			/* commits wait for a hand-over */
+	bool		frozen;			/* the WAL is stopped */
 	bool		shows;			/* clients may read */
 	uint64_t	recovered;		/* where crash recovery ended */
 	bool		proven;			/* a proof succeeded since the start */
@@ -208,6 +210,8 @@ typedef struct SimWorker
 	int			nturns;
 	HaWant		want;
 	uint64_t	replayed;
+	int64_t		prepare_for;	/* the wish whose checkpoint is under way */
+	int64_t		prepare_until;
 	bool		leads;			/* for telling changes */
 	int			ninbox;
 	int			max_inbox;
@@ -259,6 +263,7 @@ typedef struct SimBoot
 	HaWant		purpose;
 	bool		crashed;
 	bool		rewind_wanted;
+	bool		yielded;		/* the last stop was for a hand-over */
 	bool		keeping;
 	int64_t		keep_since;
 	int64_t		keep_at;
@@ -341,6 +346,10 @@ typedef struct SimNode
 	X(IN_PLACE, "crashed and started as primary under its key") \
 	X(HANDED_OVER, "took over at once, holding all of a released reign") \
 	X(SWITCHOVER, "the operator's candidate leads") \
+	X(YIELDED, "a leader ended, as another leads with all its WAL") \
+	X(FOLLOWED, "... and followed it without a rewind") \
+	X(KEY_CAME_BACK, "who had handed the key over leads again") \
+	X(SWITCHOVER_OFF, "a hand-over was called off after commits were held back") \
 	X(REWOUND, "rewound or cloned after divergence") \
 	X(DIVERGED, "diverged WAL was seen") \
 	X(LOST_ANSWER, "a write was carried out, its answer lost") \
@@ -432,6 +441,7 @@ typedef struct SimShape
 	int			sync_nodes;
 	bool		pause;
 	bool		failsafe;
+	bool		archives;		/* so the WAL can't be stopped */
 	int			latency;		/* to the store, microseconds */
 	int			stragglers;		/* per mille of transactions that take long */
 	int			link_latency;	/* between nodes */
@@ -546,6 +556,11 @@ extern bool ha_disk_stalls(int node);
 extern void ha_server_begin(int node, bool as_primary);
 extern void ha_server_start(int node, bool as_primary);
 extern void ha_server_stop(int node);
+extern void ha_server_quit(int node);
+extern void ha_server_hold(int node, bool held);
+extern bool ha_server_is_drained(int node);
+extern void ha_server_freeze(int node, bool frozen);
+extern void ha_server_checkpoint(int node);
 extern void ha_server_kill_postmaster(int node);
 extern void ha_server_reset(int node);
 extern void ha_server_end(int node, bool asked);
@@ -615,6 +630,7 @@ extern void ha_check_discard(int node, SimPosition left);
 extern bool ha_check_can_recover(int lost);
 extern bool ha_check_leads(int64_t acks_before);
 extern void ha_check_timeline(int node, uint32_t timeline, SimPosition from);
+extern void ha_check_yield(int node);
 extern void ha_check_decide(void);
 extern bool ha_check_healthy(char *why, size_t whylen);
 

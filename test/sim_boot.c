@@ -302,7 +302,15 @@ begin_stop(int node, HaWant purpose)
 		b->rewind_wanted = true;
 	b->stop_next_at = now + later(2 * b->view.config.ttl, STOP_WAIT_MIN);
 	set_member_state(node, HA_STATE_STOPPING);
-	ha_server_stop(node);
+	if (purpose != HA_WANT_YIELD)
+	{
+		ha_server_stop(node);
+		return;
+	}
+	ha_sim_sometimes(SIM_YIELDED);
+	b->yielded = true;
+	ha_check_yield(node);
+	ha_server_quit(node);
 }
 
 /* The postmaster has ended; others of its processes may be left. */

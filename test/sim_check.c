@@ -534,13 +534,46 @@ check_confirmed(int node)
 		note_failover();
 	ha_check_lineage(&view.term);
 	ha_mishap_moment(node, SIM_AT_RECORD);
-	if (acquired_clean && last_leader != node)
-		ha_sim_sometimes(SIM_HANDED_OVER);
+	if (acquired_clean)
+		ha_sim_sometimes(last_leader != node ? SIM_HANDED_OVER :
+						 SIM_KEY_CAME_BACK);
 	if (acquired_wish)
 		ha_sim_sometimes(SIM_SWITCHOVER);
 	if (ha_world.quiet)
 		ha_sim_fail("L-2: the leader changed to %s without any fault",
 					node_of(node)->name);
+}
+
+/* S-13: what a released key says of its reign covers all that was acknowledged. */
+static void
+check_released(int node)
+{
+	for (int i = 0; i < nacks && view.heartbeat.released_lsn > 0; i++)
+	{
+		if (!acks[i].lost &&
+			acks[i].position.timeline == view.term.timeline &&
+			acks[i].position.lsn > view.heartbeat.released_lsn)
+			ha_sim_fail("S-13: %s released its key at %llu, and had acknowledged %llu",
+						node_of(node)->name,
+						(unsigned long long) view.heartbeat.released_lsn,
+						(unsigned long long) acks[i].position.lsn);
+	}
+}
+
+/*
+ * A leader that handed its key over ends: if the new one took it because it has all
+ * of the released reign, nothing is here that it lacks, so nothing to be rewound.
+ */
+void
+ha_check_yield(int node)
+{
+	int			leader = ha_sim_node_named(view.leader.name);
+
+	if (leader >= 0 && acquired_clean && !view.term.intent &&
+		strcmp(view.term.owner, view.leader.name) == 0 &&
+		!ha_server_holds(leader, node_of(node)->server.flush))
+		ha_sim_fail("S-13: %s handed over to %s and has WAL that it lacks",
+					node_of(node)->name, node_of(leader)->name);
 }
 
 /* For each commit so many of those in /sync have it that the rest elects nobody. */
@@ -603,6 +636,7 @@ ha_check_revision(void)
 			strcmp(view.heartbeat.name, old->leader.name) == 0)
 		{
 			must_be_closed(node, "its key is released");
+			check_released(node);
 			ha_mishap_moment(node, SIM_AT_RELEASE);
 		}
 	}

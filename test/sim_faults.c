@@ -293,7 +293,8 @@ fault_switchover(void)
 		return;
 	ha_sim_say(to, "FAULT the operator wants it to lead instead of %s",
 			   view->leader.name);
-	json = ha_failover_json(view->leader.name, name_of(to));
+	json = ha_failover_json(ha_sim_chance(200) ? "" : view->leader.name,
+							ha_sim_chance(200) ? "" : name_of(to));
 	ha_store_put("failover", json);
 	free(json);
 }

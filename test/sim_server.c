@@ -577,6 +577,11 @@ session_gate(int node, int number)
 	SimSession *session = &server_of(node)->sessions[number];
 	int64_t		now = ha_sim_clock(node);
 
+	if (server_of(node)->held)
+	{
+		next_step(node, number, SIM_GATE, ha_sim_about(20 * SIM_MS));
+		return;
+	}
 	if (gate_is_open(node))
 	{
 		next_step(node, number, SIM_WRITE, ha_sim_about(300));
@@ -672,6 +677,12 @@ session_step(int node, int64_t argument, void *pointer)
 			next_step(node, number, SIM_FLUSH, ha_sim_about(SIM_MS));
 			break;
 		case SIM_FLUSH:
+			if (server->frozen)
+			{
+				ha_sim_at(ha_world.now + 5 * SIM_MS, SIM_SERVER, node,
+						  session_step, argument, NULL);
+				break;
+			}
 			if (waits_for_disk(node, session_step, argument))
 			{
 				ha_sim_sometimes(SIM_DISK_STALLED);
@@ -753,6 +764,72 @@ ha_server_set_deadline(int node, int64_t deadline, int64_t term)
 		ha_check_gate(node);
 		ha_server_wake_up(node);
 	}
+}
+
+/*-------------------------------------------------------------------------
+ * A hand-over (handover.c)
+ *-------------------------------------------------------------------------
+ */
+
+/* Not every process that writes WAL commits, and waits. */
+static void
+vacuum(int node, int64_t times, void *pointer)
+{
+	SimServer  *server = server_of(node);
+
+	if (server->state != SIM_PRIMARY || !server->held)
+		return;
+	if (!server->frozen && !ha_disk_stalls(node))
+		ha_server_checkpoint(node);
+	if (times > 0)
+		ha_sim_at(ha_world.now + ha_sim_about(10 * SIM_MS), SIM_SERVER, node,
+				  vacuum, times - 1, NULL);
+}
+
+void
+ha_server_hold(int node, bool held)
+{
+	if (held && !server_of(node)->held && ha_sim_chance(500))
+		ha_sim_at(ha_world.now + ha_sim_about(10 * SIM_MS), SIM_SERVER, node,
+				  vacuum, 10, NULL);
+	server_of(node)->held = held;
+	if (!held)
+		ha_server_wake_up(node);
+}
+
+bool
+ha_server_is_drained(int node)
+{
+	for (int i = 0; i < SIM_SESSIONS; i++)
+	{
+		if (server_of(node)->sessions[i].step > SIM_GATE)
+			return false;
+	}
+	return true;
+}
+
+/* All that was inserted is flushed first, and nothing after it. */
+void
+ha_server_freeze(int node, bool frozen)
+{
+	SimServer  *server = server_of(node);
+
+	if (frozen && !server->frozen && server->flush.lsn < server->insert)
+		server->flush.lsn = server->insert;
+	server->frozen = frozen;
+	kick_senders(node);
+}
+
+void
+ha_server_checkpoint(int node)
+{
+	SimServer  *server = server_of(node);
+
+	if (server->state != SIM_PRIMARY || server->frozen)
+		return;
+	server->insert += SIM_RECORD;
+	server->flush.lsn = server->insert;
+	kick_senders(node);
 }
 
 /*-------------------------------------------------------------------------
@@ -955,6 +1032,7 @@ begin_recovery(int node)
 	server->released = 0;
 	server->deadline = 0;
 	server->sync_required = false;
+	server->held = server->frozen = false;
 	server->shows = false;
 	server->proven = false;
 	server->recovered_at = ha_world.now + recovery_time(node);
@@ -1096,11 +1174,27 @@ ha_server_stop(int node)
 	server->was_primary = server->state == SIM_PRIMARY;
 	server->state = SIM_STOPPING;
 	server->promoting = false;
+	server->held = server->frozen = false;
 	server->checkpoint = 0;
 	memset(server->sessions, 0, sizeof(server->sessions));
 	receiver_ends(node, server->receiver.connection, NULL);
 	ha_sim_at(ha_world.now + ha_sim_about(50 * SIM_MS), SIM_SERVER, node,
 			  finish_stop, 0, NULL);
+}
+
+/* An immediate shutdown: nothing more is written. */
+void
+ha_server_quit(int node)
+{
+	SimServer  *server = server_of(node);
+
+	if (server->state == SIM_DOWN || server->state == SIM_STOPPING ||
+		server->postmaster_dead)
+		return;
+	ha_worker_end(node);
+	server->clean = false;
+	ha_server_end(node, true);
+	ha_boot_server_ended(node, true);
 }
 
 /*

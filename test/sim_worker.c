@@ -13,12 +13,14 @@
 
 #include "../cluster_json.h"
 #include "../quorum.h"
+#include "../switchover.h"
 #include "sim.h"
 
 /* As in worker.c. */
 #define TURN_INTERVAL		500
 #define PROMOTION_INTERVAL	5
 #define DETACH_INTERVAL		10
+#define HANDOVER_INTERVAL	5	/* so that it is no spinning */
 
 /* Turns in a second that can't be honest work. */
 #define MAX_TURNS			400
@@ -33,6 +35,12 @@ static int64_t
 earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static SimNode *
@@ -79,6 +87,23 @@ names_of_set(uint32_t set, char names[][HA_NAME_SIZE])
  * The worker gathers
  *-------------------------------------------------------------------------
  */
+
+static void
+gather_handover(int node, int64_t now)
+{
+	SimWorker  *w = &node_of(node)->worker;
+	HaLocal    *local = &w->local;
+
+	local->wall_clock = ha_world.now / SIM_MS;
+	local->can_freeze = !ha_world.shape.archives;
+	local->drained = ha_server_is_drained(node);
+	if (w->prepare_for == 0 || now < w->prepare_until ||
+		local->prepared_for == w->prepare_for)
+		return;
+	local->prepared_for = w->prepare_for;
+	local->prepared_at = now;
+	local->prepared_lsn = local->flush_lsn;
+}
 
 static void
 worker_gather(int node, int64_t now)
@@ -131,6 +156,7 @@ worker_gather(int node, int64_t now)
 		local->recovered_lsn = n->server.shows ? 0 : n->server.recovered;
 	}
 	ha_lease_local(&w->lease, local, now);
+	gather_handover(node, now);
 	ha_failsafe_gather(node);
 }
 
@@ -159,6 +185,9 @@ act_follow(int node, int64_t now)
 	SimWorker  *w = &node_of(node)->worker;
 	int			leader = ha_sim_node_named(w->plan.follow);
 
+	if (node_of(node)->boot.yielded)
+		ha_sim_sometimes(SIM_FOLLOWED);
+	node_of(node)->boot.yielded = false;
 	if (leader < 0 || (w->managed_written && w->managed.follows == leader))
 		return;
 	w->managed.follows = leader;
@@ -223,6 +252,7 @@ act_want(int node)
 	HaVerb		verb = n->worker.plan.verb;
 	HaWant		want = verb == HA_DEMOTE || verb == HA_GIVE_UP ? HA_WANT_DEMOTE :
 	verb == HA_SWITCHOVER ? HA_WANT_SWITCHOVER :
+	verb == HA_YIELD ? HA_WANT_YIELD :
 	verb == HA_REWIND ? HA_WANT_REWIND :
 	verb == HA_STOP ? HA_WANT_STOP : HA_WANT_NOTHING;
 
@@ -235,6 +265,68 @@ act_want(int node)
 	ha_boot_wake(node, SIM_MS);
 }
 
+static bool
+stays_frozen(const HaPlan *plan)
+{
+	switch (plan->verb)
+	{
+		case HA_WAIT:
+		case HA_FREEZE:
+		case HA_HAND_OVER:
+		case HA_YIELD:
+		case HA_ACQUIRE:
+		case HA_REASSERT:
+		case HA_CONFIRM:
+			return !plan->lead;
+		default:
+			return false;
+	}
+}
+
+/* handover.c; the worker may be stopped between any two turns. */
+static void
+act_handover(int node, int64_t now)
+{
+	SimWorker  *w = &node_of(node)->worker;
+	HaLocal    *local = &w->local;
+	int64_t		wish = w->lease.view.failover.mod_revision;
+
+	if (local->frozen_since != 0 &&
+		(!stays_frozen(&w->plan) || now - local->frozen_since > 30000))
+	{
+		if (w->plan.lead && local->handed_over_at == 0)
+			ha_sim_sometimes(SIM_SWITCHOVER_OFF);
+		local->frozen_since = 0;
+		local->frozen_lsn = 0;
+		ha_server_freeze(node, false);
+	}
+	if (w->plan.verb == HA_HOLD || w->plan.verb == HA_FREEZE ||
+		local->frozen_since != 0)
+	{
+		if (local->held_since == 0)
+			local->held_since = now;
+		ha_server_hold(node, true);
+	}
+	else if (local->held_since != 0)
+	{
+		local->held_since = 0;
+		ha_server_hold(node, false);
+	}
+	if (w->plan.verb == HA_PREPARE && w->prepare_for != wish)
+	{
+		w->prepare_for = wish;
+		w->prepare_until = now + ha_sim_between(5, 500);
+		ha_server_checkpoint(node);
+	}
+	if (w->plan.verb == HA_FREEZE && local->frozen_since == 0 &&
+		!ha_disk_stalls(node))
+	{
+		ha_server_freeze(node, true);
+		local->frozen_since = now;
+		local->frozen_lsn = node_of(node)->server.flush.lsn;
+	}
+}
+
 static void
 act(int node, int64_t now)
 {
@@ -243,6 +335,7 @@ act(int node, int64_t now)
 	const HaView *view = &w->lease.view;
 	bool		listed;
 
+	act_handover(node, now);
 	switch (w->plan.verb)
 	{
 		case HA_FOLLOW:
@@ -424,6 +517,9 @@ pause_length(int node, int64_t now)
 
 	if (w->plan.verb == HA_PROMOTE)
 		until = now + PROMOTION_INTERVAL;
+	else if (w->plan.verb == HA_PREPARE || w->plan.verb == HA_HOLD ||
+			 w->plan.verb == HA_FREEZE)
+		until = now + HANDOVER_INTERVAL;
 	else if (w->plan.verb == HA_DETACH ||
 			 (w->local.role == HA_ROLE_PRIMARY && !w->local.names_in_force &&
 			  w->managed_written && now - w->managed_at < 2000))
@@ -504,6 +600,7 @@ turn(int node, int64_t number, void *pointer)
 	publish_deadline(node, ha_lease_deadline(&w->lease));
 	w->local.deadline = ha_lease_deadline(&w->lease);
 	w->local.giving_up = w->plan.verb == HA_GIVE_UP;
+	ha_switchover_note(&w->plan, &w->lease.view, &w->local);
 	tell_plan(node, &old);
 	w->turn_now = now;
 	w->acting = true;
@@ -564,6 +661,10 @@ ha_worker_end(int node)
 	w->running = false;
 	w->acting = false;
 	ha_sim_end_life(node, SIM_WORKER);
+
+	/* the lock that stops the WAL ends with it, and what holds commits back */
+	ha_server_freeze(node, false);
+	ha_server_hold(node, false);
 }
 
 void
@@ -635,11 +736,12 @@ should_release(int node, uint64_t *safe_lsn)
 {
 	SimNode    *n = node_of(node);
 	const HaView *view = &n->worker.lease.view;
+	const HaLocal *local = &n->worker.local;
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
-	*safe_lsn = !synchronous ? n->server.insert :
-		n->server.released > n->server.recovered ?
-		n->server.released : n->server.recovered;
+	*safe_lsn = !synchronous || !local->names_in_force ? n->server.insert :
+		larger(larger(n->server.released, n->server.recovered),
+			   local->names_lsn);
 	if (n->boot.state == SIM_BOOT_DEAD)
 		return true;
 	if (!synchronous || view->config.pause)

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * history_json.c
+ *	  Changes of the leader <-> what stands in the store.
+ *
+ * Plain C and jansson.  Nothing is decided by these keys; they are read by people.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster_json.h"
+#include "history_json.h"
+#include "json_guard.h"
+#include "wall_time.h"
+
+/* What a phase may have taken, ms. */
+#define LONGEST		(7 * INT64_C(86400000))
+
+/* -1 = that phase was not gone through, or nobody knows. */
+static const struct
+{
+	const char *name;
+	size_t		offset;
+}			phases[] =
+
+{
+	{"prepare_ms", offsetof(HaChange, prepare_ms)},
+	{"hold_ms", offsetof(HaChange, hold_ms)},
+	{"freeze_ms", offsetof(HaChange, freeze_ms)},
+	{"acquire_ms", offsetof(HaChange, acquire_ms)},
+	{"promote_ms", offsetof(HaChange, promote_ms)},
+	{"confirm_ms", offsetof(HaChange, confirm_ms)},
+};
+
+#define NPHASES		((int) (sizeof(phases) / sizeof(phases[0])))
+
+static int64_t *
+phase_of(HaChange *change, int i)
+{
+	return (int64_t *) (void *) ((char *) change + phases[i].offset);
+}
+
+/* An object grows until an allocation fails; then it is NULL for good. */
+static void
+add(json_t **object, const char *name, json_t *value)
+{
+	if (json_object_set_new(*object, name, value) == 0)
+		return;
+	json_decref(*object);
+	*object = NULL;
+}
+
+char *
+ha_change_json(const HaChange *change)
+{
+	HaChange	copy = *change;
+	char		time[HA_TIME_SIZE];
+	json_t	   *json = ha_json_object();
+	char	   *text;
+
+	ha_time_format(copy.started_at, time);
+	add(&json, "term", json_integer(copy.term));
+	add(&json, "planned", json_boolean(copy.planned));
+	add(&json, "complete", json_boolean(copy.complete));
+	add(&json, "from", json_string(copy.from));
+	add(&json, "to", json_string(copy.to));
+	add(&json, "reason", json_string(copy.reason));
+	add(&json, "started_at", json_string(time));
+	for (int i = 0; i < NPHASES; i++)
+	{
+		if (*phase_of(&copy, i) >= 0)
+			add(&json, phases[i].name, json_integer(*phase_of(&copy, i)));
+	}
+	add(&json, "lost_bytes", json_integer((json_int_t) copy.lost_bytes));
+	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	return text;
+}
+
+static bool
+read_name(json_t *json, const char *field, char *out)
+{
+	const char *name = json_string_value(json_object_get(json, field));
+
+	if (name == NULL || (name[0] != '\0' && !ha_name_is_valid(name)))
+		return false;
+	memcpy(out, name, strlen(name) + 1);
+	return true;
+}
+
+/* For people: what does not fit is cut, what would garble a terminal replaced. */
+static void
+read_text(json_t *json, char *out, size_t size)
+{
+	const char *text = json_string_value(json);
+	size_t		length = text != NULL ? strnlen(text, size - 1) : 0;
+
+	for (size_t i = 0; i < length; i++)
+		out[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+	out[length] = '\0';
+}
+
+static bool
+read_number(json_t *json, int64_t limit, int64_t *out)
+{
+	*out = json_integer_value(json);
+	return json_is_integer(json) && *out >= 0 && *out <= limit;
+}
+
+static bool
+read_phases(json_t *json, HaChange *change)
+{
+	for (int i = 0; i < NPHASES; i++)
+	{
+		json_t	   *value = json_object_get(json, phases[i].name);
+
+		*phase_of(change, i) = -1;
+		if (value != NULL && !read_number(value, LONGEST, phase_of(change, i)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_change(json_t *json, HaChange *change)
+{
+	const char *time = json_string_value(json_object_get(json, "started_at"));
+	int64_t		lost = 0;
+
+	change->planned = json_is_true(json_object_get(json, "planned"));
+	change->complete = json_is_true(json_object_get(json, "complete"));
+	read_text(json_object_get(json, "reason"), change->reason,
+			  sizeof(change->reason));
+	if (!read_number(json_object_get(json, "term"), INT64_MAX,
+					 &change->term) ||
+		!read_name(json, "from", change->from) ||
+		!read_name(json, "to", change->to) ||
+		time == NULL || !ha_time_parse(time, &change->started_at) ||
+		!read_phases(json, change) ||
+		!read_number(json_object_get(json, "lost_bytes"), INT64_MAX, &lost))
+		return false;
+	change->lost_bytes = (uint64_t) lost;
+	return true;
+}
+
+bool
+ha_change_parse(const HaKv *kv, HaChange *change)
+{
+	json_t	   *json = ha_json_load(kv->value, kv->length);
+
+	memset(change, 0, sizeof(*change));
+	change->present = json_is_object(json) && read_change(json, change);
+	json_decref(json);
+	if (!change->present)
+		memset(change, 0, sizeof(*change));
+	return change->present;
+}
+
+char *
+ha_refusal_json(int64_t wish, const char *reason)
+{
+	json_t	   *json = json_pack("{s:I,s:s}", "wish", (json_int_t) wish,
+								 "reason", reason);
+	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	return text;
+}
+
+bool
+ha_refusal_parse(const HaKv *kv, HaRefusal *refusal)
+{
+	json_t	   *json = ha_json_load(kv->value, kv->length);
+	bool		ok = json_is_object(json) &&
+	read_number(json_object_get(json, "wish"), INT64_MAX, &refusal->wish);
+
+	read_text(json_object_get(json, "reason"), refusal->reason,
+			  sizeof(refusal->reason));
+	json_decref(json);
+	if (!ok)
+		memset(refusal, 0, sizeof(*refusal));
+	return ok;
+}
+
+bool
+ha_history_line(const char *value, size_t length, int i, HaHistoryLine *line)
+{
+	json_t	   *history = ha_json_load(value, length);
+	json_t	   *entry = json_array_get(history, (size_t) i);
+	const char *time = json_string_value(json_array_get(entry, 3));
+	const char *leader = json_string_value(json_array_get(entry, 4));
+	int64_t		lsn = 0;
+	bool		found = entry != NULL;
+
+	memset(line, 0, sizeof(*line));
+	if (!read_number(json_array_get(entry, 0), UINT32_MAX, &line->timeline) ||
+		!read_number(json_array_get(entry, 1), INT64_MAX, &lsn))
+		line->timeline = 0;
+	line->lsn = (uint64_t) lsn;
+	read_text(json_array_get(entry, 2), line->reason, sizeof(line->reason));
+	if (time == NULL || !ha_time_parse(time, &line->at))
+		line->at = 0;
+	if (leader != NULL && ha_name_is_valid(leader))
+		memcpy(line->leader, leader, strlen(leader) + 1);
+	json_decref(history);
+	return found;
+}

@@ -1,0 +1,347 @@
+/*-------------------------------------------------------------------------
+ *
+ * switchover.c
+ *	  The rules of a switchover: /failover, as the leader sees it.
+ *
+ * A leader that has to give way does so in steps, and until the last of them it can
+ * go back to leading, which takes it no longer than to prove its lease anew:
+ *
+ * PREPARE	  A checkpoint, so that this server need not replay much when it comes
+ *			  back.  Its record is also a question: a candidate that does not
+ *			  confirm it would not confirm what comes later either.
+ *
+ * HOLD		  The gate is open, but whoever comes to commit waits.  What is
+ *			  beyond the check ends as usual, and its client hears of it.
+ *
+ * FREEZE	  The gate closes: from here on nothing is acknowledged.  Then the WAL
+ *			  is stopped, so that "how far this server ever got" is one number
+ *			  that stays true, and the candidate gets what it still lacks.
+ *
+ * HAND_OVER  The key is released, with that number (S-13).  It covers every
+ *			  acknowledgement, since these ended before it was read.  The candidate
+ *			  has that much, so it takes the key at once and without votes.
+ *
+ * YIELD	  It leads.  This server ends without a shutdown checkpoint, which would
+ *			  be WAL that the new leader lacks: so there is nothing to be rewound.
+ *
+ * If nobody takes the key, this server takes it back, as after any loss of it: it
+ * looks whether somebody led meanwhile (S-5) and goes on where it was.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "switchover.h"
+#include "decide.h"
+#include "quorum.h"
+
+#include <string.h>
+
+/*
+ * How long each step may take, ms.  Commits wait meanwhile, so what can't be had
+ * in this time is not worth it.
+ */
+#define CONFIRM_LIMIT	2000	/* PREPARE: to confirm the checkpoint */
+#define DRAIN_LIMIT		50		/* HOLD: for commits under way to end */
+#define CATCH_UP_LIMIT	500		/* HOLD, FREEZE: to get the last of the WAL */
+
+/* What can be sent while everything stands still, bytes. */
+#define FINAL_LAG		(1024 * 1024)
+
+/* A wish that is so late is not meant any more (see ha_switchover_step). */
+#define LATE_LIMIT(config)	((config)->ttl)
+
+static bool
+is_name(const char *a, const char *b)
+{
+	return strncmp(a, b, HA_NAME_SIZE) == 0;
+}
+
+static void
+set_plan(HaPlan *plan, HaVerb verb, const char *why, const char *name)
+{
+	size_t		length = strnlen(why, HA_WHY_SIZE - HA_NAME_SIZE);
+	size_t		more = strnlen(name, HA_NAME_SIZE - 1);
+
+	plan->verb = verb;
+	memset(plan->why, 0, sizeof(plan->why));
+	memcpy(plan->why, why, length);
+	memcpy(plan->why + length, name, more);
+	memset(plan->follow, 0, sizeof(plan->follow));
+	memcpy(plan->follow, name, more);
+}
+
+static int
+bounded(int32_t n)
+{
+	return n < 0 ? 0 : n > HA_MAX_MEMBERS ? HA_MAX_MEMBERS : n;
+}
+
+/* How far that member has confirmed our WAL; 0 = it does not stream from here. */
+static uint64_t
+flushed_by(const HaLocal *local, const char *name)
+{
+	for (int i = 0; i < bounded(local->nstandbys); i++)
+	{
+		if (is_name(local->standbys[i].name, name) &&
+			local->standbys[i].streaming)
+			return local->standbys[i].flush_lsn;
+	}
+	return 0;
+}
+
+/* Why that member can't take over from us; NULL if it can. */
+static const char *
+hindrance_of(const HaConfig *config, const HaView *view, const HaLocal *local,
+			 const char *name)
+{
+	const HaMember *member = ha_find_member(view, name);
+	uint64_t	flushed = flushed_by(local, name);
+	uint64_t	limit = config->maximum_lag_on_failover > 0 ?
+	(uint64_t) config->maximum_lag_on_failover : 0;
+
+	if (is_name(name, local->name))
+		return "the candidate leads already";
+	if (member == NULL || member->state != HA_STATE_RUNNING)
+		return "the candidate is not running";
+	if (member->nofailover || member->failover_priority <= 0)
+		return "the candidate is tagged nofailover";
+	if (member->sick)
+		return "a health check fails at the candidate";
+	if (member->lsn == 0)
+		return "the candidate's worker does not answer";
+	if (!ha_failsafe_allows(view, member->name))
+		return "the candidate is not listed in /failsafe";
+	if (!ha_quorum_may_elect(view, name, HA_MAX_MEMBERS))
+		return "the candidate is no synchronous standby";
+	if (flushed == 0)
+		return "the candidate does not stream from here";
+	if (flushed < local->flush_lsn && local->flush_lsn - flushed > limit)
+		return "the candidate lags too far behind";
+	return NULL;
+}
+
+/* Of those that can, who is preferred, then who is furthest; NULL = nobody can. */
+static const HaMember *
+choose(const HaConfig *config, const HaView *view, const HaLocal *local)
+{
+	const HaMember *best = NULL;
+
+	for (int i = 0; i < bounded(view->nmembers); i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (hindrance_of(config, view, local, member->name) != NULL)
+			continue;
+		if (best == NULL ||
+			member->failover_priority > best->failover_priority ||
+			(member->failover_priority == best->failover_priority &&
+			 flushed_by(local, member->name) > flushed_by(local, best->name)))
+			best = member;
+	}
+	return best;
+}
+
+static bool
+clear(HaPlan *plan, const HaView *view, const char *why)
+{
+	set_plan(plan, HA_CLEAR_FAILOVER, why, "");
+	memcpy(plan->follow, view->failover.candidate, HA_NAME_SIZE - 1);
+	plan->lead = true;
+	return true;
+}
+
+static bool
+lead_on(HaPlan *plan, HaVerb verb, const char *why, const char *target)
+{
+	set_plan(plan, verb, why, target);
+	plan->lead = true;
+	return true;
+}
+
+/* HOLD is over when commits have ended and little is left to be sent. */
+static bool
+step_hold(const HaView *view, const HaLocal *local, const char *target,
+		  uint64_t flushed, int64_t now, HaPlan *plan)
+{
+	int64_t		held = local->held_since == 0 ? 0 : now - local->held_since;
+	bool		near = flushed >= local->flush_lsn ||
+	local->flush_lsn - flushed <= FINAL_LAG;
+
+	if (local->held_since != 0 && !near && held > CATCH_UP_LIMIT)
+		return clear(plan, view,
+					 "the candidate does not keep up with the WAL");
+	if (local->held_since == 0 || !near ||
+		(!local->drained && held <= DRAIN_LIMIT))
+		return lead_on(plan, HA_HOLD, "lets commits wait for a switchover to ",
+					   target);
+	set_plan(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
+	return true;
+}
+
+static bool
+step_frozen(const HaView *view, const HaLocal *local, const char *target,
+			uint64_t flushed, int64_t now, HaPlan *plan)
+{
+	if (flushed >= local->frozen_lsn)
+		set_plan(plan, HA_HAND_OVER, "hands the leader key over to ", target);
+	else if (now - local->frozen_since > CATCH_UP_LIMIT)
+		return clear(plan, view,
+					 "the candidate did not confirm the last of the WAL in time");
+	else
+		set_plan(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
+	return true;
+}
+
+static bool
+step_towards(const HaView *view, const HaLocal *local, const char *target,
+			 int64_t now, HaPlan *plan)
+{
+	uint64_t	flushed = flushed_by(local, target);
+
+	if (!local->can_freeze)
+	{
+		/* the archive gets the last of the WAL while the server stops */
+		set_plan(plan, HA_SWITCHOVER, "the operator wants a switchover to ",
+				 target);
+		return true;
+	}
+	if (local->frozen_since != 0)
+		return step_frozen(view, local, target, flushed, now, plan);
+
+	/* nothing is begun that needs the store while it does not answer */
+	if (local->deadline == 0 || now >= local->deadline ||
+		local->failsafe_active)
+		return false;
+	if (local->prepared_for != view->failover.mod_revision)
+		return lead_on(plan, HA_PREPARE,
+					   "makes a checkpoint before a switchover to ", target);
+	if (flushed < local->prepared_lsn &&
+		now - local->prepared_at > CONFIRM_LIMIT)
+		return clear(plan, view, "the candidate does not confirm WAL");
+	if (flushed < local->prepared_lsn)
+		return lead_on(plan, HA_PREPARE,
+					   "waits for the checkpoint to be confirmed by ", target);
+	return step_hold(view, local, target, flushed, now, plan);
+}
+
+/*
+ * A wish that can't be met is cleared with the reason, so that it can't strike
+ * later.  One without a candidate, or with a time, is first put anew with the one
+ * and without the other: from then on everybody knows who is to lead.
+ */
+bool
+ha_switchover_step(const HaConfig *config, const HaView *view,
+				   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	const HaFailover *wish = &view->failover;
+	const char *target = wish->candidate;
+	const char *hindrance;
+	int64_t		due_in = wish->scheduled_at == 0 ? 0 :
+	wish->scheduled_at - local->wall_clock;
+
+	if (!wish->present)
+		return false;
+	if (local->refused != 0 && local->refused == wish->mod_revision)
+		return clear(plan, view, local->refused_why);
+	if (wish->leader[0] != '\0' && !is_name(wish->leader, local->name))
+		return clear(plan, view, "it names another leader");
+	if (due_in > 0)
+	{
+		/* not longer ahead than the clock of the day can be trusted */
+		plan->wake_at = now + (due_in < config->loop_wait ? due_in :
+							   config->loop_wait);
+		return false;
+	}
+	if (-due_in > LATE_LIMIT(config))
+		return clear(plan, view, "its time is past");
+	if (config->pause && wish->scheduled_at != 0)
+		return clear(plan, view, "the cluster was paused at its time");
+	if (!local->has_boot)
+		return clear(plan, view,
+					 "no pg_ha_boot runs here to restart the server");
+	if (target[0] == '\0')
+	{
+		const HaMember *best = choose(config, view, local);
+
+		if (config->pause)
+			return clear(plan, view,
+						 "it names no candidate, and the cluster is paused");
+		if (best == NULL)
+			return clear(plan, view, "no member can take over");
+		return lead_on(plan, HA_SET_FAILOVER, "the best candidate is ",
+					   best->name);
+	}
+	hindrance = hindrance_of(config, view, local, target);
+	if (hindrance != NULL)
+		return clear(plan, view, hindrance);
+	if (wish->scheduled_at != 0)
+		return lead_on(plan, HA_SET_FAILOVER,
+					   "it is time for a switchover to ", target);
+	return step_towards(view, local, target, now, plan);
+}
+
+bool
+ha_switchover_gone(const HaConfig *config, const HaView *view,
+				   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	const HaTerm *term = &view->term;
+	const char *leader = view->leader.name;
+	int64_t		patience = local->handed_over_at + ha_hand_over_wait(config);
+
+	if (local->frozen_since == 0)
+		return false;
+
+	/* the last view may be from before we gave the key up */
+	if (!view->leader.present || is_name(leader, local->name))
+	{
+		if (local->handed_over_at == 0 || now >= patience)
+			return false;
+		set_plan(plan, HA_WAIT, "has handed the leader key over to ",
+				 view->failover.candidate);
+		plan->wake_at = patience;
+		return true;
+	}
+	if (term->present && !term->intent && term->unchecked_from == 0 &&
+		is_name(term->owner, leader))
+	{
+		set_plan(plan, HA_YIELD, "has handed over to the new leader ", leader);
+		return true;
+	}
+	if (now - local->frozen_since > ha_promote_timeout(config))
+		return false;
+	set_plan(plan, HA_WAIT, "waits for the promotion of ", leader);
+	return true;
+}
+
+/* Whoever takes a key back that it had handed over, or may have, has failed. */
+void
+ha_switchover_note(const HaPlan *plan, const HaView *view, HaLocal *local)
+{
+	int64_t		wish = view->failover.mod_revision;
+	const char *why = NULL;
+
+	if (plan->verb == HA_CLEAR_FAILOVER)
+		why = plan->why;
+	else if (plan->verb == HA_ACQUIRE && local->frozen_since != 0)
+		why = "the candidate did not take the leader key";
+	else if (plan->verb == HA_REASSERT && local->frozen_since != 0)
+		why = "the store did not answer in time";
+	if (why == NULL || wish == 0 || local->refused == wish)
+		return;
+	local->refused = wish;
+	memset(local->refused_why, 0, sizeof(local->refused_why));
+	memcpy(local->refused_why, why, strnlen(why, HA_WHY_SIZE - 1));
+}
+
+bool
+ha_switchover_wants(const HaView *view, const char *name)
+{
+	return view->failover.present && view->failover.scheduled_at == 0 &&
+		is_name(view->failover.candidate, name);
+}
+
+/* Long enough for a few requests to the store and back. */
+int64_t
+ha_hand_over_wait(const HaConfig *config)
+{
+	return config->ttl / 2 > 2000 ? 2000 : config->ttl / 2;
+}
