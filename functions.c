@@ -154,6 +154,10 @@ pg_ha_status(PG_FUNCTION_ARGS)
 	add(&row, BoolGetDatum(p->local.role == HA_ROLE_PRIMARY &&
 						   now >= deadline));
 	add(&row, BoolGetDatum(p->config.pause));
+	if (p->paused_since == 0)
+		add_null(&row);
+	else
+		add(&row, TimestampTzGetDatum(p->paused_since));
 	add_lsn(&row, p->local.flush_lsn);
 	add(&row, Int64GetDatum(p->lost_bytes));
 	if (p->seen_at == 0)
@@ -553,22 +557,31 @@ ha_sql_wait_a_little(void)
 	ResetLatch(MyLatch);
 }
 
-static bool
-all_see_pause(const HaPublished *p, bool pause)
+/* Those who have not said that they have seen it; '' = all have. */
+static const char *
+blind_to_pause(const HaPublished *p, bool pause)
 {
+	StringInfoData names;
+
+	initStringInfo(&names);
 	for (int i = 0; i < p->view.nmembers; i++)
 	{
 		if (p->view.members[i].pause != pause)
-			return false;
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
+							 p->view.members[i].name);
 	}
-	return p->config.pause == pause;
+	if (names.len == 0 && p->config.pause != pause)
+		appendStringInfo(&names, "\"%s\"", ha_member_name);
+	return names.data;
 }
 
 static void
 set_pause(bool pause, bool wait)
 {
-	int64		give_up;
+	int64		began = ha_now();
+	int64		limit;
 	HaPublished *p;
+	const char *blind;
 
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
@@ -577,15 +590,16 @@ set_pause(bool pause, bool wait)
 		return;
 	pfree(p);
 	p = ha_sql_look();
-	give_up = ha_now() + 3 * p->config.ttl + 3 * p->config.loop_wait;
-	while (!all_see_pause(p, pause))
+	limit = 3 * p->config.ttl + 3 * p->config.loop_wait;
+	while ((blind = blind_to_pause(p, pause))[0] != '\0')
 	{
-		if (ha_now() > give_up)
+		if (ha_now() - began > limit)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("not every member has seen that the cluster is %s",
-							pause ? "paused" : "resumed"),
-					 errhint("See pg_ha_members(); the setting is stored and takes effect on each member when it reads it.")));
+					 errmsg("member %s did not acknowledge the %s within %lld s",
+							blind, pause ? "pause" : "end of the pause",
+							(long long) limit / 1000),
+					 errhint("It is stored, and takes effect on each member when that reads it. See pg_ha_members().")));
 		ha_sql_wait_a_little();
 		pfree(p);
 		p = ha_sql_look();

@@ -19,6 +19,7 @@ CREATE FUNCTION pg_ha_status(
 	OUT deadline_in_ms pg_catalog.int8,
 	OUT suspended pg_catalog.bool,
 	OUT paused pg_catalog.bool,
+	OUT paused_since pg_catalog.timestamptz,
 	OUT lsn pg_catalog.pg_lsn,
 	OUT lost_bytes pg_catalog.int8,
 	OUT dcs_age_ms pg_catalog.int8,

@@ -8,6 +8,7 @@
 #ifndef PG_HA_H
 #define PG_HA_H
 
+#include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -119,6 +120,8 @@ typedef struct HaPublished
 	HaLocal		local;
 	HaPlan		plan;
 	HaFailsafeState failsafe;
+	TimestampTz paused_since;	/* that this worker has known of the pause; 0 =
+								 * there is none */
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */

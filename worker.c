@@ -61,6 +61,9 @@
 
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
+
+/* How often a pause is complained of. */
+#define PAUSE_NAG_INTERVAL	(10 * 60 * 1000)
 #define PROMOTION_INTERVAL	5
 #define DETACH_INTERVAL		10
 #define PREPARE_INTERVAL	10
@@ -101,6 +104,7 @@ static bool promoted_here;		/* a checkpoint is due once we lead */
 static uint64 primary_from;		/* how far the WAL went when this was first
 								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
+static TimestampTz paused_since;	/* 0 = there is no pause */
 static int64 worst_renewal = -1;	/* ms between asking and the answer */
 static bool look_again;			/* what was done just now is news to the rules */
 
@@ -772,6 +776,35 @@ publish_leader(void)
 	SpinLockRelease(&ha_shared->mutex);
 }
 
+/*
+ * A pause that somebody forgot is a cluster without failover: say so again and
+ * again.
+ */
+static void
+log_pause(int64 now)
+{
+	static int64 nag_at = 0;
+
+	if (!lease.view.config.pause)
+	{
+		if (paused_since != 0)
+			ereport(LOG, (errmsg("the pause of cluster \"%s\" is over",
+								 ha_scope)));
+		paused_since = 0;
+		nag_at = 0;
+		return;
+	}
+	if (paused_since == 0)
+		paused_since = GetCurrentTimestamp();
+	if (now < nag_at)
+		return;
+	nag_at = now + PAUSE_NAG_INTERVAL;
+	ereport(WARNING,
+			(errmsg("cluster \"%s\" is paused since %s: nobody is elected, promoted or restarted",
+					ha_scope, timestamptz_to_str(paused_since)),
+			 errhint("End the pause with pg_ha_resume().")));
+}
+
 static HaFailsafeState
 failsafe_state(int64 now)
 {
@@ -812,6 +845,7 @@ publish(int64 now)
 	p->local = local;
 	p->plan = plan;
 	p->lost_bytes = lost_bytes();
+	p->paused_since = paused_since;
 	memcpy(p->checks, ha_health_checks(), sizeof(p->checks));
 	p->failsafe = failsafe_state(now);
 	strlcpy(p->trouble, ha_dcs_trouble(dcs), sizeof(p->trouble));
@@ -1060,6 +1094,7 @@ turn(void)
 	ha_switchover_note(&plan, &lease.view, &local);
 	log_plan(&old);
 	log_failsafe(now);
+	log_pause(now);
 	act(now);
 	send_ask();
 	send_record(now);

@@ -25,6 +25,7 @@ subtest 'a setting waits for a restart' => \&pending;
 subtest 'restart of a standby' => \&restart_standby;
 subtest 'restart of the leader' => \&restart_leader;
 subtest 'one after the other' => \&rolling;
+subtest 'a pause is acknowledged by all' => \&paused;
 subtest 'a setting with which no server starts' => \&roll_back;
 done_testing();
 
@@ -124,6 +125,31 @@ sub rolling
 	$session->quit;
 	is($cluster->wait_for_leader, $leader, 'the leader leads again');
 	$cluster->wait_streaming(1);
+	return;
+}
+
+sub paused
+{
+	my @sizes = map { $_->log_size } $cluster->nodes;
+
+	is(($leader->psql('SELECT pg_ha_pause()'))[0], 0, 'all have seen it');
+	isnt($_->status('paused_since'), '', 'shown on ' . $_->name)
+	  foreach $cluster->nodes;
+	ok($_->log_contains(qr/WARNING:  cluster "\w+" is paused since/, shift @sizes),
+		'and said by ' . $_->name)
+	  foreach $cluster->nodes;
+
+	$standby->freeze($standby->worker_pid);
+	my ($rc, $out, $err) = $leader->psql('SELECT pg_ha_resume()', timeout => 60);
+	like(
+		$err,
+		qr/member "$standby->{name}" did not acknowledge the end of the pause within \d+ s/,
+		'who has not seen its end is named');
+	$standby->thaw;
+	HaCluster::wait_until('the pause is over on ' . $_->name,
+		sub { $standby->status('paused_since') eq '' })
+	  foreach $cluster->nodes;
+	is(($standby->psql('SELECT pg_ha_resume()'))[0], 0, 'all have seen its end');
 	return;
 }
 
