@@ -55,12 +55,11 @@ void
 ha_ask_put(HaAsk *ask, const char *key, int64_t revision, const char *json)
 {
 	HaAskWrite *write = add_write(ask, key, revision);
-	size_t		length;
+	size_t		length = json != NULL ? strlen(json) + 1 : 0;
 
-	if (json == NULL)
+	if (length == 0)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("out of memory")));
-	length = strlen(json) + 1;
 	if (length > sizeof(ask->values) - ask->nvalues)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -262,16 +262,20 @@ is_keyword(const AuthToken *token, const char *keyword)
 	return !token->quoted && strcmp(token->string, keyword) == 0;
 }
 
+/* 16: a token that begins with a slash is a regular expression. */
 #if PG_VERSION_NUM >= 160000
 static bool
 matches_regex(const AuthToken *token, const char *text)
 {
 	int			length = strlen(text);
-	pg_wchar   *wide = palloc((length + 1) * sizeof(pg_wchar));
-	int			wide_length = pg_mb2wchar_with_len(text, wide, length);
-	int			result = pg_regexec(token->regex, wide, wide_length, 0, NULL,
-									0, NULL, 0);
+	pg_wchar   *wide;
+	int			result;
 
+	if (token->regex == NULL)
+		return false;
+	wide = palloc((length + 1) * sizeof(pg_wchar));
+	length = pg_mb2wchar_with_len(text, wide, length);
+	result = pg_regexec(token->regex, wide, length, 0, NULL, 0, NULL, 0);
 	pfree(wide);
 	return result == REG_OKAY;
 }

@@ -133,7 +133,7 @@ SET ROLE regress_ha_user;
 SELECT pg_ha_remove_member('nobody');
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION pg_ha_remove_member(text, boolean) FROM regress_ha_user;
-
+SET ROLE regress_ha_user;
 SELECT * FROM pg_ha_hba_sources();
 SELECT pg_ha_hba_source();
 SELECT * FROM pg_ha_get_hba();

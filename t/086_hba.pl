@@ -110,14 +110,23 @@ sub attempt
 
 sub reload { $_[0]->safe_psql('SELECT pg_reload_conf()'); return; }
 
+# Take it out of the node file
+sub without_setting
+{
+	my ($node, $name) = @_;
+	my $text = slurp_file($node->{file});
+
+	$text =~ s/^$name = .*\n//mg;
+	HaCluster::rewrite($node->{file}, $text);
+	return;
+}
+
 sub set_local
 {
 	my ($node, $path) = @_;
-	my $text = slurp_file($node->{file});
 
-	$text =~ s/^pg_ha\.local_hba_file = .*\n//mg;
-	$text .= "pg_ha.local_hba_file = '$path'\n" if $path;
-	HaCluster::rewrite($node->{file}, $text);
+	without_setting($node, 'pg_ha\.local_hba_file');
+	$node->add_settings("pg_ha.local_hba_file = '$path'") if $path;
 	reload($node);
 	return;
 }
@@ -462,9 +471,7 @@ sub own_file
 			qr/P20 hba_file "\Q$path\E" cannot be read: No such file or directory/, $offset),
 		'the reason');
 	ok(!$n2->log_contains(qr/starting PostgreSQL/, $offset), 'no server was started');
-	my $text = slurp_file($n2->{file});
-	$text =~ s/^hba_file.*\n//mg;
-	HaCluster::rewrite($n2->{file}, $text);
+	without_setting($n2, 'hba_file');
 	$n2->start;
 	$cluster->wait_streaming(1);
 	wait_for_rules($n2, 'all4', 'cluster');
@@ -530,9 +537,7 @@ sub matrix
 			}
 		}
 	}
-	my $text = slurp_file($node->{file});
-	$text =~ s/^(hba_file|pg_ha\.local_hba_file).*\n//mg;
-	HaCluster::rewrite($node->{file}, $text);
+	without_setting($node, $_) foreach 'hba_file', 'pg_ha\.local_hba_file';
 	restart($node);
 	return;
 }
@@ -644,6 +649,13 @@ sub run_page
 	set_local($n2, '');
 	wait_for_rules($n2, 'boot', 'bootstrap');
 	$n2->stop;
+	HaCluster::rewrite("$cluster->{base}/bad.conf", text_of('bad') . "host all\n");
+	$n2->add_settings("pg_ha.local_hba_file = '$cluster->{base}/bad.conf'");
+	($rc, $out) = $n2->boot('check');
+	is($rc, 0, 'bad rules of its own keep a node from nothing');
+	like($out, qr/warning: P20 pg_ha\.local_hba_file "[^"]*bad\.conf": line 5: end-of-line before role/,
+		'but are told of');
+	without_setting($n2, 'pg_ha\.local_hba_file');
 	($rc, $out) = $page->run('hba_file', %place);
 	is($rc, 0, 'hba_file');
 	unlike($out, qr/P20/, 'it is there, and good');

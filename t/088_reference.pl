@@ -72,7 +72,7 @@ sub make_whole
 	$cluster->wait_streaming(2);
 	my $leader = $cluster->wait_for_leader;
 	return if $leader->name eq 'n1';
-	$leader->safe_psql(q{SELECT pg_ha_switchover('n1')});
+	$leader->psql(q{SELECT pg_ha_switchover('n1')});
 	$cluster->wait_for_leader(other_than => $leader);
 	$cluster->wait_streaming(2);
 	return;

@@ -86,6 +86,8 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(local->bid);
 	MAKE_BOOL(local->failsafe_active);
 	MAKE_BOOL(local->promises_known);
+	MAKE_BOOL(local->drained);
+	MAKE_BOOL(local->can_freeze);
 }
 
 /*
@@ -106,6 +108,9 @@ make_times(Problem *problem)
 		&local->key_gone_since, &local->stay_out_until,
 		&local->sick_since, &local->health_grace, &local->put_at,
 		&local->promised_until, &problem->view.sent_at,
+		&problem->view.failover.scheduled_at, &local->wall_clock,
+		&local->prepared_at, &local->held_since, &local->frozen_since,
+		&local->wish_seen_at, &local->handed_over_at,
 	};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)

@@ -15,6 +15,7 @@
 
 #include "../cluster_json.h"
 #include "../config_json.h"
+#include "../hba_json.h"
 #include "../request_json.h"
 
 static const char *const keys[] = {
@@ -103,6 +104,21 @@ fuzz_config(const char *text, size_t length)
 	free(ha_config_merge(text, "{\"pause\":true,\"x\":null}", err, sizeof(err)));
 	if (ha_config_parameters(text, length, &parameters, err, sizeof(err)))
 		free(ha_parameters_file(&parameters));
+	free(ha_hba_from_config(text, HA_AUTH_HBA, err, sizeof(err)));
+	free(ha_hba_from_config(text, HA_AUTH_IDENT, err, sizeof(err)));
+}
+
+/* A file that somebody has edited. */
+static void
+fuzz_hba_file(const char *text)
+{
+	HaHbaHeader header;
+	char		location[64];
+
+	if (ha_hba_header_read(text, HA_AUTH_HBA, &header) &&
+		(header.length > strlen(text) || header.source >= HA_NHBA_SOURCES))
+		abort();
+	(void) ha_hba_bootstrap_read(text, location, sizeof(location));
 }
 
 static void
@@ -120,6 +136,7 @@ fuzz_key(const char *key, const char *text, size_t length)
 	/* Text with a NUL in it ends there for who takes a string. */
 	free(ha_history_json(&view.term, kv.value, "T"));
 	fuzz_config(kv.value, length);
+	fuzz_hba_file(kv.value);
 	check_round_trip(&kv, &view);
 	free(kv.value);
 }
