@@ -17,7 +17,7 @@ $cluster->wait_for_leader;
 $cluster->wait_streaming(2);
 
 subtest 'N-d: a longer loop_wait asks etcd less often' => \&loop_wait;
-subtest 'N-e: an outage of etcd that fits into the ttl is not noticed' => \&outage;
+subtest 'N-e: etcd is away for less than the ttl, and nobody notices' => \&outage;
 subtest 'N-c: a longer ttl is a longer wait for the next leader' => \&ttl;
 done_testing();
 
