@@ -69,7 +69,7 @@ static const char *const harmless_texts[] = {
 	"default_table_access_method", "default_tablespace",
 	"default_text_search_config", "lc_messages", "lc_monetary", "lc_numeric",
 	"lc_time", "log_destination", "log_line_prefix", "log_timezone",
-	"search_path", "temp_tablespaces", "timezone", "timezone_abbreviations",
+	"temp_tablespaces", "timezone", "timezone_abbreviations",
 	"wal_consistency_checking",
 };
 
@@ -268,7 +268,7 @@ judge(const HaKv *kv)
 }
 
 void
-ha_config_filter(HaAnswer *answer)
+ha_config_filter(HaAnswer *answer, bool may_judge)
 {
 	for (int i = 0; i < answer->nkvs; i++)
 	{
@@ -276,9 +276,10 @@ ha_config_filter(HaAnswer *answer)
 
 		if (strcmp(kv->key, "config") != 0 || kv->deleted)
 			continue;
-		if (kv->mod_revision != judged_revision)
+		if (kv->mod_revision != judged_revision && may_judge)
 			judge(kv);
-		if (trouble[0] != '\0' && good_json != NULL)
+		if ((trouble[0] != '\0' || kv->mod_revision != judged_revision) &&
+			good_json != NULL)
 		{
 			free(kv->value);
 			kv->value = strdup(good_json);

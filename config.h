@@ -35,9 +35,11 @@ extern void ha_config_begin(void);
 
 /*
  * The worker: judge the configuration in an answer to a RANGE, and if it is no good,
- * put the last good one in its place, before anybody acts on it.
+ * put the last good one in its place, before anybody acts on it.  While it may not
+ * judge, since the process holds locks that an error would spoil, the last good one
+ * stays.
  */
-extern void ha_config_filter(HaAnswer *answer);
+extern void ha_config_filter(HaAnswer *answer, bool may_judge);
 
 /* Why the stored configuration is not in force; '' = it is. */
 extern const char *ha_config_trouble(void);

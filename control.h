@@ -86,6 +86,7 @@ typedef struct HaControlWorker
 	uint32_t	discarded_timeline;
 	bool		failsafe_active;	/* leads by promises (S-9) */
 	char		pending_restart[HA_WHY_SIZE];	/* settings that wait for one */
+	int64_t		frozen_since;	/* it holds the WAL still; 0 = it does not */
 	char		hba_source[HA_HBA_NAME_SIZE];	/* as in HaMember */
 	char		hba_sha256[HA_HBA_SHA_SIZE];
 } HaControlWorker;

@@ -537,22 +537,56 @@ wait_until(HaPlan *plan, int64_t when, const char *why)
 	set_plan(plan, HA_WAIT, why);
 }
 
+static bool
+names_candidate(const HaFailover *wish)
+{
+	return wish->present && wish->candidate[0] != '\0' &&
+		wish->scheduled_at == 0;
+}
+
+static bool
+is_behind(const HaView *view, const char *name, const HaVote *mine)
+{
+	const HaVote *vote = find_vote(view, name);
+
+	return vote == NULL || !vote_counts(view, vote) ||
+		vote->timeline < mine->timeline ||
+		(vote->timeline == mine->timeline && vote->lsn < mine->lsn);
+}
+
 /*
- * The operator named somebody else: leave the key to that one for a TTL.
+ * The operator named somebody else: leave the key to that one for a TTL.  But if the
+ * leader died over a switchover, nobody has agreed to lose what is in our vote and not
+ * in the candidate's.  "mine" is NULL where votes are not needed.
  */
 static bool
 leave_to_candidate(const HaConfig *config, const HaView *view,
-				   const HaLocal *local, int64_t now, HaPlan *plan)
+				   const HaLocal *local, const HaVote *mine, int64_t now,
+				   HaPlan *plan)
 {
+	const HaFailover *wish = &view->failover;
 	int64_t		until = later(local->key_gone_since, local->wish_seen_at) +
 	config->ttl;
 
-	if (!view->failover.present || view->failover.candidate[0] == '\0' ||
-		view->failover.scheduled_at != 0 ||
-		is_name(view->failover.candidate, local->name) || now >= until)
+	if (!names_candidate(wish) || is_name(wish->candidate, local->name) ||
+		now >= until)
+		return false;
+	if (mine != NULL && wish->leader[0] != '\0' &&
+		is_behind(view, wish->candidate, mine))
 		return false;
 	wait_until(plan, until, "the operator's candidate is ");
 	because_name(plan, view->failover.candidate);
+	return true;
+}
+
+/* In a pause only whom the operator named may lead; others help with their vote. */
+static bool
+stands_aside(const HaConfig *config, const HaView *view, const HaLocal *local,
+			 HaPlan *plan)
+{
+	if (!config->pause || ha_switchover_wants(view, local->name))
+		return false;
+	set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	return true;
 }
 
@@ -633,6 +667,10 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 				   "waiting for votes and for the former leader's deadline");
 		return;
 	}
+	if (stands_aside(config, view, local, plan) ||
+		(local->sick_since == 0 &&
+		 leave_to_candidate(config, view, local, mine, now, plan)))
+		return;
 	acquire(plan, view, local, rank > 0 ?
 			"the better candidates did not take the leader key" :
 			"best candidate of the election");
@@ -655,15 +693,14 @@ decide_election(const HaConfig *config, const HaView *view,
 
 	/* who holds all of a closed reign loses nothing by leading at once */
 	hindrance = not_eligible(config, view, local, now);
-	if (hindrance == NULL && !sick &&
-		leave_to_candidate(config, view, local, now, plan))
-		return;
 	if (hindrance == NULL && !sick && released_cleanly(view) &&
 		view->heartbeat.released_lsn > 0 &&
 		plan->lsn >= view->heartbeat.released_lsn &&
 		plan->timeline == view->term.timeline)
 	{
-		acquire(plan, view, local, "the leader handed over, all its WAL is here");
+		if (!stands_aside(config, view, local, plan) &&
+			!leave_to_candidate(config, view, local, NULL, now, plan))
+			acquire(plan, view, local, "the leader handed over, all its WAL is here");
 		return;
 	}
 	if (!local->detached || local->replaying)
@@ -861,7 +898,7 @@ decide_standby(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 	else if (has_promised(local, now))
 		decide_promised(view, local, plan);
-	else if (config->pause && !ha_switchover_wants(view, local->name))
+	else if (config->pause && !names_candidate(&view->failover))
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
 		decide_election(config, view, local, now, plan);

@@ -19,6 +19,42 @@
 
 static const char *const keys[HA_NAUTH_FILES] = {"pg_hba", "pg_ident"};
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == ',';
+}
+
+/*
+ * Would the server read another file for this line?  What is wrong in that one it
+ * would tell in a message, so it must not be named by who may not read it.
+ */
+static bool
+names_file(const char *line)
+{
+	bool		quoted = false;
+
+	line += strspn(line, " \t");
+	if (strncmp(line, "include", 7) == 0)
+		return true;
+	for (const char *p = line; *p != '\0' && (quoted || *p != '#'); p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (*p == '@' && !quoted && (p == line || is_blank(p[-1])))
+			return true;
+	}
+	return false;
+}
+
+/* The store is no place for secrets, and whoever may look at it sees them. */
+static bool
+has_secret(const char *line)
+{
+	return strstr(line, "ldapbindpasswd") != NULL ||
+		strstr(line, "radiussecrets") != NULL;
+}
+
 const char *
 ha_hba_line_fault(const char *line, size_t length)
 {
@@ -28,6 +64,10 @@ ha_hba_line_fault(const char *line, size_t length)
 		return "it is more than one line";
 	if (length > 0 && line[length - 1] == '\\')
 		return "it would be continued by the next line";
+	if (names_file(line))
+		return "it names another file, which only a file of the node's own may";
+	if (has_secret(line))
+		return "it has a secret in it, which belongs into a file of the node's own";
 	return NULL;
 }
 

@@ -116,6 +116,20 @@ is_slot_name(const char *name)
 	return length > 0 && length < HA_NAME_SIZE && name[length] == '\0';
 }
 
+/* The library of an output plugin is named like a slot, never by a path. */
+static bool
+read_plugin(json_t *value, char *out)
+{
+	const char *name = json_string_value(value);
+
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (name == NULL || !is_slot_name(name))
+		return false;
+	memcpy(out, name, strlen(name) + 1);
+	return true;
+}
+
 /* A text that fits, if there is one: printable, so that it can be shown. */
 static bool
 read_text(json_t *value, char *out)
@@ -150,7 +164,7 @@ read_spec(json_t *json, HaSlotSpec *spec)
 	else if (type != NULL && !json_is_null(type))
 		return false;
 	return read_text(json_object_get(json, "database"), spec->database) &&
-		read_text(json_object_get(json, "plugin"), spec->plugin);
+		read_plugin(json_object_get(json, "plugin"), spec->plugin);
 }
 
 /* Like Patroni, what says nothing of a database is physical. */

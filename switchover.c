@@ -197,6 +197,9 @@ step_towards(const HaView *view, const HaLocal *local, const char *target,
 {
 	uint64_t	flushed = flushed_by(local, target);
 
+	/* without the store nobody could take the key */
+	if (!local->can_freeze && local->failsafe_active)
+		return false;
 	if (!local->can_freeze)
 	{
 		/* the archive gets the last of the WAL while the server stops */
@@ -285,15 +288,23 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 {
 	const HaTerm *term = &view->term;
 	const char *leader = view->leader.name;
-	int64_t		patience = local->handed_over_at + ha_hand_over_wait(config);
+	int64_t		handed_over_at = local->handed_over_at;
+	int64_t		patience;
 
 	if (local->frozen_since == 0)
 		return false;
 
+	/* an answer that was lost: the key has gone, and our mark is there */
+	if (handed_over_at == 0 && !view->leader.present &&
+		view->heartbeat.released && view->heartbeat.term == term->term &&
+		is_name(term->owner, local->name))
+		handed_over_at = local->key_gone_since;
+	patience = handed_over_at + ha_hand_over_wait(config);
+
 	/* the last view may be from before we gave the key up */
 	if (!view->leader.present || is_name(leader, local->name))
 	{
-		if (local->handed_over_at == 0 || now >= patience)
+		if (handed_over_at == 0 || now >= patience)
 			return false;
 		set_plan(plan, HA_WAIT, "has handed the leader key over to ",
 				 view->failover.candidate);

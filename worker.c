@@ -247,7 +247,8 @@ gather(int64 now)
 	if (RecoveryInProgress())
 		gather_detached();
 	else
-		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys, true);
+		local.nstandbys = ha_slots_standbys(&lease.view, local.standbys,
+											local.frozen_since == 0);
 	ha_server_facts(&local);
 	gather_progress(now);
 	ha_wal_look(&local, now);
@@ -261,7 +262,8 @@ gather(int64 now)
 			primary_from = local.flush_lsn;
 		local.promoting = false;
 		local.detached = false;
-		gather_names();
+		if (local.frozen_since == 0)
+			gather_names();
 	}
 	ha_lease_local(&lease, &local, now);
 	ha_handover_gather(&lease.view, &local, now);
@@ -724,6 +726,7 @@ publish_report(int64 now)
 	report.loop_wait = view->config.loop_wait;
 	report.primary_start_timeout = view->config.primary_start_timeout;
 	report.failsafe_active = local.failsafe_active;
+	report.frozen_since = local.frozen_since;
 	report_hba();
 	ha_control_set_worker(control, &report);
 }
@@ -973,7 +976,7 @@ take_answers(int64 now)
 			answer.revision >= lease.view.revision)
 		{
 			ha_documents_take(&answer);
-			ha_config_filter(&answer);
+			ha_config_filter(&answer, local.frozen_since == 0);
 		}
 		if (answer.kind == HA_DCS_STATUS || answer.kind == HA_DCS_MEMBERS)
 			ha_survey_answer(&survey, &answer, now);

@@ -175,7 +175,7 @@ ha_postmaster_pid_file(const HaNode *node, HaPidFile lines)
 	return n;
 }
 
-/* The pid in postmaster.pid; 0 = no such file.  Negative is a --single one. */
+/* The pid in postmaster.pid, also of a --single one; 0 = no such file. */
 static pid_t
 read_pid(const HaNode *node)
 {
@@ -184,7 +184,8 @@ read_pid(const HaNode *node)
 
 	if (ha_postmaster_pid_file(node, lines) >= LOCK_FILE_LINE_PID)
 		pid = strtol(lines[LOCK_FILE_LINE_PID], NULL, 10);
-	return pid > 0 && pid <= INT_MAX ? (pid_t) pid : 0;
+	pid = labs(pid);			/* negative is a --single one */
+	return pid <= INT_MAX ? (pid_t) pid : 0;
 }
 
 static bool
@@ -376,7 +377,9 @@ read_segment(const HaNode *node)
 	unsigned long key = 0;
 	unsigned long id = 0;
 
+	/* one that somebody runs with --single is no orphan */
 	if (ha_postmaster_pid_file(node, lines) < LOCK_FILE_LINE_SHMEM_KEY ||
+		lines[LOCK_FILE_LINE_PID][0] == '-' ||
 		sscanf(lines[LOCK_FILE_LINE_SHMEM_KEY], "%lu %lu", &key, &id) != 2)
 		return 0;
 	return id;

@@ -144,6 +144,14 @@ done_words(HaMemberRequestKind kind)
 		kind == HA_REQUEST_RELOAD ? "reloaded" : "the data was made anew";
 }
 
+static const char *
+failed_words(HaMemberRequestKind kind)
+{
+	return kind == HA_REQUEST_RESTART ? "the server is not restarted" :
+		kind == HA_REQUEST_RELOAD ? "the configuration is not read" :
+		"the data is not made anew";
+}
+
 static void
 end(HaBoot *b, HaProgressState state, const char *why)
 {
@@ -156,7 +164,7 @@ end(HaBoot *b, HaProgressState state, const char *why)
 					done_words(b->duty.request.kind), b->duty.request.asked_by,
 					why);
 	else
-		pg_log_warning("not %s: %s", done_words(b->duty.request.kind), why);
+		pg_log_warning("%s: %s", failed_words(b->duty.request.kind), why);
 }
 
 /* The next read tells whether it is gone. */
@@ -308,7 +316,7 @@ void
 ha_request_round(HaBoot *b)
 {
 	if (ha_request_wants_restart(b) && b->duty.stage == REQUEST_MOVED &&
-		!b->stop_requested && b->now - b->died_at < RESTART_WAIT &&
+		!b->stop_requested && b->now - b->duty.taken_at < RESTART_WAIT &&
 		b->state != BOOT_SERVING)
 		ha_boot_keep_lease(b, &b->duty.keep_at);
 }

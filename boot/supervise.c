@@ -59,6 +59,12 @@
 /* A process that SIGKILL does not end is not waited for longer than this. */
 #define UNKILLABLE_AFTER	5000
 
+/* A worker that stops the WAL gives it back after this long itself. */
+#define FROZEN_SILENCE		30000
+
+/* So long the lease of a leader that stops for a switchover is renewed. */
+#define SWITCHOVER_KEEP		60000
+
 #define STOP_WAIT_MIN		5000
 #define QUIT_WAIT			10000
 #define KILL_AGAIN			1000
@@ -267,6 +273,10 @@ begin_stop(HaBoot *b, HaWant purpose, const char *why)
 static void
 step_stopping(HaBoot *b)
 {
+	/* the key is to go to the one who has all that is streamed meanwhile */
+	if (b->purpose == HA_WANT_SWITCHOVER &&
+		b->now - b->entered_at < SWITCHOVER_KEEP)
+		ha_boot_keep_lease(b, &b->lease_keep_at);
 	if (b->now < b->stop_next_at)
 		return;
 	b->stop_stage++;
@@ -538,6 +548,17 @@ take_report(HaBoot *b, const HaControlWorker *w)
 	ha_recreate_tend(b, w);
 }
 
+/*
+ * In a hand-over the worker stops the WAL and minds itself how long.  If it is stopped
+ * meanwhile, every process of the server waits for it for ever; nothing can have
+ * been acknowledged since, so they may all be ended.
+ */
+static bool
+stands_still(const HaBoot *b, const HaControlWorker *w)
+{
+	return w->frozen_since != 0 && b->now - w->heartbeat_at > FROZEN_SILENCE;
+}
+
 static void
 step_serving(HaBoot *b)
 {
@@ -545,6 +566,11 @@ step_serving(HaBoot *b)
 	bool		reported = ha_boot_worker(b, &w);
 	const char *why = ha_request_serving(b);
 
+	if (reported && stands_still(b, &w))
+	{
+		give_up_starting(b, "its worker stands still while it holds the WAL still");
+		return;
+	}
 	if (!b->belongs)
 		ha_uuid_check(b);
 	if (reported)

@@ -85,6 +85,7 @@ typedef struct HaBoot
 	bool		signal_missing; /* standby.signal is not there: a primary runs */
 	int			stop_stage;		/* signals sent so far */
 	int64_t		stop_next_at;	/* when the next, harder one is due */
+	int64_t		lease_keep_at;	/* when the lease is renewed next meanwhile */
 	HaWant		purpose;		/* what the worker wanted this stop for */
 	bool		crashed;		/* it ended without being asked */
 	int64_t		died_at;

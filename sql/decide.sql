@@ -103,6 +103,14 @@ SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n
 SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n1"]}}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide('{}', '{"stay_out_until": 100001, "detached": true}');
 SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}', '{"key_gone_since": 99900}');
+-- ... which is for a failover; a switchover whose leader died gives nothing away, and in a
+-- pause the others help the candidate with their votes
+\set votes3 '{"votes": [{"name": "n1", "mod_revision": 50, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 2000}, {"name": "n3", "mod_revision": 51, "term": 5, "term_revision": 40, "timeline": 2, "lsn": 1900}]}'
+\set gone '{"detached": true, "key_gone_since": 80000, "heartbeat_seen_at": 70000}'
+SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}'::jsonb || :'votes3', :'gone'::jsonb || '{"wish_seen_at": 99000}');
+SELECT * FROM decide('{"failover": {"present": true, "leader": "n2", "candidate": "n3"}}'::jsonb || :'votes3', :'gone'::jsonb || '{"wish_seen_at": 99000}');
+SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}', '{"key_gone_since": 99900, "detached": true}', '{"pause": true}');
+SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}'::jsonb || :'votes3', :'gone'::jsonb, '{"pause": true}');
 SELECT * FROM decide('{}', '{}', '{"pause": true}');
 SELECT * FROM decide('{"sysid": 0}', '{}');
 

@@ -113,6 +113,10 @@ sub refused
 			'parameter "archive_command" could name a program or a file'
 		],
 		[
+			'{"postgresql":{"parameters":{"search_path":"evil"}}}',
+			'parameter "search_path" could name a program or a file'
+		],
+		[
 			'{"postgresql":{"parameters":{"shared_preload_libraries":"x"}}}',
 			'parameter "shared_preload_libraries" is managed by pg_ha'
 		],
@@ -144,7 +148,7 @@ sub parameters
 {
 	my $before = stored();
 	my ($rc, $out) = set_config($standby,
-		q{{"postgresql":{"parameters":{"work_mem":"7MB","search_path":"\\"it''s\\", public","enable_hashjoin":false}}}});
+		q{{"postgresql":{"parameters":{"work_mem":"7MB","log_line_prefix":"it''s %m ","enable_hashjoin":false}}}});
 
 	is($rc, 0, 'set on a standby') or diag $out;
 	is_deeply(
@@ -157,18 +161,17 @@ sub parameters
 		HaCluster::wait_until(
 			'in force on ' . $node->name,
 			sub { $node->safe_psql('SHOW work_mem') eq '7MB' });
-		is($node->safe_psql('SHOW search_path'),
-			q{"it's", public}, 'a quote is a quote on ' . $node->name);
+		like(slurp_file("$node->{dir}/pg_ha.cluster.conf"),
+			qr/^log_line_prefix = 'it''s %m '$/m, 'a quote is a quote on ' . $node->name);
 		is( $node->safe_psql(q{SELECT string_agg(concat_ws(' ', name, value, setting,
 				regexp_replace(sourcefile, '.*/', ''), pending_restart), ', ' ORDER BY name)
-				FROM pg_ha_parameters()}),
+				FROM pg_ha_parameters() WHERE name <> 'log_line_prefix'}),
 			'enable_hashjoin off off pg_ha.cluster.conf f, '
-			  . q{search_path "it's", public "it's", public pg_ha.cluster.conf f, }
 			  . 'work_mem 7MB 7MB pg_ha.cluster.conf f',
 			'and shown');
 	}
 	($rc, $out) = set_config($leader,
-		'{"postgresql":{"parameters":{"search_path":null,"enable_hashjoin":null}}}');
+		'{"postgresql":{"parameters":{"log_line_prefix":null,"enable_hashjoin":null}}}');
 	is($rc, 0, 'null removes');
 	HaCluster::wait_until(
 		'it has gone from ' . $_->name,
