@@ -121,6 +121,31 @@ subtest 'O5, P06: a server runs there' => sub {
 	$cluster->stop_plain($server);
 };
 
+# Somebody mends his data, while the service manager starts us.
+subtest 'O5, P06: somebody works there with --single' => sub {
+	my ($in, $out) = ('', '');
+	my $single = IPC::Run::start([ "$bin/postgres", '--single', '-D', $plain, 'postgres' ],
+		'<', \$in, '>', \$out, '2>&1');
+	my $pid;
+
+	HaCluster::wait_until(
+		'it is there',
+		sub {
+			($pid) = -e "$plain/postmaster.pid" ?
+			  slurp_file("$plain/postmaster.pid") =~ /^-(\d+)$/m : ();
+			return $pid && $out =~ /^backend>/m || do { $single->pump_nb; 0 };
+		});
+	my $start = HaCluster::start_time($pid);
+
+	is_refused($n2, REFUSED, qr/P06 server already runs on "\S+" \(pid $pid, /,
+		dir => $plain);
+	ok(HaCluster::is_alive($pid, $start), 'it was not ended');
+	$in .= "SELECT 'still here';\n";
+	HaCluster::wait_until('it answers',
+		sub { $single->pump_nb; $out =~ /"still here"/ });
+	$single->finish;
+};
+
 subtest 'D2, P12: data of another cluster' => sub {
 	my $before = tree($plain);
 	my $err = is_refused($n2, REFUSED,
