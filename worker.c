@@ -1137,6 +1137,16 @@ pause_length(void)
 	return Max(until - now, 1);
 }
 
+/* Has the store a record of our reign, as one that is ours without doubt? */
+static bool
+is_confirmed(void)
+{
+	const HaTerm *term = &lease.view.term;
+
+	return term->present && !term->intent && term->unchecked_from == 0 &&
+		strcmp(term->owner, local.name) == 0;
+}
+
 /*
  * The postmaster is dead, but this process and some backends live on.  With the
  * gate closed nothing is acknowledged any more, so what may be said about the
@@ -1152,14 +1162,16 @@ should_release(uint64 *safe_lsn)
 	/*
 	 * What was confirmed in this life of the server, all that may have been
 	 * before it was a primary, by a standby that is not there now, perhaps,
-	 * and all that was acknowledged before the names came in force.
+	 * and all that was acknowledged before the names came in force.  A reign
+	 * that is only intended has acknowledged nothing, and what the record says
+	 * is of the one before, of which we know nothing.
 	 */
-	*safe_lsn = synchronous && local.names_in_force ?
+	*safe_lsn = !is_confirmed() ? 0 : synchronous && local.names_in_force ?
 		Max(Max(ha_server_confirmed_lsn(), primary_from), local.names_lsn) :
 		GetXLogWriteRecPtr();
 	if (!local.has_boot)
 		return true;
-	if (!synchronous || view->config.pause)
+	if (!synchronous || view->config.pause || *safe_lsn == 0)
 		return false;
 	for (int i = 0; i < local.nstandbys; i++)
 	{

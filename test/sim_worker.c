@@ -739,12 +739,17 @@ should_release(int node, uint64_t *safe_lsn)
 	const HaLocal *local = &n->worker.local;
 	bool		synchronous = view->sync.present && view->sync.nstandbys > 0;
 
-	*safe_lsn = !synchronous || !local->names_in_force ? n->server.insert :
+	const HaTerm *term = &view->term;
+	bool		confirmed = term->present && !term->intent &&
+	term->unchecked_from == 0 && strcmp(term->owner, n->name) == 0;
+
+	*safe_lsn = !confirmed ? 0 :
+		!synchronous || !local->names_in_force ? n->server.insert :
 		larger(larger(n->server.released, n->server.recovered),
 			   local->names_lsn);
 	if (n->boot.state == SIM_BOOT_DEAD)
 		return true;
-	if (!synchronous || view->config.pause)
+	if (!synchronous || view->config.pause || *safe_lsn == 0)
 		return false;
 	for (int i = 0; i < view->sync.nstandbys; i++)
 	{
