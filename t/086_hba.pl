@@ -559,9 +559,13 @@ sub ident
 	$n2->add_settings("pg_ha.local_ident_file = '$path'");
 	reload($n2);
 	HaCluster::wait_until('the node has its own', sub { $n2->safe_psql($mappings) eq 'm me boss' });
-	is( $n2->safe_psql(
-			q{SELECT source, in_force, rules FROM pg_ha_ident_sources() WHERE present ORDER BY priority}),
-		"local|t|1\ncluster|f|2\ninitdb|f|0", 'its sources');
+	HaCluster::wait_until(
+		'its sources are shown',
+		sub {
+			$n2->safe_psql(
+				q{SELECT source, in_force, rules FROM pg_ha_ident_sources() WHERE present ORDER BY priority}
+			) eq "local|t|1\ncluster|f|2\ninitdb|f|0";
+		});
 	is($n1->safe_psql($mappings), 'm root app,m /^a(.*)$ \1', 'only there');
 	return;
 }
