@@ -41,7 +41,8 @@
 static List *
 tokenize(HaAuthFile file, const char *text)
 {
-	const char *name = file == HA_AUTH_HBA ? HbaFileName : IdentFileName;
+	const char *volatile name = file == HA_AUTH_HBA ?
+	HbaFileName : IdentFileName;
 	FILE	   *stream;
 	List	   *lines = NIL;
 
