@@ -286,27 +286,47 @@ ha_config_parameters(const char *json, size_t length, HaParameters *parameters,
 	return ok;
 }
 
+/* Both append what fits, up to "end"; they return where the text ends. */
+static char *
+append_text(char *to, char *end, const char *text)
+{
+	while (*text != '\0' && to < end - 1)
+		*to++ = *text++;
+	*to = '\0';
+	return to;
+}
+
+static char *
+append_quoted(char *to, char *end, const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		char		twice[] = {*text, *text, '\0'};
+
+		to = append_text(to, end,
+						 *text == '\'' || *text == '\\' ? twice : twice + 1);
+	}
+	return to;
+}
+
 char *
 ha_parameters_file(const HaParameters *parameters)
 {
 	size_t		size = (size_t) parameters->n * 2 * sizeof(HaParameter) + 256;
 	char	   *file = malloc(size);
+	char	   *end = file + size;
 	char	   *to = file;
 
 	if (file == NULL)
 		return NULL;
-	to += sprintf(to, "# postgresql.parameters of the cluster's configuration.\n"
-				  "# Written by pg_ha: changes made here are lost; see pg_ha_set_config().\n");
+	to = append_text(to, end, "# postgresql.parameters of the cluster's configuration.\n"
+					 "# Written by pg_ha: changes made here are lost; see pg_ha_set_config().\n");
 	for (int i = 0; i < parameters->n; i++)
 	{
-		to += sprintf(to, "%s = '", parameters->list[i].name);
-		for (const char *from = parameters->list[i].value; *from; from++)
-		{
-			if (*from == '\'' || *from == '\\')
-				*to++ = *from;
-			*to++ = *from;
-		}
-		to += sprintf(to, "'\n");
+		to = append_text(to, end, parameters->list[i].name);
+		to = append_text(to, end, " = '");
+		to = append_quoted(to, end, parameters->list[i].value);
+		to = append_text(to, end, "'\n");
 	}
 	return file;
 }

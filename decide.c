@@ -1098,24 +1098,19 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 	}
 }
 
-/*
- * Out of recovery.  Whatever is not proven stays fenced; only the proof that
- * somebody else may have led takes the server away.
- */
-static void
-decide_primary(const HaConfig *config, const HaView *view,
-			   const HaLocal *local, int64_t now, HaPlan *plan)
+/* Does the store show that somebody else may have led since?  Then make way. */
+static bool
+is_superseded(const HaConfig *config, const HaView *view,
+			  const HaLocal *local, HaPlan *plan)
 {
 	bool		term_is_mine = view->term.present &&
 	is_name(view->term.owner, local->name);
 
-	if (ha_switchover_gone(config, view, local, now, plan))
-		return;
 	if (view->leader.present && !key_is_mine(view, local))
 	{
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE, "leader is ");
 		because_name(plan, view->leader.name);
-		return;
+		return true;
 	}
 	if (view->term.present && (!term_is_mine ||
 							   (!view->term.intent &&
@@ -1124,33 +1119,36 @@ decide_primary(const HaConfig *config, const HaView *view,
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
 				 "the last term is not ours: it is of ");
 		because_name(plan, view->term.owner);
-		return;
+		return true;
 	}
 	if (view->term.present && view->term.intent &&
 		view->term.reserved != local->timeline)
 	{
 		set_plan(plan, HA_DEMOTE, "promoted to a timeline that is not reserved");
-		return;
+		return true;
 	}
 	if (local->reign_lost)
 	{
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
 				 "somebody held the leader key meanwhile");
-		return;
+		return true;
 	}
-	if (view->sysid == 0 && !local->holding)
-	{
-		set_plan(plan, HA_WAIT, "the cluster is not initialized");
-		return;
-	}
-	if (!view->leader.present && is_sick(local, now) &&
+	return false;
+}
+
+/* A primary whose key is gone. */
+static void
+decide_keyless(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	if (is_sick(local, now) &&
 		!config->pause && has_successor(config, view, local))
 	{
 		set_plan(plan, HA_WAIT, "leaves the leader key to others: ");
 		because_sick(plan, local);
 		return;
 	}
-	if (!view->leader.present && view->term.present && view->term.intent)
+	if (view->term.present && view->term.intent)
 	{
 		/*
 		 * Promoted, but the key went before the timeline was recorded. Nobody
@@ -1160,11 +1158,30 @@ decide_primary(const HaConfig *config, const HaView *view,
 		plan->reserve = local->timeline;
 		return;
 	}
+	plan->resume = true;
+	acquire(plan, view, local, view->term.present ?
+			"led last, nobody has since" : "first leader of the cluster");
+}
+
+/*
+ * Out of recovery.  Whatever is not proven stays fenced; only the proof that
+ * somebody else may have led takes the server away.
+ */
+static void
+decide_primary(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	if (ha_switchover_gone(config, view, local, now, plan) ||
+		is_superseded(config, view, local, plan))
+		return;
+	if (view->sysid == 0 && !local->holding)
+	{
+		set_plan(plan, HA_WAIT, "the cluster is not initialized");
+		return;
+	}
 	if (!view->leader.present)
 	{
-		plan->resume = true;
-		acquire(plan, view, local, view->term.present ?
-				"led last, nobody has since" : "first leader of the cluster");
+		decide_keyless(config, view, local, now, plan);
 		return;
 	}
 	if (!local->holding || local->reassert ||

@@ -149,10 +149,13 @@ ha_fence_is_drained(void)
 	return true;
 }
 
+/* On the way of every commit: the clock is only read while a hand-over goes on. */
 static bool
 is_held(void)
 {
-	return ha_now() < (int64) pg_atomic_read_u64(&ha_shared->held_until);
+	int64		until = (int64) pg_atomic_read_u64(&ha_shared->held_until);
+
+	return until != 0 && ha_now() < until;
 }
 
 static void

@@ -549,12 +549,18 @@ ha_sql_refuse_in_failsafe(const HaPublished *p)
 
 /* Sleep a little between two looks, ready for a cancel. */
 void
-ha_sql_wait_a_little(void)
+ha_sql_wait(long ms)
 {
 	CHECK_FOR_INTERRUPTS();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 100, PG_WAIT_EXTENSION);
+					 ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+void
+ha_sql_wait_a_little(void)
+{
+	ha_sql_wait(100);
 }
 
 /* Those who have not said that they have seen it; '' = all have. */

@@ -38,5 +38,6 @@ extern void ha_sql_check_rules(const char *patch, const HaView *view);
 
 /* Sleep a little between two looks, ready for a cancel. */
 extern void ha_sql_wait_a_little(void);
+extern void ha_sql_wait(long ms);
 
 #endif							/* HA_FUNCTIONS_H */

@@ -287,12 +287,7 @@ is_new_member(const HaView *view, const HaKv *kv)
 
 	if (kv->deleted)
 		return false;
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return false;
-	}
-	return true;
+	return ha_find_member(view, name) == NULL;
 }
 
 static void
@@ -1327,11 +1322,8 @@ is_settled(const HaView *view, const char *name)
 {
 	bool		known = false;
 
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return true;
-	}
+	if (ha_find_member(view, name) != NULL)
+		return true;
 	for (int i = 0; i < view->slots.nmembers; i++)
 		known = known || strcmp(view->slots.members[i].name, name) == 0;
 	return view->slots.known && !known;

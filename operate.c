@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "control.h"
+#include "decide.h"
 #include "fence.h"
 #include "functions.h"
 #include "request_json.h"
@@ -33,17 +34,6 @@ PG_FUNCTION_INFO_V1(pg_ha_reload);
 PG_FUNCTION_INFO_V1(pg_ha_stop_cluster);
 PG_FUNCTION_INFO_V1(pg_ha_join_command);
 PG_FUNCTION_INFO_V1(pg_ha_wait);
-
-static const HaMember *
-find_member(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return &view->members[i];
-	}
-	return NULL;
-}
 
 static const char *
 member_names(const HaView *view)
@@ -60,7 +50,7 @@ member_names(const HaView *view)
 static void
 refuse_stranger(const HaView *view, const char *name)
 {
-	if (find_member(view, name) == NULL)
+	if (ha_find_member(view, name) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("no such member \"%s\" (members: %s)", name,
@@ -92,7 +82,7 @@ static void
 wait_until_shown(const HaPublished *before, const char *name)
 {
 	const HaMemberRequest *old = ha_find_request(&before->view, name);
-	const HaMember *member = find_member(&before->view, name);
+	const HaMember *member = ha_find_member(&before->view, name);
 	int64		give_up = ha_now() + 2 * before->config.loop_wait;
 	bool		shown = false;
 
@@ -100,7 +90,7 @@ wait_until_shown(const HaPublished *before, const char *name)
 	{
 		HaPublished *p = ha_sql_look();
 		const HaMemberRequest *new = ha_find_request(&p->view, name);
-		const HaMember *now = find_member(&p->view, name);
+		const HaMember *now = ha_find_member(&p->view, name);
 
 		shown = (new != NULL &&
 				 (old == NULL || strcmp(old->id, new->id) != 0)) ||
@@ -189,7 +179,7 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
 	refuse_stranger(&p->view, name);
-	member = find_member(&p->view, name);
+	member = ha_find_member(&p->view, name);
 	if (!p->view.leader.present)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -248,7 +238,7 @@ wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
 	while (ha_now() < give_up)
 	{
 		HaPublished *p = ha_sql_look();
-		const HaMember *member = find_member(&p->view, name);
+		const HaMember *member = ha_find_member(&p->view, name);
 		HaProgress	progress = {0};
 
 		if (member != NULL)
@@ -296,7 +286,7 @@ static char *
 restart_one(const char *name, bool pending, int64 give_up)
 {
 	HaPublished *p = ha_sql_look();
-	const HaMember *member = find_member(&p->view, name);
+	const HaMember *member = ha_find_member(&p->view, name);
 	char	   *id;
 
 	if (member == NULL)
@@ -370,9 +360,9 @@ pg_ha_reload(PG_FUNCTION_ARGS)
 		HaPublished *now = ha_sql_look();
 		char	   *id;
 
-		if (find_member(&now->view, member) == NULL)
+		if (ha_find_member(&now->view, member) == NULL)
 			continue;
-		id = store_simple(&now->view, find_member(&now->view, member),
+		id = store_simple(&now->view, ha_find_member(&now->view, member),
 						  HA_REQUEST_RELOAD, false);
 		wait_for_member(member, HA_REQUEST_RELOAD, id, ha_now() + 30000);
 		n++;
@@ -459,7 +449,7 @@ pg_ha_stop_cluster(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cluster \"%s\" has no leader", ha_scope),
 				 errhint("Stop pg_ha_boot on each node.")));
-	leader = find_member(&p->view, p->view.leader.name);
+	leader = ha_find_member(&p->view, p->view.leader.name);
 	if (leader == NULL || leader->identity[0] == '\0' ||
 		strcmp(p->view.term.owner, leader->name) != 0)
 		ereport(ERROR,

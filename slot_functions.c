@@ -19,6 +19,7 @@
 #include "ask.h"
 #include "cluster_json.h"
 #include "control.h"
+#include "decide.h"
 #include "functions.h"
 #include "request_json.h"
 #include "slots.h"
@@ -143,17 +144,6 @@ pg_ha_slots(PG_FUNCTION_ARGS)
  *-------------------------------------------------------------------------
  */
 
-static const HaMember *
-find_member(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return &view->members[i];
-	}
-	return NULL;
-}
-
 static bool
 is_known(const HaSlotBook *book, const char *name)
 {
@@ -177,7 +167,7 @@ all_names(const HaView *view, const HaSlotBook *book)
 						 view->members[i].name);
 	for (int i = 0; i < book->nmembers; i++)
 	{
-		if (find_member(view, book->members[i].name) == NULL)
+		if (ha_find_member(view, book->members[i].name) == NULL)
 			appendStringInfo(&names, "%s%s (absent)",
 							 names.len > 0 ? ", " : "",
 							 book->members[i].name);
@@ -191,7 +181,7 @@ refuse_removal(const HaPublished *p, const char *name, bool force)
 	const HaView *view = &p->view;
 
 	ha_sql_refuse_in_failsafe(p);
-	if (find_member(view, name) == NULL && !is_known(book_of(p), name))
+	if (ha_find_member(view, name) == NULL && !is_known(book_of(p), name))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("no such member \"%s\" (members: %s)", name,
@@ -205,7 +195,7 @@ refuse_removal(const HaPublished *p, const char *name, bool force)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("member \"%s\" is the leader; switch over first", name),
 				 errhint("See pg_ha_switchover().")));
-	if (find_member(view, name) != NULL && !force)
+	if (ha_find_member(view, name) != NULL && !force)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("member \"%s\" is alive; stop it first (or force => true)",
@@ -268,7 +258,7 @@ removed_revision(const HaView *view, const char *name)
 static bool
 try_removal(const HaPublished *p, const char *name)
 {
-	const HaMember *member = find_member(&p->view, name);
+	const HaMember *member = ha_find_member(&p->view, name);
 	const HaMemberRequest *request = ha_find_request(&p->view, name);
 	HaAsk	   *ask = palloc0(sizeof(HaAsk));
 	char	   *json = ha_removed_json(ha_member_name);

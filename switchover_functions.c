@@ -26,6 +26,7 @@
 #include "cluster_json.h"
 #include "control.h"
 #include "documents.h"
+#include "decide.h"
 #include "functions.h"
 #include "history_json.h"
 #include "pg_ha.h"
@@ -83,8 +84,7 @@ look(void)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("etcd is not reachable"),
 					 errhint("pg_ha_health() tells why.")));
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(2000L);
+		ha_sql_wait(2);
 		pfree(p);
 		p = ha_sql_look();
 	}
@@ -94,11 +94,10 @@ look(void)
 static const HaMember *
 require_member(const HaView *view, const char *name)
 {
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return &view->members[i];
-	}
+	const HaMember *member = ha_find_member(view, name);
+
+	if (member != NULL)
+		return member;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("cluster \"%s\" has no member \"%s\"", ha_scope, name),

@@ -295,17 +295,6 @@ write_managed(int64 now)
 	local.names_in_force = false;
 }
 
-static const HaMember *
-find_member(const char *name)
-{
-	for (int i = 0; i < lease.view.nmembers; i++)
-	{
-		if (strcmp(lease.view.members[i].name, name) == 0)
-			return &lease.view.members[i];
-	}
-	return NULL;
-}
-
 /*
  * The view must be fresh, and the store what leadership rests on, for a slot to be
  * dropped: not while a leader goes on by the promises of others.
@@ -338,7 +327,7 @@ wants_failover_slots(void)
 static void
 act_follow(int64 now)
 {
-	const HaMember *leader = find_member(plan.follow);
+	const HaMember *leader = ha_find_member(&lease.view, plan.follow);
 
 	if (leader == NULL)
 		return;
@@ -766,7 +755,7 @@ lost_bytes(void)
 static void
 publish_leader(void)
 {
-	const HaMember *leader = find_member(report.leader);
+	const HaMember *leader = ha_find_member(&lease.view, report.leader);
 
 	SpinLockAcquire(&ha_shared->mutex);
 	memcpy(ha_shared->leader, report.leader, sizeof(ha_shared->leader));

@@ -173,10 +173,11 @@ sub parameters
 	($rc, $out) = set_config($leader,
 		'{"postgresql":{"parameters":{"log_line_prefix":null,"enable_hashjoin":null}}}');
 	is($rc, 0, 'null removes');
-	HaCluster::wait_until(
-		'it has gone from ' . $_->name,
-		sub { $standby->safe_psql('SHOW enable_hashjoin') eq 'on' })
-	  foreach $cluster->nodes;
+	foreach my $node ($cluster->nodes)
+	{
+		HaCluster::wait_until('it has gone from ' . $node->name,
+			sub { $node->safe_psql('SHOW enable_hashjoin') eq 'on' });
+	}
 	is($standby->safe_psql('SHOW work_mem'), '7MB', 'the other stays');
 	return;
 }
@@ -261,9 +262,11 @@ sub broken
 		isnt($rc, 0, 'it can\'t be built upon');
 	}
 	$cluster->etcd_put('config', $good);
-	HaCluster::wait_until('it is good again on ' . $_->name,
-		sub { $standby->status('config_error') eq '' })
-	  foreach $cluster->nodes;
+	foreach my $node ($cluster->nodes)
+	{
+		HaCluster::wait_until('it is good again on ' . $node->name,
+			sub { $node->status('config_error') eq '' });
+	}
 	is($cluster->etcd_version('leader'), $key, 'the leader key was not touched');
 	return;
 }

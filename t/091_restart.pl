@@ -146,9 +146,11 @@ sub paused
 		qr/member "$standby->{name}" did not acknowledge the end of the pause within \d+ s/,
 		'who has not seen its end is named');
 	$standby->thaw;
-	HaCluster::wait_until('the pause is over on ' . $_->name,
-		sub { $standby->status('paused_since') eq '' })
-	  foreach $cluster->nodes;
+	foreach my $node ($cluster->nodes)
+	{
+		HaCluster::wait_until('the pause is over on ' . $node->name,
+			sub { $node->status('paused_since') eq '' });
+	}
 	is(($standby->psql('SELECT pg_ha_resume()'))[0], 0, 'all have seen its end');
 	return;
 }
