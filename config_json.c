@@ -314,11 +314,12 @@ ha_parameters_file(const HaParameters *parameters)
 {
 	size_t		size = (size_t) parameters->n * 2 * sizeof(HaParameter) + 256;
 	char	   *file = malloc(size);
-	char	   *end = file + size;
 	char	   *to = file;
+	char	   *end;
 
 	if (file == NULL)
 		return NULL;
+	end = file + size;
 	to = append_text(to, end, "# postgresql.parameters of the cluster's configuration.\n"
 					 "# Written by pg_ha: changes made here are lost; see pg_ha_set_config().\n");
 	for (int i = 0; i < parameters->n; i++)
