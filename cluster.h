@@ -273,8 +273,8 @@ typedef struct HaMember
 	bool		pause;			/* has seen the pause */
 	bool		sick;			/* a health check fails: it goes last in an
 								 * election */
-	char		pending_restart[HA_WHY_SIZE];	/* the settings that wait for a
-												 * restart; '' = none does */
+	char		pending_restart[HA_WHY_SIZE];	/* the settings that wait for
+												 * a restart; '' = none does */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
 	uint32_t	discarded_timeline; /* ... and the timeline it was on */

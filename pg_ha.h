@@ -120,8 +120,8 @@ typedef struct HaPublished
 	HaLocal		local;
 	HaPlan		plan;
 	HaFailsafeState failsafe;
-	TimestampTz paused_since;	/* that this worker has known of the pause; 0 =
-								 * there is none */
+	TimestampTz paused_since;	/* that this worker has known of the pause; 0
+								 * = there is none */
 	uint64		lost_bytes;
 	HaCheck		checks[HA_NCHECKS];
 	char		trouble[256];	/* the store's last trouble */

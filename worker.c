@@ -1152,8 +1152,8 @@ should_release(uint64 *safe_lsn)
 	 * What was confirmed in this life of the server, all that may have been
 	 * before it was a primary, by a standby that is not there now, perhaps,
 	 * and all that was acknowledged before the names came in force.  A reign
-	 * that is only intended has acknowledged nothing, and what the record says
-	 * is of the one before, of which we know nothing.
+	 * that is only intended has acknowledged nothing, and what the record
+	 * says is of the one before, of which we know nothing.
 	 */
 	*safe_lsn = !is_confirmed() ? 0 : synchronous && local.names_in_force ?
 		Max(Max(ha_server_confirmed_lsn(), primary_from), local.names_lsn) :

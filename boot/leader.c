@@ -190,7 +190,10 @@ ha_txn_heartbeat(HaTxn *txn, const HaControlLease *lease, const char *name,
 bool
 ha_leader_may_count_on(const HaView *view, const char *name)
 {
-	/* who leads by it needs no votes; others may have what it confirmed with them */
+	/*
+	 * who leads by it needs no votes; others may have what it confirmed with
+	 * them
+	 */
 	if (view->sync.present && view->sync.nstandbys > 0 &&
 		strcmp(view->sync.leader, name) == 0)
 		return true;

@@ -18,7 +18,8 @@
 #include "note_cluster.h"
 
 static char *noted;				/* the keys that the file has */
-static int64_t noted_at;
+static int64_t noted_at;		/* when it was written */
+static int64_t noted_view;		/* when the view was asked for that it has */
 
 static bool
 write_note(const HaBoot *b, const HaView *view, const char *keys)
@@ -45,16 +46,20 @@ ha_note_cluster(const HaBoot *b, bool sick)
 	char	   *keys;
 
 	if (sick || !view->valid || view->nmembers == 0 ||
+		view->sent_at == noted_view ||
 		(noted_at != 0 && b->now - noted_at < view->config.ttl))
 		return;
-	noted_at = b->now;
+	noted_view = view->sent_at;
 	keys = ha_remember_keys(view);
-	if (keys != NULL && (noted == NULL || strcmp(keys, noted) != 0) &&
-		write_note(b, view, keys))
+	if (keys != NULL && (noted == NULL || strcmp(keys, noted) != 0))
 	{
-		free(noted);
-		noted = keys;
-		return;
+		noted_at = b->now;
+		if (write_note(b, view, keys))
+		{
+			free(noted);
+			noted = keys;
+			return;
+		}
 	}
 	free(keys);
 }

@@ -38,8 +38,8 @@ typedef struct HaDuty
 	HaProgress	progress;		/* of the last one, for the member key */
 	int64_t		taken_at;
 	int64_t		remove_at;		/* when removing the key is tried next */
-	int64_t		keep_at;		/* STOP, RESTART: when the leader lease is renewed
-								 * next */
+	int64_t		keep_at;		/* STOP, RESTART: when the leader lease is
+								 * renewed next */
 	int64_t		stopped_at;		/* STOP: when our own server was seen down */
 	int			releases;		/* STOP: how often the key was given up */
 } HaDuty;

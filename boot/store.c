@@ -24,14 +24,14 @@ ha_store_options(const HaNode *node)
 	return (HaDcsOptions)
 	{
 		.endpoints = node->etcd_endpoints,
-		.name_space = node->name_space,
-		.scope = node->scope,
-		.cacert = node->etcd_cacert,
-		.cert = node->etcd_cert,
-		.key = node->etcd_key,
-		.user = node->etcd_user,
-		.password_file = node->etcd_password_file,
-		.now = ha_now,
+			.name_space = node->name_space,
+			.scope = node->scope,
+			.cacert = node->etcd_cacert,
+			.cert = node->etcd_cert,
+			.key = node->etcd_key,
+			.user = node->etcd_user,
+			.password_file = node->etcd_password_file,
+			.now = ha_now,
 	};
 }
 

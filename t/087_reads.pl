@@ -14,6 +14,8 @@ use lib $FindBin::RealBin;
 use HaCluster;
 use HaFault;
 use HaRow;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 seed_random();
@@ -207,15 +209,32 @@ sub time_of
 	return $times[0];
 }
 
+# What its pg_ha_boot keeps of the members, in the way of a query
+sub members_noted
+{
+	my ($node) = @_;
+	my $file = "$node->{dir}.pg_ha/members";
+
+	return '' if !-f $file;
+	my $keys = JSON::PP::decode_json(slurp_file($file))->{keys};
+	return join "\n", map { "$_|" . JSON::PP::decode_json($keys->{"members/$_"})->{state} }
+	  map { m{^members/(.*)} ? $1 : () } sort keys %$keys;
+}
+
 sub j3
 {
 	my $query = 'SELECT name, role, state, host, port, timeline, tags, is_leader,'
 	  . ' sync FROM pg_ha_members() ORDER BY 1';
 	my @reads = grep { $_ ne 'pg_ha_wait' } reads();
 	my %before = map { $_->name => $_->safe_psql($query) } $cluster->nodes;
-	my $stopped_at = $leader->safe_psql('SELECT clock_timestamp()');
 
 	is($before{ $third->name }, $before{ $leader->name }, 'all know the same');
+	HaCluster::wait_until('the third has noted all members',
+		sub {
+			members_noted($third) eq
+			  $third->safe_psql('SELECT name, state FROM pg_ha_members() ORDER BY 1');
+		});
+	my $stopped_at = $leader->safe_psql('SELECT clock_timestamp()');
 	$cluster->etcd_stop;
 	foreach my $node ($cluster->nodes)
 	{

@@ -766,7 +766,7 @@ test_round_trips(void)
 		.nofailover = true,.nosync = true,.failover_priority = 0,
 		.pause = true,.sick = true,.identity = "0123456789abcdef",
 		.discarded_bytes = 9,.discarded_timeline = 2,.clonefrom = true,
-	.clone_method = "restore",.clone_percent = 40,.hba_source = "local",
+		.clone_method = "restore",.clone_percent = 40,.hba_source = "local",
 	.hba_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
 
 	start();
