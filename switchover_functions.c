@@ -186,7 +186,7 @@ time_argument(FunctionCallInfo fcinfo, int i)
  *-------------------------------------------------------------------------
  */
 
-/* The revision of /failover before. */
+/* Returns a revision that this wish is younger than, and those before it are not. */
 static int64
 store_wish(const HaPublished *p, const char *leader, const char *target,
 		   int64 at)
@@ -194,6 +194,7 @@ store_wish(const HaPublished *p, const char *leader, const char *target,
 	HaAsk	   *ask = palloc0(sizeof(HaAsk));
 	char	   *json = ha_scheduled_json(leader, target, at);
 	int64		before = p->view.failover.mod_revision;
+	int64		refused = p->view.refusal.wish;
 
 	if (leader != NULL)
 		ha_ask_guard_leader(ask, &p->view);
@@ -202,13 +203,13 @@ store_wish(const HaPublished *p, const char *leader, const char *target,
 	free(json);
 	ha_ask_store(ask);
 	pfree(ask);
-	return before;
+	return Max(before, refused);
 }
 
 static void
-check_refusal(const HaView *view, int64 wish)
+check_refusal(const HaView *view, int64 before)
 {
-	if (wish != 0 && view->refusal.wish == wish)
+	if (view->refusal.wish > before)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("leader \"%s\" refuses: %s", view->leader.name,
@@ -217,35 +218,30 @@ check_refusal(const HaView *view, int64 wish)
 
 /*
  * Until the wish is gone from the store, for which there is a reason.  It may be put
- * anew before that, with the candidate that the leader has chosen.  Returns the name
- * of the new leader.
+ * anew before that, with the candidate that the leader has chosen; and it may come and
+ * go between two views, so that nobody here ever sees it.  Returns the name of the new
+ * leader.
  */
 static char *
 wait_for_outcome(const char *old_leader, int64 before)
 {
 	int64		give_up = ha_now() + WAIT_LIMIT;
-	int64		wish = 0;
 
 	for (;;)
 	{
 		HaPublished *p = ha_sql_look();
 		const HaView *view = &p->view;
 
-		check_refusal(view, wish);
-		if (view->failover.present && view->failover.mod_revision != before)
-			wish = view->failover.mod_revision;
+		check_refusal(view, before);
 		if (view->leader.present && !view->term.intent &&
 			strcmp(view->term.owner, view->leader.name) == 0 &&
 			strcmp(view->leader.name, old_leader) != 0)
 			return pstrdup(view->leader.name);
-		if (!view->failover.present && wish != 0 &&
-			view->leader.present && view->failover.mod_revision > wish)
-		{
-			check_refusal(view, wish);
+		if (!view->failover.present && view->leader.present &&
+			view->failover.mod_revision > before)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the switchover was called off")));
-		}
 		if (ha_now() > give_up)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -52,14 +52,17 @@ sub ask
 sub wait_for_candidate
 {
 	my ($leader) = @_;
+	my $reached = $leader->safe_psql('SELECT pg_current_wal_lsn()');
 
+	# Who has that is on this timeline, and will not connect again to get there.
 	return HaCluster::wait_until(
 		'a standby may take over',
 		sub {
 			my ($rc, $out) = $leader->psql(
-				q{SELECT application_name FROM pg_stat_replication r
+				qq{SELECT application_name FROM pg_stat_replication r
 				  JOIN pg_ha_members() m ON m.name = application_name
 				  WHERE r.state = 'streaming' AND m.state = 'running'
+				  AND r.flush_lsn >= '$reached'
 				  AND (m.sync OR (SELECT synchronous_mode FROM pg_ha_status()) = 'off')
 				  ORDER BY random() LIMIT 1}, timeout => 5);
 			return $rc == 0 && $out ne '' ? $cluster->node($out) : undef;
