@@ -934,9 +934,9 @@ sub heal
 # ---------------------------------------------------------------------------
 
 =item start_writer(clients => 4, modes => 'simple', patience => 500, pause => 2,
-retry => 5, roam => 0, readers => 0, on => node)
+retry => 5, roam => 0, readers => 0, on => node, through => connstr)
 
-Start test/writer against all nodes, or against one.  Its clients have numbers
+Start test/writer against all nodes, against one, or through a proxy.  Its clients have numbers
 that no other writer of this cluster has.  "roam" lets every
 other client move on to the next node after so many milliseconds: without, nobody
 would notice a second primary while the first goes on.  "readers" beside them read through
@@ -966,10 +966,8 @@ sub start_writer
 		'-R' => $args{readers} // 0,
 		'-x' => 'application_name=reader target_session_attrs=any'
 		  . " options='-c pg_ha.fence=all -c pg_ha.fence_wait=0'",
-		map {
-				$_->connstr
-			  . ' application_name=writer target_session_attrs=read-write'
-		} @nodes);
+		map { "$_ application_name=writer target_session_attrs=read-write" }
+		  $args{through} // map { $_->connstr } @nodes);
 	my $writer = bless {
 		pid => $pid,
 		log => "$log.log",
@@ -1687,7 +1685,8 @@ sub status
 
 =item session()
 
-A psql that stays connected; see HaCluster::Session.
+A psql that stays connected; see HaCluster::Session, whose new() takes another way to the
+server, too.
 
 =cut
 
@@ -1749,13 +1748,13 @@ use Test::More;
 
 sub new
 {
-	my ($class, $node) = @_;
+	my ($class, $node, $connstr) = @_;
 	my $self = bless { in => '', out => '', err => '', n => 0 }, $class;
 
 	$self->{psql} = IPC::Run::start(
 		[
 			'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v',
-			'ON_ERROR_STOP=0', '-d', $node->connstr, '-f', '-'
+			'ON_ERROR_STOP=0', '-d', $connstr // $node->connstr, '-f', '-'
 		],
 		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err});
 	($self->{backend}) = ($self->query('SELECT pg_backend_pid()'))[1];
