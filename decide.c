@@ -21,6 +21,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cascade.h"
 #include "decide.h"
 #include "quorum.h"
 #include "switchover.h"
@@ -771,6 +772,31 @@ decide_promotion(const HaConfig *config, const HaView *view,
 	set_plan(plan, HA_PROMOTE, "holds the leader key");
 }
 
+/*
+ * The leader's history is followed; where its WAL comes from is another question.
+ * Nobody in plan.follow means that it comes from the archive.
+ */
+static void
+choose_source(const HaView *view, const HaLocal *local, const char *leader,
+			  HaPlan *plan)
+{
+	const HaMember *source = ha_cascade_own_source(view, local);
+
+	set_plan(plan, HA_FOLLOW, "leader is ");
+	because_name(plan, leader);
+	if (local->nostream)
+	{
+		memset(plan->follow, 0, sizeof(plan->follow));
+		because(plan, ", whose WAL comes from the archive");
+	}
+	else if (source != NULL)
+	{
+		copy_name(plan->follow, source->name);
+		because(plan, ", whose WAL comes from ");
+		because_name(plan, source->name);
+	}
+}
+
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
 decide_follow(const HaView *view, const HaLocal *local, const char *name,
@@ -813,8 +839,7 @@ decide_follow(const HaView *view, const HaLocal *local, const char *name,
 		set_plan(plan, HA_WAIT, "the leader's address is not known");
 		return;
 	}
-	set_plan(plan, HA_FOLLOW, "leader is ");
-	because_name(plan, name);
+	choose_source(view, local, name, plan);
 }
 
 /*-------------------------------------------------------------------------
