@@ -29,7 +29,7 @@
 #include <string.h>
 
 #define PATIENCE_LEAST	3000	/* ms: as long as one try to connect takes */
-#define AVOID_LOOPS		10		/* in loop_wait, for the first time */
+#define AVOID_LOOPS		5		/* in loop_wait, for the first time */
 #define AVOID_MOST		(10 * 60 * 1000)
 
 static bool

@@ -174,16 +174,16 @@ test_watch(void)
 	IS("n2", "it is still followed");
 	OK(LOOK("n2", false, 103001), "and the end of it");
 	IS("the leader", "then the leader is");
-	OK(!LOOK("n1", false, 104000) && !LOOK("n1", true, 113000), "no more news");
-	IS("the leader", "for ten loops");
-	OK(!LOOK("n1", true, 113001), "until");
+	OK(!LOOK("n1", false, 104000) && !LOOK("n1", true, 108000), "no more news");
+	IS("the leader", "for five loops");
+	OK(!LOOK("n1", true, 108001), "until");
 	IS("n2", "it is tried again");
-	OK(!LOOK("n2", false, 113500) && LOOK("n2", false, 116600), "in vain");
-	(void) LOOK("n1", true, 136599);
+	OK(!LOOK("n2", false, 108500) && LOOK("n2", false, 111600), "in vain");
+	(void) LOOK("n1", true, 121599);
 	IS("the leader", "for twice as long");
-	(void) LOOK("n1", true, 136601);
+	(void) LOOK("n1", true, 121601);
 	IS("n2", "and again");
-	(void) LOOK("n2", true, 136700);
+	(void) LOOK("n2", true, 121700);
 	OK(watch.avoid_for == 0, "what has come makes good for all");
 	for (int64_t at = 200000; at < 400000; at += 4000)
 		(void) LOOK("n2", false, at);
