@@ -24,7 +24,7 @@
 #define HA_NAME_SIZE		64	/* member names: [A-Za-z0-9_.-]{1,63} */
 #define HA_HOST_SIZE		256
 #define HA_URL_SIZE			320
-#define HA_TAGS_SIZE		256
+#define HA_TAGS_SIZE		256 /* of a user's own tags, as JSON */
 #define HA_VERSION_SIZE		24
 #define HA_UUID_SIZE		40	/* of a cluster: [0-9a-f-]{36} */
 #define HA_WHY_SIZE			160
@@ -268,8 +268,15 @@ typedef struct HaMember
 	bool		streaming;
 	bool		nofailover;
 	bool		nosync;
+	bool		nostream;		/* its WAL comes from the archive; then it is
+								 * nofailover and nosync too */
+	bool		noloadbalance;
 	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
 	int32_t		sync_priority;	/* default 1, <= 0 is nosync */
+	char		replicatefrom[HA_NAME_SIZE];	/* the member that it wants to
+												 * stream from; '' = the leader */
+	char		site[HA_NAME_SIZE]; /* where it is; '' = not told */
+	char		other_tags[HA_TAGS_SIZE];	/* the user's own, as JSON; '' = none */
 	bool		pause;			/* has seen the pause */
 	bool		sick;			/* a health check fails: it goes last in an
 								 * election */
@@ -563,6 +570,10 @@ typedef struct HaLocal
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force
 										 * names */
+	char		avoids[HA_NAME_SIZE];	/* a member from which nothing came when
+										 * it was followed; '' = none */
+	int64_t		source_since;	/* when the member that this one should
+								 * stream from became good; 0 = it is not */
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
 								 * gone (S-2) */
@@ -615,6 +626,8 @@ typedef struct HaLocal
 	/* tags */
 	bool		nofailover;
 	int32_t		failover_priority;
+	bool		nostream;
+	char		replicatefrom[HA_NAME_SIZE];
 
 	/* from lease.c: what is proven, and when things were seen */
 	int64_t		lease_id;		/* own lease; 0 = none */
@@ -680,7 +693,8 @@ typedef enum HaVerb
 	HA_VOTE,					/* publish the final position */
 	HA_WITHDRAW,				/* void the vote before following again */
 	HA_PROMOTE,					/* key is ours, term recorded: leave recovery */
-	HA_FOLLOW,					/* stream from plan.follow */
+	HA_FOLLOW,					/* stream from plan.follow; from nobody if
+								 * that is '' */
 	HA_DEMOTE,					/* come back as standby (pg_ha_boot restarts) */
 	HA_SWITCHOVER,				/* stop cleanly, release to plan.follow */
 	HA_PREPARE,					/* leading: a checkpoint before a hand-over */
@@ -709,6 +723,7 @@ typedef struct HaPlan
 								 * up to the proven deadline */
 	int64_t		wake_at;		/* 0 = at the next event or read */
 	char		follow[HA_NAME_SIZE];
+	bool		cascade;		/* FOLLOW: that is not the leader */
 	bool		resume;			/* ACQUIRE by the node that led last */
 
 	/* VOTE: the position to publish */

@@ -23,6 +23,7 @@
 #include "json_guard.h"
 #include "request_json.h"
 #include "slots_json.h"
+#include "tags_json.h"
 #include "wall_time.h"
 
 /*
@@ -227,8 +228,8 @@ take_timeline(json_t *object, const char *name, bool *ok)
 }
 
 /* A boolean, or a word or number that Patroni takes for one. */
-static bool
-read_switch(json_t *value, bool *out)
+bool
+ha_json_switch(json_t *value, bool *out)
 {
 	static const char *const words[] = {
 		"off", "on", "false", "true", "no", "yes", "0", "1", NULL
@@ -420,7 +421,7 @@ config_switch(json_t *json, const char *name, bool *out, char *err,
 {
 	json_t	   *value = member_of(json, name);
 
-	return value == NULL || read_switch(value, out) ||
+	return value == NULL || ha_json_switch(value, out) ||
 		fail(err, errlen, "\"%s\" must be true or false", name);
 }
 
@@ -463,7 +464,7 @@ config_sync_mode(json_t *json, HaConfig *config, char *err, size_t errlen)
 
 	if (word != NULL && strcmp(word, "quorum") == 0)
 		config->synchronous_mode = HA_SYNC_QUORUM;
-	else if (value == NULL || read_switch(value, &on))
+	else if (value == NULL || ha_json_switch(value, &on))
 		config->synchronous_mode = on ? HA_SYNC_ON : HA_SYNC_OFF;
 	else
 		return fail(err, errlen, "\"synchronous_mode\" must be "
@@ -985,52 +986,6 @@ take_state_and_role(json_t *json, HaMember *member, bool *ok)
 	}
 }
 
-/*
- * "nofailover" and "nosync" say no.  One that can't be read is taken for a no,
- * since the operator meant something by it.
- */
-static bool
-take_refusal(json_t *tags, const char *name, bool *ok)
-{
-	json_t	   *value = member_of(tags, name);
-	bool		result = false;
-
-	if (value != NULL && !read_switch(value, &result))
-	{
-		*ok = false;
-		result = true;
-	}
-	return result;
-}
-
-/* What is merely preferred is not wanted unless it was said clearly. */
-static bool
-take_wish(json_t *tags, const char *name, bool *ok)
-{
-	json_t	   *value = member_of(tags, name);
-	bool		result = false;
-
-	if (value != NULL && !read_switch(value, &result))
-		*ok = false;
-	return result;
-}
-
-static void
-take_tags(json_t *json, HaMember *member, bool *ok)
-{
-	json_t	   *tags = member_of(json, "tags");
-
-	if (tags != NULL && !json_is_object(tags))
-		*ok = false;
-	member->nofailover = take_refusal(tags, "nofailover", ok);
-	member->nosync = take_refusal(tags, "nosync", ok);
-	member->clonefrom = take_wish(tags, "clonefrom", ok);
-	member->failover_priority = (int32_t)
-		take_int(tags, "failover_priority", INT32_MIN, INT32_MAX, 1, ok);
-	member->sync_priority = (int32_t)
-		take_int(tags, "sync_priority", INT32_MIN, INT32_MAX, 1, ok);
-}
-
 /* [timeline, bytes] */
 static void
 take_discarded(json_t *json, HaMember *member, bool *ok)
@@ -1088,7 +1043,8 @@ fill_member(const HaKv *kv, HaMember *member)
 	member->lease = kv->lease;
 	take_urls(json, member, &ok);
 	take_state_and_role(json, member, &ok);
-	take_tags(json, member, &ok);
+	if (!ha_tags_read(member_of(json, "tags"), member))
+		ok = false;
 	member->timeline = take_timeline(json, "timeline", &ok);
 	member->lsn = take_lsn(json, "xlog_location", &ok);
 	member->replay_lsn = take_lsn(json, "replay_lsn", &ok);
@@ -1558,29 +1514,11 @@ ha_question_parse(const char *text, size_t length, HaQuestion *question)
 	return ok && question->name[0] != '\0';
 }
 
-static json_t *
-tags_json(const HaMember *member)
-{
-	json_t	   *tags = ha_json_object();
-
-	if (member->nofailover)
-		add(&tags, "nofailover", json_true());
-	if (member->nosync)
-		add(&tags, "nosync", json_true());
-	if (member->clonefrom)
-		add(&tags, "clonefrom", json_true());
-	if (member->failover_priority != 1)
-		add(&tags, "failover_priority",
-			json_integer(member->failover_priority));
-	if (member->sync_priority != 1)
-		add(&tags, "sync_priority", json_integer(member->sync_priority));
-	return tags;
-}
-
 char *
 ha_member_json(const HaMember *member)
 {
 	json_t	   *json = ha_json_object();
+	json_t	   *tags = ha_tags_json(member);
 	bool		standby = member->role != HA_ROLE_PRIMARY;
 
 	add(&json, "conn_url", text_json(member->conn_url));
@@ -1588,9 +1526,10 @@ ha_member_json(const HaMember *member)
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
 	add(&json, "role", text_json(ha_role_name(member->role)));
 	add(&json, "version", text_json(PATRONI_LEVEL));
-	if (member->nofailover || member->nosync || member->clonefrom ||
-		member->failover_priority != 1 || member->sync_priority != 1)
-		add(&json, "tags", tags_json(member));
+	if (tags == NULL || json_object_size(tags) > 0)
+		add(&json, "tags", tags);
+	else
+		json_decref(tags);
 	if (member->lsn != 0)
 		add(&json, "xlog_location", lsn_json(member->lsn));
 	if (standby && member->replay_lsn != 0)
@@ -1844,6 +1783,11 @@ static const Field member_fields[] = {
 	BOOL(HaMember, streaming),
 	BOOL(HaMember, nofailover),
 	BOOL(HaMember, nosync),
+	BOOL(HaMember, nostream),
+	BOOL(HaMember, noloadbalance),
+	TEXT(HaMember, replicatefrom),
+	TEXT(HaMember, site),
+	TEXT(HaMember, other_tags),
 	PRIORITY(HaMember, failover_priority),
 	PRIORITY(HaMember, sync_priority),
 	BOOL(HaMember, pause),
@@ -1950,6 +1894,8 @@ static const Field local_fields[] = {
 	INT64(HaLocal, health_grace),
 	BOOL(HaLocal, giving_up),
 	TEXT(HaLocal, follows),
+	TEXT(HaLocal, avoids),
+	INT64(HaLocal, source_since),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, replaying),
 	UINT64(HaLocal, line_begins_at),
@@ -1975,6 +1921,8 @@ static const Field local_fields[] = {
 	STRUCTS(HaLocal, standbys, standby_fields),
 	BOOL(HaLocal, nofailover),
 	PRIORITY(HaLocal, failover_priority),
+	BOOL(HaLocal, nostream),
+	TEXT(HaLocal, replicatefrom),
 	INT64(HaLocal, lease_id),
 	BOOL(HaLocal, holding),
 	BOOL(HaLocal, reassert),

@@ -26,6 +26,8 @@
 #include "cluster.h"
 #include "dcs.h"
 
+struct json_t;
+
 /* Defaults of a cluster without /config: ttl 10 s, loop_wait 2, retry 4. */
 extern void ha_config_defaults(HaConfig *config);
 
@@ -43,6 +45,12 @@ extern char *ha_config_default_json(void);
 
 /* "[A-Za-z0-9_.-]{1,63}" */
 extern bool ha_name_is_valid(const char *name);
+
+/*
+ * A boolean, or a word or number that Patroni takes for one.  false: it is neither,
+ * and *out is as it was.
+ */
+extern bool ha_json_switch(struct json_t *value, bool *out);
 
 /* Lower case, with its dashes. */
 extern bool ha_uuid_is_valid(const char *uuid);

@@ -39,6 +39,7 @@
 #include "remember.h"
 #include "rows.h"
 #include "server.h"
+#include "tags_json.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
@@ -190,28 +191,6 @@ is_listed(const HaSync *sync, const char *name)
 	return false;
 }
 
-static char *
-member_tags(const HaMember *member)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	if (member->nofailover)
-		appendStringInfoString(&buf, "nofailover ");
-	if (member->nosync)
-		appendStringInfoString(&buf, "nosync ");
-	if (member->clonefrom)
-		appendStringInfoString(&buf, "clonefrom ");
-	if (member->failover_priority != 1)
-		appendStringInfo(&buf, "failover_priority=%d ",
-						 member->failover_priority);
-	if (member->sync_priority != 1)
-		appendStringInfo(&buf, "sync_priority=%d ", member->sync_priority);
-	if (buf.len > 0)
-		buf.data[buf.len - 1] = '\0';
-	return buf.data;
-}
-
 /* Has it other rules of access than the leader? */
 static void
 add_hba_differs(Row *row, const HaView *view, const HaMember *member)
@@ -276,6 +255,7 @@ put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
 	uint64		leader_lsn = Max(view->optime, view->heartbeat.lsn);
 	bool		is_leader = view->leader.present &&
 	strcmp(view->leader.name, m->name) == 0;
+	char		tags[HA_TAGS_TEXT_SIZE];
 	Row			row = {0};
 
 	add_text(&row, m->name);
@@ -293,7 +273,8 @@ put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
 	else
 		add(&row, Int64GetDatum(leader_lsn > m->lsn ?
 								leader_lsn - m->lsn : 0));
-	add_text(&row, member_tags(m));
+	ha_tags_text(m, tags, sizeof(tags));
+	add_text(&row, tags);
 	add(&row, BoolGetDatum(is_leader));
 	add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
 	add_text(&row, m->clone_method);

@@ -20,6 +20,7 @@
 #include "control.h"
 #include "fence.h"
 #include "pg_ha.h"
+#include "tags_json.h"
 
 PG_MODULE_MAGIC;
 
@@ -130,6 +131,22 @@ define_string(const char *name, const char *description, char **variable,
 							   context, 0, NULL, NULL, NULL);
 }
 
+static void
+tell_fault_of_tag(void *arg, const char *message, const char *hint)
+{
+	GUC_check_errdetail("%s", message);
+	GUC_check_errhint("%s", hint);
+}
+
+/* A member that is tagged by half could lead although it should not. */
+static bool
+check_tags(char **newval, void **extra, GucSource source)
+{
+	HaMember	unused;
+
+	return ha_tags_parse(*newval, &unused, tell_fault_of_tag, NULL);
+}
+
 /* Keys that only pg_ha_boot reads; the server must know their names. */
 static void
 define_boot_settings(void)
@@ -180,8 +197,9 @@ define_settings(void)
 	define_string("pg_ha.state_dir",
 				  "Directory shared with pg_ha_boot; empty means the data directory's name with .pg_ha appended.",
 				  &ha_state_dir, "", PGC_POSTMASTER);
-	define_string("pg_ha.tags", "Tags of this member.",
-				  &ha_tags, "", PGC_SIGHUP);
+	DefineCustomStringVariable("pg_ha.tags", "Tags of this member.", NULL,
+							   &ha_tags, "", PGC_SIGHUP, 0,
+							   check_tags, NULL, NULL);
 	define_string("pg_ha.replication_user", "Role that standbys connect as.",
 				  &ha_replication_user, "ha_repl", PGC_SIGHUP);
 	define_string("pg_ha.replication_passfile",

@@ -35,6 +35,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cascade.h"
 #include "quorum.h"
 
 #include <string.h>
@@ -241,8 +242,9 @@ find_member(const HaView *view, const char *name)
 }
 
 /*
- * A member that may be chosen: known, wants it, and streams from us.  One that
- * claims to have more than we have is on another history and has not noticed.
+ * A member that may be chosen: known, wants it, and streams from us, and not just
+ * until the member that it should stream from is there.  One that claims to have
+ * more than we have is on another history and has not noticed.
  */
 static bool
 is_usable(const HaView *view, const HaLocal *local, const HaStandby *standby)
@@ -253,7 +255,8 @@ is_usable(const HaView *view, const HaLocal *local, const HaStandby *standby)
 		strncmp(standby->name, local->name, HA_NAME_SIZE) != 0 &&
 		standby->flush_lsn <= local->flush_lsn &&
 		!member->nosync && member->sync_priority > 0 &&
-		!member->nofailover && member->failover_priority > 0;
+		!member->nofailover && member->failover_priority > 0 &&
+		ha_cascade_source(view, member->name, member->replicatefrom) == NULL;
 }
 
 /*

@@ -189,6 +189,19 @@ may_lead(const HaLocal *local)
 }
 
 /*
+ * Does this server need a slot for that member?  Who cascades needs one where its
+ * WAL comes from, though that member may never lead.  Who does not stream at all
+ * would only hold WAL back.
+ */
+static bool
+is_wanted(const HaSlotScene *scene, const HaMember *member)
+{
+	return !member->nostream &&
+		(scene->leads || may_lead(scene->local) ||
+		 strcmp(member->replicatefrom, scene->local->name) == 0);
+}
+
+/*
  * Without a configuration that can be read, nobody knows which slots are
  * permanent.
  */
@@ -470,9 +483,13 @@ want_slots(Plan *plan)
 
 	for (int i = 0; i < view->nmembers; i++)
 	{
+		if (!is_wanted(plan->scene, &view->members[i]))
+			continue;
 		ha_slot_name(view->members[i].name, name);
 		want_slot(plan, name, &view->members[i]);
 	}
+	if (!plan->scene->leads && !may_lead(plan->scene->local))
+		return;
 	for (int i = 0; i < config->npermanent; i++)
 	{
 		const HaSlotSpec *spec = &config->permanent[i];
@@ -490,19 +507,31 @@ want_slots(Plan *plan)
  *-------------------------------------------------------------------------
  */
 
-/* Does anything still speak for keeping a slot of ours? */
-static bool
-is_needed(const HaSlotScene *scene, const HaSlotBook *book, const char *slot)
+/* Why a slot of ours may go; NULL = something still speaks for keeping it. */
+static const char *
+why_unneeded(const HaSlotScene *scene, const HaSlotBook *book,
+			 const char *slot)
 {
 	const HaSlotSpec *permanent = ha_slot_permanent(scene->config, slot);
+	const HaMember *present = find_slot_member(scene->view, slot);
 	const char *member = ha_slot_member(scene->view, book, slot);
+	bool		leads = scene->leads || may_lead(scene->local);
 
-	if (permanent != NULL && permanent->kind == HA_SLOT_PHYSICAL)
-		return true;
+	if (leads && permanent != NULL && permanent->kind == HA_SLOT_PHYSICAL)
+		return NULL;
+	if (present != NULL && is_wanted(scene, present))
+		return NULL;
+	if (present != NULL && present->nostream)
+		return "of a member that does not stream";
+
+	/* who streamed through it may be back in a moment */
+	if (!leads && (present != NULL || permanent != NULL || member == NULL))
+		return "on a member that may not lead";
+	if (member == NULL && !book->known)
+		return NULL;			/* nobody has told who the members are */
 	if (member == NULL)
-		return !book->known;	/* nobody has told who the members are */
-	return find_member(scene->view, member) != NULL ||
-		!is_removed(scene->view, member);
+		return "that nobody needs any more";
+	return is_removed(scene->view, member) ? "of removed member" : NULL;
 }
 
 /*
@@ -525,12 +554,12 @@ static void
 sort_out(Plan *plan, const HaSlotBook *book)
 {
 	const HaSlotScene *scene = plan->scene;
-	bool		idle = !scene->leads && !may_lead(scene->local);
 
 	for (int i = 0; i < scene->nslots; i++)
 	{
 		const HaSlot *slot = &scene->slots[i];
 		const char *member = ha_slot_member(scene->view, book, slot->name);
+		const char *why;
 		bool		removed = scene->fresh && member != NULL &&
 		is_removed(scene->view, member);
 
@@ -539,13 +568,11 @@ sort_out(Plan *plan, const HaSlotBook *book)
 					 "of the time when this member led");
 		if (has_task(plan, slot->name) || !slot->ours)
 			continue;
-		if (is_droppable(scene, slot) && (may_drop(scene) || removed) &&
-			(idle || !is_needed(scene, book, slot->name)))
-			add_task(plan, HA_SLOT_DROP, slot->name, 0,
-					 idle ? "on a member that may not lead" :
-					 removed ? "of removed member" :
-					 "that nobody needs any more");
-		else if (!idle && !slot->invalid)
+		why = why_unneeded(scene, book, slot->name);
+		if (why != NULL && is_droppable(scene, slot) &&
+			(may_drop(scene) || removed))
+			add_task(plan, HA_SLOT_DROP, slot->name, 0, why);
+		else if (why == NULL && !slot->invalid)
 			mind_slot(plan, slot, find_slot_member(scene->view, slot->name));
 	}
 }
@@ -577,8 +604,7 @@ ha_slot_plan(const HaSlotScene *scene, HaSlotBook *book, HaSlotTask *tasks)
 
 	if (scene->leads)
 		keep_book(&plan, book);
-	if (scene->leads || may_lead(scene->local))
-		want_slots(&plan);
+	want_slots(&plan);
 	sort_out(&plan, scene->leads ? book : &scene->view->slots);
 	if (scene->leads)
 		tell_positions(scene, book);

@@ -29,6 +29,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cascade.h"
 #include "switchover.h"
 #include "decide.h"
 #include "quorum.h"
@@ -43,11 +44,16 @@
 #define DRAIN_LIMIT		50		/* HOLD: for commits under way to end */
 #define CATCH_UP_LIMIT	500		/* HOLD, FREEZE: to get the last of the WAL */
 
+/* For a candidate that streams from another member to come to us, and two loops. */
+#define COME_LIMIT		3000
+
 /* What can be sent while everything stands still, bytes. */
 #define FINAL_LAG		(1024 * 1024)
 
 /* A wish that is so late is not meant any more (see ha_switchover_step). */
 #define LATE_LIMIT(config)	((config)->ttl)
+
+static const char not_streaming[] = "the candidate does not stream from here";
 
 static bool
 is_name(const char *a, const char *b)
@@ -113,10 +119,24 @@ hindrance_of(const HaConfig *config, const HaView *view, const HaLocal *local,
 	if (!ha_quorum_may_elect(view, name, HA_MAX_MEMBERS))
 		return "the candidate is no synchronous standby";
 	if (flushed == 0)
-		return "the candidate does not stream from here";
+		return not_streaming;
 	if (flushed < local->flush_lsn && local->flush_lsn - flushed > limit)
 		return "the candidate lags too far behind";
 	return NULL;
+}
+
+/* Does it cascade, and comes to us as soon as it sees the wish? */
+static bool
+is_coming(const HaConfig *config, const HaView *view, const HaLocal *local,
+		  int64_t now)
+{
+	const char *name = view->failover.candidate;
+	const HaMember *member = ha_find_member(view, name);
+
+	return member != NULL &&
+		ha_cascade_source(view, name, member->replicatefrom) != NULL &&
+		(view->failover.scheduled_at != 0 ||
+		 now - local->wish_seen_at < 2 * config->loop_wait + COME_LIMIT);
 }
 
 /* Of those that can, who is preferred, then who is furthest; NULL = nobody can. */
@@ -238,6 +258,7 @@ ha_switchover_step(const HaConfig *config, const HaView *view,
 	const HaFailover *wish = &view->failover;
 	const char *target = wish->candidate;
 	const char *hindrance;
+	bool		coming;
 	int64_t		due_in = wish->scheduled_at == 0 ? 0 :
 	wish->scheduled_at - local->wall_clock;
 
@@ -274,11 +295,15 @@ ha_switchover_step(const HaConfig *config, const HaView *view,
 					   best->name);
 	}
 	hindrance = hindrance_of(config, view, local, target);
-	if (hindrance != NULL)
+	coming = hindrance == not_streaming &&
+		is_coming(config, view, local, now);
+	if (hindrance != NULL && !coming)
 		return clear(plan, view, hindrance);
 	if (wish->scheduled_at != 0)
 		return lead_on(plan, HA_SET_FAILOVER,
 					   "it is time for a switchover to ", target);
+	if (coming)
+		return false;
 	return step_towards(view, local, target, now, plan);
 }
 

@@ -299,7 +299,7 @@ static bool
 is_at_its_end(const HaLocal *local, int64 now)
 {
 	/* one that may be leaving recovery writes there itself */
-	if (local->promoting)
+	if (local->promoting || local->nostream)
 		return false;
 	if (local->role == HA_ROLE_STANDBY)
 		return local->detached && !local->replaying;

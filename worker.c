@@ -34,6 +34,7 @@
 #include "utils/wait_event.h"
 
 #include "ask.h"
+#include "cascade.h"
 #include "cluster_json.h"
 #include "compat.h"
 #include "config.h"
@@ -56,6 +57,7 @@
 #include "slots.h"
 #include "survey.h"
 #include "switchover.h"
+#include "tags_json.h"
 #include "wall_time.h"
 #include "wal.h"
 
@@ -116,21 +118,28 @@ static bool look_again;			/* what was done just now is news to the rules */
 static void
 gather_tags(void)
 {
-	char	   *tags = pstrdup(ha_tags);
-	char	   *save = NULL;
+	HaMember	self;
 
-	local.nofailover = false;
-	local.failover_priority = 1;
-	for (char *tag = strtok_r(tags, ", ", &save); tag != NULL;
-		 tag = strtok_r(NULL, ", ", &save))
-	{
-		if (strcmp(tag, "nofailover") == 0 ||
-			strcmp(tag, "nofailover=true") == 0)
-			local.nofailover = true;
-		else if (strncmp(tag, "failover_priority=", 18) == 0)
-			local.failover_priority = atoi(tag + 18);
-	}
-	pfree(tags);
+	(void) ha_tags_parse(ha_tags, &self, NULL, NULL);
+	local.nofailover = self.nofailover;
+	local.failover_priority = self.failover_priority;
+	local.nostream = self.nostream;
+	strlcpy(local.replicatefrom, self.replicatefrom,
+			sizeof(local.replicatefrom));
+}
+
+/* Whom this server follows, and whether anything comes from there. */
+static void
+gather_source(int64 now)
+{
+	static HaCascadeWatch watch;
+
+	strlcpy(local.follows, managed.follows, sizeof(local.follows));
+	if (ha_cascade_watch(&watch, &lease.view, &local, ha_server_receives(),
+						 now))
+		ereport(LOG,
+				(errmsg("no WAL comes from member \"%s\": following the leader itself for " INT64_FORMAT " s",
+						local.avoids, watch.avoid_for / 1000)));
 }
 
 /* A live pg_ha_boot that minds this server?  Looked up twice a second. */
@@ -238,7 +247,7 @@ gather(int64 now)
 	local.wall_clock = ha_wall_clock();
 	gather_tags();
 	gather_boot(now);
-	strlcpy(local.follows, managed.follows, sizeof(local.follows));
+	gather_source(now);
 
 	/*
 	 * The order matters: a position is final only if read after it was, and a
@@ -324,24 +333,51 @@ wants_failover_slots(void)
 	return false;
 }
 
+/* NULL: nobody, since this member does not stream. */
+static void
+set_source(HaManaged *settings, const HaMember *source)
+{
+	strlcpy(settings->follows, source != NULL ? source->name : "",
+			sizeof(settings->follows));
+	strlcpy(settings->host, source != NULL ? source->host : "",
+			sizeof(settings->host));
+	settings->port = source != NULL ? source->port : 0;
+
+	/* the server copies slots of a primary only */
+	settings->failover_slots = source != NULL && !plan.cascade &&
+		wants_failover_slots();
+}
+
+static void
+warn_of_no_archive(void)
+{
+	bool		has_archive;
+
+	(void) ha_server_awaited_lsn(&has_archive);
+	if (local.nostream && !has_archive)
+		ereport(WARNING,
+				(errmsg("this member is tagged nostream, and \"restore_command\" is not set"),
+				 errhint("Set restore_command, or remove the tag: no WAL comes to this server.")));
+}
+
 static void
 act_follow(int64 now)
 {
-	const HaMember *leader = ha_find_member(&lease.view, plan.follow);
+	const HaMember *source = ha_find_member(&lease.view, plan.follow);
+	HaManaged	wanted = managed;
 
-	if (leader == NULL)
+	if (source == NULL && plan.follow[0] != '\0')
 		return;
-	if (managed_epoch == 0 || strcmp(managed.follows, leader->name) != 0 ||
-		strcmp(managed.host, leader->host) != 0 ||
-		managed.port != leader->port ||
-		managed.failover_slots != wants_failover_slots())
+	set_source(&wanted, source);
+	if (managed_epoch == 0 || strcmp(managed.follows, wanted.follows) != 0 ||
+		strcmp(managed.host, wanted.host) != 0 ||
+		managed.port != wanted.port ||
+		managed.failover_slots != wanted.failover_slots)
 	{
-		managed.failover_slots = wants_failover_slots();
-		strlcpy(managed.follows, leader->name, sizeof(managed.follows));
-		strlcpy(managed.host, leader->host, sizeof(managed.host));
-		managed.port = leader->port;
+		managed = wanted;
 		write_managed(now);
 		ha_server_wake_startup();
+		warn_of_no_archive();
 	}
 	manage_slots(false, now);
 }
@@ -698,6 +734,8 @@ publish_report(int64 now)
 	report.replay_lsn = local.replay_lsn;
 	report.streaming = local.streaming;
 	report.awaited_lsn = ha_server_awaited_lsn(&report.has_archive);
+	if (local.nostream)
+		report.awaited_lsn = 0; /* the leader's WAL is not what it waits for */
 	report.sysid = local.sysid;
 	report.dcs_seen_at = lease.seen_at;
 	report.seen_cluster_id = ha_dcs_seen(dcs).cluster_id;

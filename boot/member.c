@@ -509,6 +509,19 @@ ha_session_drop_lease(HaSession *s)
  * The member key.
  */
 
+static bool
+has_same_tags(const HaMember *a, const HaMember *b)
+{
+	return a->nofailover == b->nofailover && a->nosync == b->nosync &&
+		a->nostream == b->nostream && a->clonefrom == b->clonefrom &&
+		a->noloadbalance == b->noloadbalance &&
+		a->failover_priority == b->failover_priority &&
+		a->sync_priority == b->sync_priority &&
+		strcmp(a->replicatefrom, b->replicatefrom) == 0 &&
+		strcmp(a->site, b->site) == 0 &&
+		strcmp(a->other_tags, b->other_tags) == 0;
+}
+
 /* What others wait for; positions are told each loop_wait. */
 static bool
 says_the_same(const HaMember *a, const HaMember *b)
@@ -517,11 +530,8 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->timeline == b->timeline && a->streaming == b->streaming &&
 		a->pause == b->pause && a->sick == b->sick &&
 		strcmp(a->pending_restart, b->pending_restart) == 0 &&
-		a->nofailover == b->nofailover &&
-		a->nosync == b->nosync && a->clonefrom == b->clonefrom &&
+		has_same_tags(a, b) &&
 		strcmp(a->clone_method, b->clone_method) == 0 &&
-		a->failover_priority == b->failover_priority &&
-		a->sync_priority == b->sync_priority &&
 		a->discarded_bytes == b->discarded_bytes &&
 		a->discarded_timeline == b->discarded_timeline &&
 		strcmp(a->hba_source, b->hba_source) == 0 &&
@@ -805,11 +815,7 @@ ha_member_describe(const HaNode *node, const char *identity,
 		snprintf(self->api_url, sizeof(self->api_url), "http://%s/patroni",
 				 node->rest_connect_address);
 	strlcpy(self->version, HA_VERSION, sizeof(self->version));
-	self->nofailover = node->nofailover;
-	self->nosync = node->nosync;
-	self->clonefrom = node->clonefrom;
-	self->failover_priority = node->failover_priority;
-	self->sync_priority = node->sync_priority;
+	ha_node_tags(node, self);
 	strlcpy(self->identity, identity, sizeof(self->identity));
 
 	if (w == NULL)

@@ -26,6 +26,7 @@
 
 #include "../cluster_json.h"
 #include "../suggest.h"
+#include "../tags_json.h"
 #include "clone_config.h"
 #include "node_file.h"
 
@@ -95,7 +96,7 @@ static const Key keys[] = {
 	{"health_grace", KEY_SERVER, false, 0, 0},
 	{"local_hba_file", KEY_PATH, false, FIELD(local_hba_file)},
 	{"local_ident_file", KEY_PATH, false, FIELD(local_ident_file)},
-	{"site", KEY_SERVER, false, 0, 0},
+	{"site", KEY_TEXT, false, FIELD(site)},
 	{"etcd_sites", KEY_SERVER, false, 0, 0},
 	{"etcd_srv", KEY_LATER, false, 0, 0},
 	{"rest_cert", KEY_LATER, false, 0, 0},
@@ -843,88 +844,37 @@ check_rest(NodeFile *file)
 }
 
 static void
-check_priority(NodeFile *file, int line, const char *key, const char *value,
-			   int *priority)
+fault_of_tag(void *arg, const char *message, const char *hint)
 {
-	char	   *end;
-	long		number;
+	NodeFile   *file = arg;
 
-	errno = 0;
-	number = strtol(value, &end, 10);
-	if (value[0] == '\0' || *end != '\0' || errno != 0 ||
-		number < -1000000 || number > 1000000)
-		fault(file, line,
-			  "Higher is preferred, 1 is the default, 0 is never.",
-			  "the tag \"%s\" needs a whole number", key);
-	else
-		*priority = (int) number;
-}
-
-/*
- * One of the tags, "key" or "key=value"; those we don't know are the user's.
- */
-static void
-check_tag(NodeFile *file, int line, const char *key, const char *value)
-{
-	HaNode	   *node = file->node;
-	bool		on = true;
-
-	if (strspn(key, "abcdefghijklmnopqrstuvwxyz"
-			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(key))
-		fault(file, line, "Write: 'tag, tag = value, ...'.",
-			  "\"%s\" is not the name of a tag", key);
-	else if (strcmp(key, "failover_priority") == 0)
-		check_priority(file, line, key, value, &node->failover_priority);
-	else if (strcmp(key, "sync_priority") == 0)
-		check_priority(file, line, key, value, &node->sync_priority);
-	else if (strcmp(key, "nofailover") == 0 || strcmp(key, "nosync") == 0 ||
-			 strcmp(key, "clonefrom") == 0)
-	{
-		if (strcmp(value, "false") == 0)
-			on = false;
-		else if (value[0] != '\0' && strcmp(value, "true") != 0)
-			fault(file, line, "Write it alone, or with true or false.",
-				  "\"%s\" is no value for the tag \"%s\"", value, key);
-		if (strcmp(key, "nosync") == 0)
-			node->nosync = on;
-		else if (strcmp(key, "clonefrom") == 0)
-			node->clonefrom = on;
-		else
-			node->nofailover = on;
-	}
-}
-
-/* Cut blanks off both ends, in place. */
-static char *
-trim(char *text)
-{
-	size_t		n;
-
-	while (is_blank(*text))
-		text++;
-	n = strlen(text);
-	while (n > 0 && is_blank(text[n - 1]))
-		text[--n] = '\0';
-	return text;
+	fault(file, setting_of(file, "tags")->line, hint, "%s", message);
 }
 
 static void
 check_tags(NodeFile *file)
 {
-	char		list[HA_TEXT_SIZE];
-	char	   *rest = list;
-	char	   *tag;
+	HaMember	member;
 
-	strlcpy(list, file->node->tags, sizeof(list));
-	while ((tag = strsep(&rest, ",")) != NULL)
-	{
-		char	   *value = tag;
-		char	   *key = trim(strsep(&value, "="));
+	const char *site = file->node->site;
 
-		if (key[0] != '\0' || value != NULL)
-			check_tag(file, setting_of(file, "tags")->line, key,
-					  value != NULL ? trim(value) : "");
-	}
+	(void) ha_tags_parse(file->node->tags, &member, fault_of_tag, file);
+	if (site[0] != '\0' && !ha_name_is_valid(site))
+		fault(file, setting_of(file, "site")->line,
+			  "Use 1 to 63 letters, digits, dots, hyphens and underscores.",
+			  "the value of \"%s\" is no name: \"%s\"", PREFIX "site", site);
+	if (site[0] != '\0' && member.site[0] != '\0' &&
+		strcmp(site, member.site) != 0)
+		fault(file, setting_of(file, "site")->line, "Set one of them.",
+			  "the tag \"site\" and \"pg_ha.site\" differ");
+}
+
+void
+ha_node_tags(const HaNode *node, HaMember *member)
+{
+	(void) ha_tags_parse(node->tags, member, NULL, NULL);
+	if (node->site[0] != '\0')
+		strlcpy(member->site, node->site, sizeof(member->site));
 }
 
 static void
@@ -1065,8 +1015,6 @@ set_defaults(HaNode *node)
 			sizeof(node->replication_user));
 	node->start_without_dcs = true;
 	node->dcs_start_timeout = DEFAULT_START_TIMEOUT;
-	node->failover_priority = 1;
-	node->sync_priority = 1;
 	node->rewind = true;
 	node->rebuild_on_divergence = true;
 }

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../cluster.h"
+
 #define HA_PATH_SIZE	1024
 #define HA_TEXT_SIZE	1024
 
@@ -40,11 +42,7 @@ typedef struct HaNode
 	char		rest_connect_address[256];
 	char		rest_auth_file[HA_PATH_SIZE];	/* '' = no credentials */
 	char		tags[HA_TEXT_SIZE];
-	bool		nofailover;		/* parsed from tags */
-	bool		nosync;
-	bool		clonefrom;
-	int			failover_priority;	/* default 1 */
-	int			sync_priority;	/* default 1 */
+	char		site[64];		/* '' = not told */
 	char		replication_user[64];
 	char		replication_passfile[HA_PATH_SIZE]; /* '' = no password */
 	char		replication_sslcert[HA_PATH_SIZE];	/* '' = no certificate */
@@ -89,6 +87,9 @@ extern bool ha_node_read(const char *path, const char *data_dir,
 extern bool ha_node_check(const char *path, const char *data_dir,
 						  const char *bin_dir, const HaFaultSink *sink,
 						  HaNode *node);
+
+/* Set the tags of *member as the node file tells them. */
+extern void ha_node_tags(const HaNode *node, HaMember *member);
 
 /* A question. */
 extern bool ha_host_is_loopback(const char *host);

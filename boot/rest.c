@@ -37,6 +37,7 @@
 
 #include "../cluster_json.h"
 #include "../secret.h"
+#include "../tags_json.h"
 #include "rest.h"
 
 #define MAX_CONNECTIONS		64
@@ -91,7 +92,6 @@ struct HaRest
 	char		authorization[HA_BASIC_SIZE];	/* to be shown; '' = none */
 	struct MHD_Daemon *daemon;
 	int			epoll_fd;
-	json_t	   *tags;			/* an object, from node->tags */
 	Client		clients[MAX_CONNECTIONS];
 };
 
@@ -106,6 +106,7 @@ typedef struct Snapshot
 	HaControlWorker worker;
 	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: received but not replayed */
+	HaMember	tags;			/* of the node file; nothing else is filled in */
 } Snapshot;
 
 static void
@@ -120,6 +121,7 @@ take_snapshot(const HaRest *rest, Snapshot *snap)
 	deadline = ha_control_get_deadline(rest->control);
 	(void) ha_control_get_promise(rest->control, &promise);
 	snap->state = *rest->state;
+	ha_node_tags(rest->node, &snap->tags);
 
 	/*
 	 * Last, so that whatever delays us makes the rest look older, not newer.
@@ -150,7 +152,7 @@ is_replica(const HaRest *rest, const Snapshot *snap)
 {
 	return snap->fresh && snap->state == HA_STATE_RUNNING &&
 		snap->worker.role == HA_ROLE_STANDBY &&
-		!json_is_true(json_object_get(rest->tags, "noloadbalance"));
+		!snap->tags.noloadbalance;
 }
 
 static bool
@@ -313,7 +315,7 @@ tag_equals(const json_t *tag, const char *text)
 
 typedef struct TagQuery
 {
-	const HaRest *rest;
+	json_t	   *tags;
 	bool		fit;
 } TagQuery;
 
@@ -324,7 +326,7 @@ check_tag_argument(void *arg, enum MHD_ValueKind kind, const char *key,
 	TagQuery   *query = arg;
 
 	if (strncmp(key, "tag_", 4) == 0 &&
-		!tag_equals(json_object_get(query->rest->tags, key + 4),
+		!tag_equals(json_object_get(query->tags, key + 4),
 					value != NULL ? value : ""))
 		query->fit = false;
 	return MHD_YES;
@@ -336,7 +338,7 @@ query_is_fit(const HaRest *rest, const Path *path, const Snapshot *snap,
 			 struct MHD_Connection *connection)
 {
 	const char *state;
-	TagQuery	query = {rest, true};
+	TagQuery	query = {NULL, true};
 
 	if (snap->leader || path->narrow == NARROW_NOT)
 		return true;
@@ -349,8 +351,10 @@ query_is_fit(const HaRest *rest, const Path *path, const Snapshot *snap,
 	if (state != NULL &&
 		!(snap->worker.streaming && strcmp(state, "streaming") == 0))
 		return false;
+	query.tags = ha_tags_json(&snap->tags);
 	MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND,
 							  check_tag_argument, &query);
+	json_decref(query.tags);
 	return query.fit;
 }
 
@@ -448,6 +452,7 @@ static char *
 build_json(const HaRest *rest, const Snapshot *snap)
 {
 	json_t	   *json = json_object();
+	json_t	   *tags;
 	bool		running = snap->state == HA_STATE_RUNNING;
 	char	   *text;
 
@@ -461,8 +466,10 @@ build_json(const HaRest *rest, const Snapshot *snap)
 		add_position(json, snap);
 	if (snap->known)
 		add_cluster(json, snap);
-	if (json_object_size(rest->tags) > 0)
-		json_object_set(json, "tags", rest->tags);
+	tags = ha_tags_json(&snap->tags);
+	if (json_object_size(tags) > 0)
+		json_object_set(json, "tags", tags);
+	json_decref(tags);
 	json_object_set_new(json, "patroni",
 						json_pack("{s:s, s:s, s:s}",
 								  "version", HA_VERSION,
@@ -932,53 +939,6 @@ open_socket(const char *address)
 	return -1;
 }
 
-/* A tag's value as JSON: none and true, false, a number, or text. */
-static json_t *
-tag_value(const char *text)
-{
-	char	   *end;
-	long long	number;
-
-	if (text[0] == '\0' || strcmp(text, "true") == 0)
-		return json_true();
-	if (strcmp(text, "false") == 0)
-		return json_false();
-	errno = 0;
-	number = strtoll(text, &end, 10);
-	if (*end == '\0' && errno == 0)
-		return json_integer(number);
-	return json_string(text);
-}
-
-/* "nofailover, zone = a" as an object. */
-static json_t *
-parse_tags(const char *text)
-{
-	json_t	   *tags = json_object();
-	char		list[HA_TEXT_SIZE];
-	char	   *rest = list;
-	char	   *tag;
-
-	/* Blanks mean nothing in it, and no tag of use has any in its value. */
-	for (size_t n = 0; n < sizeof(list); text++)
-	{
-		if (*text != ' ' && *text != '\t')
-			list[n++] = *text;
-		if (*text == '\0')
-			break;
-	}
-	while ((tag = strsep(&rest, ",")) != NULL)
-	{
-		char	   *value = tag;
-		char	   *key = strsep(&value, "=");
-
-		if (key[0] != '\0')
-			json_object_set_new(tags, key,
-								tag_value(value != NULL ? value : ""));
-	}
-	return tags;
-}
-
 static bool
 start_daemon(HaRest *rest, int listen_fd)
 {
@@ -1022,7 +982,6 @@ ha_rest_open(const HaNode *node, HaControl *control,
 	rest->control = control;
 	rest->session = session;
 	rest->state = state;
-	rest->tags = parse_tags(node->tags);
 	for (int i = 0; i < MAX_CONNECTIONS; i++)
 		rest->clients[i].fd = -1;
 	if (node->rest_auth_file[0] != '\0' &&
@@ -1055,7 +1014,6 @@ ha_rest_close(HaRest *rest)
 	}
 	if (rest->daemon != NULL)
 		MHD_stop_daemon(rest->daemon);
-	json_decref(rest->tags);
 	pg_free(rest);
 }
 

@@ -843,7 +843,6 @@ needs_restart(const HaNode *old, const HaNode *new)
 static void
 take_clone_settings(HaNode *node, const HaNode *fresh)
 {
-	node->clonefrom = fresh->clonefrom;
 	node->rewind = fresh->rewind;
 	node->rebuild_on_divergence = fresh->rebuild_on_divergence;
 	memcpy(node->clone_methods, fresh->clone_methods,
@@ -871,10 +870,7 @@ reload(HaBoot *b)
 		pg_log_warning("some changes of the node file need a restart of pg_ha_boot");
 
 	strlcpy(b->node.tags, fresh.tags, sizeof(b->node.tags));
-	b->node.nofailover = fresh.nofailover;
-	b->node.nosync = fresh.nosync;
-	b->node.failover_priority = fresh.failover_priority;
-	b->node.sync_priority = fresh.sync_priority;
+	strlcpy(b->node.site, fresh.site, sizeof(b->node.site));
 	strlcpy(b->node.rest_connect_address, fresh.rest_connect_address,
 			sizeof(b->node.rest_connect_address));
 	strlcpy(b->node.replication_user, fresh.replication_user,

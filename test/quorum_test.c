@@ -569,6 +569,33 @@ test_lag(void)
 	expect(plan.quorum >= 0, "a wild quorum is bounded");
 }
 
+/* "a" streams from here only until "b" is there, from whom it should. */
+static void
+test_cascade(void)
+{
+	HaMember   *b = &view.members[1];
+
+	begin();
+	config.synchronous_mode = HA_SYNC_ON;
+	set_streaming(7, 7);
+	view.term.present = true;
+	view.term.timeline = b->timeline = 1;
+	b->state = HA_STATE_RUNNING;
+	b->role = HA_ROLE_STANDBY;
+	b->streaming = true;
+	strcpy(b->host, "h");
+	strcpy(view.members[0].replicatefrom, "b");
+	local.standbys[0].flush_lsn = 1000;
+	view.sync.present = true;
+	strcpy(view.sync.leader, "me");
+	expect(ha_quorum_step(&config, &view, &local, &plan) &&
+		   plan.verb == HA_SET_NAMES && plan.nnames == 1 &&
+		   strcmp(plan.names[0], "a") != 0, "who should cascade is not chosen");
+	b->state = HA_STATE_STOPPED;
+	expect(ha_quorum_step(&config, &view, &local, &plan) &&
+		   strcmp(plan.names[0], "a") == 0, "who can't is");
+}
+
 /* "a" and "b" may confirm, and be elected with each other. */
 static void
 begin_with_two(void)
@@ -631,6 +658,7 @@ main(void)
 	test_restore();
 	test_shows();
 	test_lag();
+	test_cascade();
 	test_leaving();
 	printf("%d checks, %d failed\n", nchecks, nfailed);
 	return nfailed == 0 ? 0 : 1;

@@ -219,6 +219,47 @@ test_wanted(void)
 	is_plan("create n_2 (N-2), create n3 (n3)", "by the slot's name");
 }
 
+/* n3 may never lead, and n2 wants to stream from it; n4 does not stream. */
+static void
+test_cascade(void)
+{
+	begin("n3");
+	local.nofailover = true;
+	set_name(view.members[1].replicatefrom, "n3");
+	is_plan("create n2 (n2)", "who cascades has a slot where its WAL comes from");
+	add_slot("n1", 50);
+	add_slot("n2", 50);
+	is_plan("advance n2 to 80, drop n1 (on a member that may not lead)",
+			"which moves like others");
+	lose("n2");
+	is_plan("drop n1 (on a member that may not lead), advance n2 to 80",
+			"and stays while its member is away");
+	view.slots.nmembers = 1;
+	is_plan("drop n1 (on a member that may not lead), drop n2 (on a member that may not lead)",
+			"but not for ever");
+	begin("n3");
+	local.nofailover = true;
+	add_slot("n2", 50);
+	is_plan("drop n2 (on a member that may not lead)", "nor without the tag");
+
+	begin("n1");
+	set_name(view.members[2].replicatefrom, "n2");
+	add_slot("n2", 50)->active = true;
+	add_slot("n3", 50);
+	is_plan("advance n3 to 90", "the leader has one, too, and moves it");
+
+	begin("n1");
+	view.members[1].nostream = true;
+	is_plan("create n3 (n3)", "none for who does not stream");
+	add_slot("n2", 50);
+	is_plan("create n3 (n3), drop n2 (of a member that does not stream)",
+			"any more");
+	begin("n3");
+	view.members[1].nostream = true;
+	add_slot("n2", 50)->active = true;
+	is_plan("create n1 (n1)", "unless it is in use");
+}
+
 static void
 test_positions(void)
 {
@@ -447,6 +488,7 @@ int
 main(void)
 {
 	test_wanted();
+	test_cascade();
 	test_positions();
 	test_absence();
 	test_removed();
