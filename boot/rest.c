@@ -146,14 +146,17 @@ ha_rest_suspend(HaRest *rest, HaRestCall *call, HaRestCall **line,
 {
 	HaRestClient *client = client_of(rest, call->connection);
 
-	while (*line != NULL)
-		line = &(*line)->next;
-	*line = call;
+	if (call->asked_at == 0)
+	{
+		while (*line != NULL)
+			line = &(*line)->next;
+		*line = call;
+		MHD_suspend_connection(call->connection);
+	}
 	call->asked_at = ha_now();
 	call->give_up_at = call->asked_at + patience;
 	if (client != NULL)
 		client->end_at = NEVER;
-	MHD_suspend_connection(call->connection);
 }
 
 static void

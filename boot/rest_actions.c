@@ -8,8 +8,9 @@
  * comes of it is seen in the store as pg_ha_boot reads it anyway.  All of it can be
  * asked for while the server is down, as far as no server is needed for it.
  *
- * GET of /cluster, /history and /config is here too, because it waits: for a read of
- * the store that is no older than FRESH_MS and than what was last changed through us.
+ * What goes by the cluster as it is begins with a read of the store that is no older
+ * than FRESH_MS and than what was last changed through us.  So does GET of /cluster,
+ * /history and /config, which is why that is here.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +29,7 @@
 #define FRESH_MS			250
 
 /* How long a look at the cluster waits for etcd; then it tells what was seen last. */
-#define LOOK_MS				2000
+#define LOOK_MS				1000
 
 /* How long the outcome of a switchover is waited for, and how often looked at. */
 #define SWITCHOVER_MS		60000
@@ -43,6 +44,7 @@ typedef struct HaRestAction
 	const char *path;
 	bool		harmless;		/* no more than a look */
 	bool		has_body;		/* must have one */
+	bool		looks;			/* begins with a view of now */
 	void		(*begin) (HaRest *rest, HaRestCall *call);
 
 	/* what the child said; and what is to be waited for then, if anything is */
@@ -128,14 +130,6 @@ finish_unheard(HaRestCall *call, const HaRestReply *reply, const char *what)
  * GET /cluster, /history, /config
  *-------------------------------------------------------------------------
  */
-
-static void
-begin_look(HaRest *rest, HaRestCall *call)
-{
-	call->stage = HA_REST_VIEW;
-	call->look_after = Max(rest->changed_at, ha_now() - FRESH_MS);
-	ha_rest_suspend(rest, call, &rest->waiting, LOOK_MS);
-}
 
 static void
 tell_document(HaRest *rest, HaRestCall *call)
@@ -658,21 +652,21 @@ begin_citus(HaRest *rest, HaRestCall *call)
  */
 
 static const HaRestAction actions[] = {
-	{"GET", "/cluster", true, false, begin_look},
-	{"GET", "/history", true, false, begin_look},
-	{"GET", "/config", true, false, begin_look},
-	{"PATCH", "/config", false, true, begin_patch, hear_config},
-	{"PUT", "/config", false, true, begin_put, hear_config},
-	{"POST", "/switchover", false, true, begin_wish, hear_wish, look_for_leader},
-	{"POST", "/failover", false, true, begin_wish, hear_wish, look_for_leader},
-	{"DELETE", "/switchover", false, false, begin_cancel, hear_cancel},
-	{"POST", "/restart", false, false, begin_restart, hear_restart, look_for_restart},
-	{"DELETE", "/restart", false, false, begin_unschedule},
-	{"POST", "/reload", false, false, begin_reload},
-	{"POST", "/reinitialize", false, false, begin_reinit, hear_reinit},
-	{"POST", "/sigterm", false, false, begin_sigterm},
-	{"POST", "/citus", false, false, begin_citus},
-	{"POST", "/mpp", false, false, begin_citus},
+	{"GET", "/cluster", true, false, true, tell_document},
+	{"GET", "/history", true, false, true, tell_document},
+	{"GET", "/config", true, false, true, tell_document},
+	{"PATCH", "/config", false, true, true, begin_patch, hear_config},
+	{"PUT", "/config", false, true, true, begin_put, hear_config},
+	{"POST", "/switchover", false, true, true, begin_wish, hear_wish, look_for_leader},
+	{"POST", "/failover", false, true, true, begin_wish, hear_wish, look_for_leader},
+	{"DELETE", "/switchover", false, false, true, begin_cancel, hear_cancel},
+	{"POST", "/restart", false, false, false, begin_restart, hear_restart, look_for_restart},
+	{"DELETE", "/restart", false, false, false, begin_unschedule},
+	{"POST", "/reload", false, false, false, begin_reload},
+	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit},
+	{"POST", "/sigterm", false, false, false, begin_sigterm},
+	{"POST", "/citus", false, false, false, begin_citus},
+	{"POST", "/mpp", false, false, false, begin_citus},
 };
 
 const HaRestAction *
@@ -697,8 +691,16 @@ ha_rest_is_harmless(const HaRestAction *action)
 void
 ha_rest_act(HaRest *rest, HaRestCall *call)
 {
-	if (take_document(call))
+	if (!take_document(call))
+		return;
+	if (!call->action->looks)
+	{
 		call->action->begin(rest, call);
+		return;
+	}
+	call->stage = HA_REST_VIEW;
+	call->look_after = Max(rest->changed_at, ha_now() - FRESH_MS);
+	ha_rest_suspend(rest, call, &rest->waiting, LOOK_MS);
 }
 
 void
@@ -732,8 +734,12 @@ serve_call(HaRest *rest, HaRestCall *call)
 	view = ha_session_view(rest->session, call->look_after);
 	if (call->stage == HA_REST_VIEW)
 	{
-		if (view != NULL || ha_now() >= call->give_up_at)
-			tell_document(rest, call);
+		if (view != NULL ||
+			(ha_now() >= call->give_up_at && call->action->harmless))
+			call->action->begin(rest, call);
+		else if (ha_now() >= call->give_up_at)
+			ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+						   "etcd is not reachable");
 		return;
 	}
 	if (view == NULL && ha_now() < call->give_up_at)

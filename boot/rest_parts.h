@@ -35,7 +35,7 @@ struct HaRestAction;
 typedef enum HaRestStage
 {
 	HA_REST_READING,			/* its body comes in */
-	HA_REST_VIEW,				/* GET: a read of the store is wanted */
+	HA_REST_VIEW,				/* a read of the store is wanted */
 	HA_REST_ASKING,				/* a child asks for what is wanted */
 	HA_REST_OUTCOME,			/* it was asked for: what comes of it? */
 	HA_REST_ANSWERED,			/* status and text are there */
@@ -124,7 +124,7 @@ typedef struct HaRestSnapshot
 	int64_t		write_lag;		/* ... has not received */
 } HaRestSnapshot;
 
-/* rest.c: let it wait in a line; the time for it begins now. */
+/* rest.c: let it wait in a line, or wait on; the time for it begins now. */
 extern void ha_rest_suspend(HaRest *rest, HaRestCall *call, HaRestCall **line,
 							int64_t patience);
 
