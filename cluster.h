@@ -42,6 +42,12 @@
 /* What this build calls itself in member keys and over HTTP. */
 #define HA_VERSION			"1.0"
 
+/*
+ * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
+ * they would write legacy keys for us, and below 4.0.0 not trust our slots.
+ */
+#define HA_PATRONI_LEVEL		"4.1.0"
+
 /* Of the cluster's configuration: one with a later number is not acted on. */
 #define HA_CONFIG_SCHEMA	1
 

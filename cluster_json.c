@@ -26,11 +26,6 @@
 #include "tags_json.h"
 #include "wall_time.h"
 
-/*
- * Patroni's version whose behaviour its members may expect of us.  Below 2.1.0
- * they would write legacy keys for us, and below 4.0.0 not trust our slots.
- */
-#define PATRONI_LEVEL		"4.1.0"
 
 #define DAY_MS				INT64_C(86400000)
 #define YEAR_MS				(365 * DAY_MS)
@@ -1525,7 +1520,7 @@ ha_member_json(const HaMember *member)
 	add(&json, "api_url", text_json(member->api_url));
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
 	add(&json, "role", text_json(ha_role_name(member->role)));
-	add(&json, "version", text_json(PATRONI_LEVEL));
+	add(&json, "version", text_json(HA_PATRONI_LEVEL));
 	if (tags == NULL || json_object_size(tags) > 0)
 		add(&json, "tags", tags);
 	else

@@ -170,6 +170,52 @@ ha_config_merge(const char *json, const char *patch, char *err, size_t errlen)
 	return result;
 }
 
+/*
+ * The opposite: what makes "new" of "old".  The depth is bounded by the guard, too.
+ * NULL: out of memory.
+ */
+static json_t *
+difference(json_t *old, json_t *new)
+{
+	json_t	   *patch = ha_json_object();
+	const char *key;
+	json_t	   *value;
+
+	json_object_foreach(old, key, value)
+	{
+		json_t	   *kept = json_object_get(new, key);
+
+		if (kept == NULL || json_is_null(kept))
+			json_object_set_new(patch, key, json_null());
+	}
+	json_object_foreach(new, key, value)
+	{
+		json_t	   *before = json_object_get(old, key);
+
+		if (json_is_null(value) || json_equal(before, value))
+			continue;
+		if (json_is_object(before) && json_is_object(value))
+			json_object_set_new(patch, key, difference(before, value));
+		else
+			json_object_set(patch, key, value);
+	}
+	return patch;
+}
+
+char *
+ha_config_difference(const char *old, const char *new)
+{
+	json_t	   *before = old != NULL ? load_text(old) : NULL;
+	json_t	   *after = load_text(new);
+	json_t	   *patch = json_is_object(after) ? difference(before, after) : NULL;
+	char	   *result = patch != NULL ? json_dumps(patch, JSON_COMPACT) : NULL;
+
+	json_decref(before);
+	json_decref(after);
+	json_decref(patch);
+	return result;
+}
+
 /*-------------------------------------------------------------------------
  * Settings of the server
  *-------------------------------------------------------------------------

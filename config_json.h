@@ -43,6 +43,12 @@ extern char *ha_config_merge(const char *json, const char *patch, char *err,
 							 size_t errlen);
 
 /*
+ * The patch that makes "new" of "old"; NULL, which is no document, counts as {}.  NULL:
+ * new is no object, or no memory.
+ */
+extern char *ha_config_difference(const char *old, const char *new);
+
+/*
  * Does a patch name a key that no pg_ha and no Patroni knows?  Then it is in
  * "unknown" ("postgresql.parametrs"), and what was probably meant, or '', in
  * "nearest".  What a patch deletes need not be known.

@@ -40,6 +40,14 @@ typedef enum HaWant
 								 * a leader comes back as one */
 } HaWant;
 
+/* A standby as the primary's walsender sees it, for people. */
+typedef struct HaControlStandby
+{
+	char		name[HA_NAME_SIZE]; /* its application_name */
+	bool		streaming;
+	bool		sync;			/* commits may wait for it */
+} HaControlStandby;
+
 /* Written by the worker, every cycle and at least twice a second. */
 typedef struct HaControlWorker
 {
@@ -89,6 +97,19 @@ typedef struct HaControlWorker
 	int64_t		frozen_since;	/* it holds the WAL still; 0 = it does not */
 	char		hba_source[HA_HBA_NAME_SIZE];	/* as in HaMember */
 	char		hba_sha256[HA_HBA_SHA_SIZE];
+
+	/* for people and their dashboards */
+	bool		replay_paused;
+	int64_t		replayed_at_us; /* commit time of what was replayed last, Unix
+								 * time, microseconds; 0 = not known */
+	int64_t		renewal_ms;		/* how long the last proof took; -1 = none yet */
+	int64_t		worst_renewal_ms;	/* since the worker began */
+	uint64_t	renewals;		/* proofs since the worker began */
+	uint64_t	fence_refused;	/* since the server began: statements and
+								 * commits that failed because of the fence, */
+	uint64_t	fence_withheld; /* ... and commits left without an answer */
+	int32_t		nstandbys;
+	HaControlStandby standbys[HA_MAX_MEMBERS];
 } HaControlWorker;
 
 /*

@@ -215,6 +215,7 @@ refuse(void)
 	char		host[HA_HOST_SIZE];
 	int			port;
 
+	(void) pg_atomic_fetch_add_u64(&ha_shared->refused, 1);
 	SpinLockAcquire(&ha_shared->mutex);
 	memcpy(leader, ha_shared->leader, sizeof(leader));
 	memcpy(host, ha_shared->leader_host, sizeof(host));
@@ -317,6 +318,7 @@ put_field(char *packet, char type, const char *value)
 static void
 withhold_acknowledgement(const char *message)
 {
+	(void) pg_atomic_fetch_add_u64(&ha_shared->withheld, 1);
 	if (MyProcPort != NULL && whereToSendOutput == DestRemote)
 	{
 		char		packet[256];

@@ -74,6 +74,42 @@ refuse_request_in_progress(const HaMember *member,
 			 errhint("With force => true it is begun once more.")));
 }
 
+/* What is wrong with asking that member for it, if anything is. */
+static void
+refuse_request(const HaView *view, const char *name, HaMemberRequestKind kind,
+			   bool force)
+{
+	switch (ha_request_refusal(view, name, kind, force))
+	{
+		case HA_REFUSAL_NONE:
+			return;
+		case HA_REFUSAL_NO_MEMBER:
+			refuse_stranger(view, name);
+			return;
+		case HA_REFUSAL_NO_LEADER:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cluster has no leader; nothing to clone from")));
+			break;
+		case HA_REFUSAL_LEADS:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("member \"%s\" is the leader; switch over first",
+							name),
+					 errhint("See pg_ha_switchover().")));
+			break;
+		case HA_REFUSAL_NO_BOOT:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no pg_ha_boot runs for member \"%s\"", name),
+					 errhint("Start the server under pg_ha_boot.")));
+			break;
+		case HA_REFUSAL_IN_PROGRESS:
+			refuse_request_in_progress(ha_find_member(view, name),
+									   ha_find_request(view, name));
+	}
+}
+
 /*
  * What pg_ha_requests() shows shall be the new request, not how an earlier one
  * ended.  "before" is of before it was put.
@@ -171,32 +207,14 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	bool		force = PG_GETARG_BOOL(1);
-	const HaMemberRequest *request;
 	const HaMember *member;
 	HaPublished *p;
 
 	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
-	refuse_stranger(&p->view, name);
+	refuse_request(&p->view, name, HA_REQUEST_REINIT, force);
 	member = ha_find_member(&p->view, name);
-	if (!p->view.leader.present)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cluster has no leader; nothing to clone from")));
-	if (strcmp(p->view.leader.name, name) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("member \"%s\" is the leader; switch over first", name),
-				 errhint("See pg_ha_switchover().")));
-	if (member->identity[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no pg_ha_boot runs for member \"%s\"", name),
-				 errhint("Start the server under pg_ha_boot.")));
-	request = ha_find_request(&p->view, name);
-	if (request != NULL && !force)
-		refuse_request_in_progress(member, request);
 	store_reinit(&p->view, member, PG_GETARG_BOOL(2));
 	wait_until_shown(p, name);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("reinit of \"%s\" requested",
@@ -212,16 +230,9 @@ static char *
 store_simple(const HaView *view, const HaMember *member,
 			 HaMemberRequestKind kind, bool pending)
 {
-	const HaMemberRequest *old = ha_find_request(view, member->name);
 	HaMemberRequest request;
 
-	if (member->identity[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no pg_ha_boot runs for member \"%s\"", member->name),
-				 errhint("Start the server under pg_ha_boot.")));
-	if (old != NULL)
-		refuse_request_in_progress(member, old);
+	refuse_request(view, member->name, kind, false);
 	new_request(&request, kind, view);
 	strlcpy(request.identity, member->identity, sizeof(request.identity));
 	request.pending = pending;

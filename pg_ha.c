@@ -311,6 +311,8 @@ attach_shared_memory(void)
 		memset(ha_shared, 0, shared_size());
 		pg_atomic_init_u64(&ha_shared->deadline, 0);
 		pg_atomic_init_u64(&ha_shared->held_until, 0);
+		pg_atomic_init_u64(&ha_shared->refused, 0);
+		pg_atomic_init_u64(&ha_shared->withheld, 0);
 		pg_atomic_init_u32(&ha_shared->sync_required, 0);
 		pg_atomic_init_u32(&ha_shared->look_anew, 0);
 		pg_atomic_init_u32(&ha_shared->shows, 0);

@@ -138,6 +138,10 @@ typedef struct HaShared
 	/* Commits wait until this time (ms, BOOTTIME), for a hand-over; 0 = not. */
 	pg_atomic_uint64 held_until;
 
+	/* For people: what the fence has refused, and answers that it kept back. */
+	pg_atomic_uint64 refused;
+	pg_atomic_uint64 withheld;
+
 	/* Commits must be confirmed by the synchronous standbys. */
 	pg_atomic_uint32 sync_required;
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cluster_json.h"
+#include "decide.h"
 #include "json_guard.h"
 #include "request_json.h"
 
@@ -254,6 +255,26 @@ ha_find_request(const HaView *view, const char *name)
 			return &view->requests[i];
 	}
 	return NULL;
+}
+
+HaRequestRefusal
+ha_request_refusal(const HaView *view, const char *name,
+				   HaMemberRequestKind kind, bool force)
+{
+	const HaMember *member = ha_find_member(view, name);
+	bool		reinit = kind == HA_REQUEST_REINIT;
+
+	if (member == NULL)
+		return HA_REFUSAL_NO_MEMBER;
+	if (reinit && !view->leader.present)
+		return HA_REFUSAL_NO_LEADER;
+	if (reinit && strcmp(view->leader.name, name) == 0)
+		return HA_REFUSAL_LEADS;
+	if (member->identity[0] == '\0')
+		return HA_REFUSAL_NO_BOOT;
+	if (ha_find_request(view, name) != NULL && !(reinit && force))
+		return HA_REFUSAL_IN_PROGRESS;
+	return HA_REFUSAL_NONE;
 }
 
 bool

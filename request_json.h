@@ -44,6 +44,22 @@ extern bool ha_request_id_is_valid(const char *id);
 extern const HaMemberRequest *ha_find_request(const HaView *view,
 											  const char *name);
 
+/* Why a member can't be asked for something now. */
+typedef enum HaRequestRefusal
+{
+	HA_REFUSAL_NONE,
+	HA_REFUSAL_NO_MEMBER,
+	HA_REFUSAL_NO_LEADER,		/* REINIT: nothing to clone from */
+	HA_REFUSAL_LEADS,			/* REINIT: it is what others would clone */
+	HA_REFUSAL_NO_BOOT,			/* nobody is there to do it */
+	HA_REFUSAL_IN_PROGRESS,		/* with an earlier request */
+} HaRequestRefusal;
+
+/* "force": another reinit may be begun although one goes on. */
+extern HaRequestRefusal ha_request_refusal(const HaView *view, const char *name,
+										   HaMemberRequestKind kind,
+										   bool force);
+
 /*
  * Does the stop count?  Only while the very leader that it was put under leads
  * in the same term: then nobody else can lead before that one has given the key up,

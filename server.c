@@ -189,6 +189,17 @@ ha_server_awaited_lsn(bool *has_archive)
 	return received != 0 ? Max(received, GetXLogReplayRecPtr(NULL)) : 0;
 }
 
+void
+ha_server_replay_facts(bool *paused, int64 *replayed_at_us)
+{
+	TimestampTz latest = RecoveryInProgress() ? GetLatestXTime() : 0;
+
+	*paused = RecoveryInProgress() &&
+		GetRecoveryPauseState() != RECOVERY_NOT_PAUSED;
+	*replayed_at_us = latest == 0 ? 0 : latest +
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
 /* One that still tries to connect counts as streaming for WalRcvStreaming(). */
 bool
 ha_server_receives(void)

@@ -25,6 +25,12 @@ extern void ha_server_facts(HaLocal *local);
  */
 extern uint64 ha_server_awaited_lsn(bool *has_archive);
 
+/*
+ * Is replay paused, or about to be, and when was what it replayed last committed (Unix
+ * time, microseconds; 0 = not known)?  For people.
+ */
+extern void ha_server_replay_facts(bool *paused, int64 *replayed_at_us);
+
 /* Does that process, the startup process, wait for a session to get out of its way? */
 extern bool ha_server_waits_for_session(pid_t startup);
 

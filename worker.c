@@ -107,7 +107,9 @@ static uint64 primary_from;		/* how far the WAL went when this was first
 								 * seen to be a primary; 0 = not yet */
 static bool log_lead;			/* the last plan led */
 static TimestampTz paused_since;	/* 0 = there is no pause */
-static int64 worst_renewal = -1;	/* ms between asking and the answer */
+static int64 last_renewal = -1; /* ms between asking and the answer */
+static int64 worst_renewal = -1;
+static uint64 renewals = 0;
 static bool look_again;			/* what was done just now is news to the rules */
 
 /*-------------------------------------------------------------------------
@@ -722,6 +724,30 @@ report_hba(void)
 	strlcpy(report.hba_sha256, hba.sha256, sizeof(report.hba_sha256));
 }
 
+/* What nothing rests on: for dashboards. */
+static void
+report_figures(void)
+{
+	ha_server_replay_facts(&report.replay_paused, &report.replayed_at_us);
+	report.renewal_ms = last_renewal;
+	report.worst_renewal_ms = worst_renewal;
+	report.renewals = renewals;
+	report.fence_refused = pg_atomic_read_u64(&ha_shared->refused);
+	report.fence_withheld = pg_atomic_read_u64(&ha_shared->withheld);
+	report.nstandbys = local.role == HA_ROLE_PRIMARY ? local.nstandbys : 0;
+	for (int i = 0; i < report.nstandbys; i++)
+	{
+		const HaStandby *standby = &local.standbys[i];
+		HaControlStandby *told = &report.standbys[i];
+
+		strlcpy(told->name, standby->name, sizeof(told->name));
+		told->streaming = standby->streaming;
+		told->sync = false;
+		for (int j = 0; j < local.nsync_names; j++)
+			told->sync |= strcmp(local.sync_names[j], standby->name) == 0;
+	}
+}
+
 static void
 publish_report(int64 now)
 {
@@ -755,6 +781,7 @@ publish_report(int64 now)
 	report.failsafe_active = local.failsafe_active;
 	report.frozen_since = local.frozen_since;
 	report_hba();
+	report_figures();
 	ha_control_set_worker(control, &report);
 }
 
@@ -988,7 +1015,11 @@ measure_renewal(const HaAnswer *answer, int64 now)
 {
 	if (answer->status == HA_DCS_OK &&
 		(answer->tag == lease.keepalive_tag || answer->tag == lease.proof_tag))
-		worst_renewal = Max(worst_renewal, now - answer->sent_at);
+	{
+		last_renewal = now - answer->sent_at;
+		worst_renewal = Max(worst_renewal, last_renewal);
+		renewals++;
+	}
 }
 
 static void

@@ -72,6 +72,7 @@ struct HaSession
 	/* looks */
 	HaView		view;
 	char	   *config_text;	/* of /config; NULL = there was none yet */
+	HaAnswer	keys;			/* what the view was made from */
 	HaConfig	config;
 	int64_t		interval;		/* asked for, 0 = loop_wait */
 	int64_t		look_at;
@@ -196,6 +197,7 @@ ha_session_close(HaSession *s)
 {
 	ha_dcs_close(s->dcs);
 	free(s->config_text);
+	ha_dcs_answer_free(&s->keys);
 	free(s);
 }
 
@@ -345,8 +347,9 @@ keep_config_text(HaSession *s, const HaAnswer *answer)
 	}
 }
 
+/* The keys in the answer become ours. */
 static void
-take_look(HaSession *s, const HaAnswer *answer, int64_t now)
+take_look(HaSession *s, HaAnswer *answer, int64_t now)
 {
 	bool		forward = is_forward(s, answer);
 
@@ -370,6 +373,10 @@ take_look(HaSession *s, const HaAnswer *answer, int64_t now)
 
 	ha_view_parse(answer, &s->config, &s->view);
 	keep_config_text(s, answer);
+	ha_dcs_answer_free(&s->keys);
+	s->keys = *answer;
+	answer->nkvs = 0;
+	answer->kvs = NULL;
 	s->config = s->view.config;
 	s->look_at = now + (s->interval > 0 ? s->interval : s->config.loop_wait);
 	judge_own_key(s, now);
@@ -402,6 +409,22 @@ ha_session_trouble(const HaSession *s)
 	const char *trouble = ha_dcs_trouble(s->dcs);
 
 	return trouble[0] != '\0' ? trouble : "no answer yet";
+}
+
+const char *
+ha_session_key(const HaSession *s, const char *key, size_t *length)
+{
+	for (int i = 0; i < s->keys.nkvs; i++)
+	{
+		const HaKv *kv = &s->keys.kvs[i];
+
+		if (strcmp(kv->key, key) == 0 && kv->value != NULL)
+		{
+			*length = kv->length;
+			return kv->value;
+		}
+	}
+	return NULL;
 }
 
 const char *
@@ -712,7 +735,7 @@ ha_session_grant_outcome(const HaSession *s, int64_t *lease, int64_t *ttl)
  */
 
 static void
-take_answer(HaSession *s, const HaAnswer *answer, int64_t now)
+take_answer(HaSession *s, HaAnswer *answer, int64_t now)
 {
 	s->out &= ~(1U << answer->tag);
 	switch (answer->tag)
@@ -812,7 +835,8 @@ ha_member_describe(const HaNode *node, const char *identity,
 			 "postgres://%s:%d/postgres",
 			 bracketed(node->connect_host, host, sizeof(host)), node->port);
 	if (node->rest_connect_address[0] != '\0')
-		snprintf(self->api_url, sizeof(self->api_url), "http://%s/patroni",
+		snprintf(self->api_url, sizeof(self->api_url), "%s://%s/patroni",
+				 node->rest_cert[0] != '\0' ? "https" : "http",
 				 node->rest_connect_address);
 	strlcpy(self->version, HA_VERSION, sizeof(self->version));
 	ha_node_tags(node, self);

@@ -56,6 +56,10 @@ extern const HaView *ha_session_view(HaSession *session, int64_t since);
 extern const HaView *ha_session_last_view(const HaSession *session);
 extern const HaConfig *ha_session_config(const HaSession *session);
 
+/* A key's value as the last read showed it, unchecked; NULL = it was not there. */
+extern const char *ha_session_key(const HaSession *session, const char *key,
+								  size_t *length);
+
 /* The configuration as it was last seen in the store, unchecked; NULL = never. */
 extern const char *ha_session_config_text(const HaSession *session);
 

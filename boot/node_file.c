@@ -29,6 +29,7 @@
 #include "../tags_json.h"
 #include "clone_config.h"
 #include "node_file.h"
+#include "rest_access.h"
 
 #define PREFIX			"pg_ha."
 #define LINE_SIZE		4096
@@ -75,6 +76,10 @@ static const Key keys[] = {
 	{"rest_listen", KEY_TEXT, false, FIELD(rest_listen)},
 	{"rest_connect_address", KEY_TEXT, false, FIELD(rest_connect_address)},
 	{"rest_auth_file", KEY_PATH, false, FIELD(rest_auth_file)},
+	{"rest_cert", KEY_PATH, false, FIELD(rest_cert)},
+	{"rest_key", KEY_PATH, false, FIELD(rest_key)},
+	{"rest_cafile", KEY_PATH, false, FIELD(rest_cafile)},
+	{"rest_allow", KEY_TEXT, false, FIELD(rest_allow)},
 	{"tags", KEY_TEXT, false, FIELD(tags)},
 	{"replication_user", KEY_NAME, false, FIELD(replication_user)},
 	{"replication_passfile", KEY_PATH, false, FIELD(replication_passfile)},
@@ -99,10 +104,6 @@ static const Key keys[] = {
 	{"site", KEY_TEXT, false, FIELD(site)},
 	{"etcd_sites", KEY_SERVER, false, 0, 0},
 	{"etcd_srv", KEY_LATER, false, 0, 0},
-	{"rest_cert", KEY_LATER, false, 0, 0},
-	{"rest_key", KEY_LATER, false, 0, 0},
-	{"rest_cafile", KEY_LATER, false, 0, 0},
-	{"rest_allow", KEY_LATER, false, 0, 0},
 	{"on_start", KEY_LATER, false, 0, 0},
 	{"on_stop", KEY_LATER, false, 0, 0},
 	{"on_restart", KEY_LATER, false, 0, 0},
@@ -798,6 +799,28 @@ check_rest_reach(NodeFile *file, const char *host, int line)
 }
 
 static void
+check_rest_access(NodeFile *file)
+{
+	const HaNode *node = file->node;
+	HaRestAccess access;
+	char		bad[HA_TEXT_SIZE];
+
+	if ((node->rest_cert[0] != '\0') != (node->rest_key[0] != '\0'))
+		fault(file, Max(setting_of(file, "rest_cert")->line,
+						setting_of(file, "rest_key")->line),
+			  "TLS needs both.",
+			  "one of \"pg_ha.rest_cert\" and \"pg_ha.rest_key\" is missing");
+	if (node->rest_cafile[0] != '\0' && node->rest_cert[0] == '\0')
+		fault(file, setting_of(file, "rest_cafile")->line,
+			  "Certificates of clients can be asked for over TLS only.",
+			  "\"pg_ha.rest_cafile\" needs \"pg_ha.rest_cert\"");
+	if (!ha_rest_parse_networks(node->rest_allow, &access, bad, sizeof(bad)))
+		fault(file, setting_of(file, "rest_allow")->line,
+			  "Write addresses and networks, at most 32, as in '10.0.0.0/8, ::1'.",
+			  "\"%s\" in \"pg_ha.rest_allow\" is no network", bad);
+}
+
+static void
 check_rest(NodeFile *file)
 {
 	const Setting *listen = setting_of(file, "rest_listen");
@@ -1047,6 +1070,7 @@ ha_node_check(const char *path, const char *data_dir, const char *bin_dir,
 		check_etcd(file);
 		check_connect_address(file);
 		check_rest(file);
+		check_rest_access(file);
 		check_tags(file);
 		check_role(file);
 		check_start_without_dcs(file);

@@ -41,6 +41,10 @@ typedef struct HaNode
 	char		rest_listen[256];	/* "127.0.0.1:8008"; '' = no listener */
 	char		rest_connect_address[256];
 	char		rest_auth_file[HA_PATH_SIZE];	/* '' = no credentials */
+	char		rest_cert[HA_PATH_SIZE];	/* '' = no TLS */
+	char		rest_key[HA_PATH_SIZE];
+	char		rest_cafile[HA_PATH_SIZE];	/* '' = no certificates of clients */
+	char		rest_allow[HA_TEXT_SIZE];	/* '' = any address */
 	char		tags[HA_TEXT_SIZE];
 	char		site[64];		/* '' = not told */
 	char		replication_user[64];

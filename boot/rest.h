@@ -8,8 +8,9 @@
  * control block: past its deadline a member is no leader, whatever the last
  * snapshot said (S-12).
  *
- * One request asks for something: POST /failsafe, by a leader that lost the store.
- * It is handed to the worker and waits for its promise (S-9).
+ * What has something done is asked for by a child, as an operator would, by SQL or
+ * with a guarded write; POST /failsafe is handed to the worker and waits for its
+ * promise (S-9).
  *
  *-------------------------------------------------------------------------
  */
@@ -29,8 +30,7 @@ typedef struct HaRest HaRest;
  * member's state as pg_ha_boot sees it.
  */
 extern HaRest *ha_rest_open(const HaNode *node, HaControl *control,
-							const HaSession *session,
-							const HaMemberState *state);
+							HaSession *session, const HaMemberState *state);
 extern void ha_rest_close(HaRest *rest);
 
 /* An fd to wait on for reading, how long at most (ms, -1 = for ever), and the

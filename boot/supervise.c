@@ -835,6 +835,10 @@ needs_restart(const HaNode *old, const HaNode *new)
 		strcmp(old->etcd_password_file, new->etcd_password_file) != 0 ||
 		strcmp(old->rest_listen, new->rest_listen) != 0 ||
 		strcmp(old->rest_auth_file, new->rest_auth_file) != 0 ||
+		strcmp(old->rest_cert, new->rest_cert) != 0 ||
+		strcmp(old->rest_key, new->rest_key) != 0 ||
+		strcmp(old->rest_cafile, new->rest_cafile) != 0 ||
+		strcmp(old->rest_allow, new->rest_allow) != 0 ||
 		strcmp(old->connect_host, new->connect_host) != 0 ||
 		old->port != new->port;
 }

@@ -1713,6 +1713,29 @@ sub rest
 	  : $answer->{status};
 }
 
+=item http(method, path, body, %args)
+
+Any other request; returns (status, body, headers).  The body is text, or a structure that
+is sent as JSON.  args: headers, timeout (30), host.
+
+=cut
+
+sub http
+{
+	my ($self, $method, $path, $body, %args) = @_;
+	my $host = $args{host} // $self->{address};
+	my $content = ref $body ? JSON::PP->new->canonical->encode($body) : $body;
+	my $answer = HTTP::Tiny->new(timeout => $args{timeout} // 30)->request(
+		$method,
+		"http://$host:$self->{rest_port}$path",
+		{
+			headers => $args{headers} // {},
+			defined $content ? (content => $content) : ()
+		});
+
+	return ($answer->{status}, $answer->{content} // '', $answer->{headers});
+}
+
 =item log_contains(regex, offset), log_size()
 
 =cut

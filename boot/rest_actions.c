@@ -1,0 +1,770 @@
+/*-------------------------------------------------------------------------
+ *
+ * rest_actions.c
+ *	  HTTP: what operators have done: /config, /switchover, /restart, ...
+ *
+ * Bodies, codes and texts are Patroni's, since patronictl and people's scripts go by
+ * them.  What may be done is not decided here: rest_ask.c has it asked for, and what
+ * comes of it is seen in the store as pg_ha_boot reads it anyway.  All of it can be
+ * asked for while the server is down, as far as no server is needed for it.
+ *
+ * What goes by the cluster as it is begins with a read of the store that is no older
+ * than FRESH_MS and than what was last changed through us.  So does GET of /cluster,
+ * /history and /config, which is why that is here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "../cluster_json.h"
+#include "../config_json.h"
+#include "../json_guard.h"
+#include "../wall_time.h"
+#include "rest_ask.h"
+
+/* A read of the store that began so long ago will do; it bounds how many there are. */
+#define FRESH_MS			250
+
+/* How long a look at the cluster waits for etcd; then it tells what was seen last. */
+#define LOOK_MS				1000
+
+/* How long the outcome of a switchover is waited for, and how often looked at. */
+#define SWITCHOVER_MS		60000
+#define LOOK_EVERY_MS		300
+
+#define RESTART_S			120
+#define MAX_RESTART_S		3600
+
+typedef struct HaRestAction
+{
+	const char *method;
+	const char *path;
+	bool		harmless;		/* no more than a look */
+	bool		has_body;		/* must have one */
+	bool		looks;			/* begins with a view of now */
+	void		(*begin) (HaRest *rest, HaRestCall *call);
+
+	/* what the child said; and what is to be waited for then, if anything is */
+	void		(*hear) (HaRest *rest, HaRestCall *call,
+						 const HaRestReply *reply);
+	void		(*look) (HaRestCall *call, const HaView *view,
+						 const char *self);
+} HaRestAction;
+
+/*-------------------------------------------------------------------------
+ * Bodies
+ *-------------------------------------------------------------------------
+ */
+
+static const char *
+text_of(const HaRestCall *call, const char *key)
+{
+	const char *text = json_string_value(json_object_get(call->document, key));
+
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static bool
+flag_of(const HaRestCall *call, const char *key)
+{
+	return json_is_true(json_object_get(call->document, key));
+}
+
+static bool
+is_given(const HaRestCall *call, const char *key)
+{
+	const json_t *value = json_object_get(call->document, key);
+
+	return value != NULL && !json_is_null(value);
+}
+
+/* The body as an object; what need not have one may have an empty one. */
+static bool
+take_document(HaRestCall *call)
+{
+	if (call->too_long)
+	{
+		ha_rest_finish(call, MHD_HTTP_CONTENT_TOO_LARGE, "body is too long");
+		return false;
+	}
+	if (call->length > 0)
+		call->document = ha_json_load(call->body, call->length);
+	else if (!call->action->has_body)
+		call->document = ha_json_object();
+	if (json_is_object(call->document))
+		return true;
+	ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, call->length == 0 ?
+				   "a body is needed" : "the body is not a JSON object");
+	return false;
+}
+
+/* The status for an error of SQL: the client's fault, the cluster's, or nobody's. */
+static unsigned int
+status_of(const char *sqlstate, unsigned int state_is_wrong)
+{
+	if (strncmp(sqlstate, "22", 2) == 0)	/* a value that is none */
+		return MHD_HTTP_BAD_REQUEST;
+	if (strcmp(sqlstate, "40001") == 0)
+		return MHD_HTTP_CONFLICT;
+	if (strcmp(sqlstate, "55000") == 0 || strcmp(sqlstate, "42704") == 0)
+		return state_is_wrong;
+	return MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+/* Nothing is known of what was asked for. */
+static void
+finish_unheard(HaRestCall *call, const HaRestReply *reply, const char *what)
+{
+	if (!reply->heard)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "%s status unknown", what);
+	else
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
+					   reply->text);
+}
+
+/*-------------------------------------------------------------------------
+ * GET /cluster, /history, /config
+ *-------------------------------------------------------------------------
+ */
+
+static void
+tell_document(HaRest *rest, HaRestCall *call)
+{
+	const char *path = call->action->path;
+	char	   *json = NULL;
+
+	if (!ha_session_last_view(rest->session)->valid)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "etcd is not reachable");
+	else if (strcmp(path, "/cluster") == 0)
+		json = ha_rest_cluster_json(rest);
+	else if (strcmp(path, "/history") == 0)
+		json = ha_rest_history_json(rest);
+	else
+		json = ha_rest_config_json(rest);
+	if (json != NULL)
+		ha_rest_finish_json(call, MHD_HTTP_OK, json);
+	else if (call->status == 0)
+		ha_rest_finish(call, MHD_HTTP_BAD_GATEWAY, "%s", "");
+}
+
+/*-------------------------------------------------------------------------
+ * PATCH and PUT /config
+ *-------------------------------------------------------------------------
+ */
+
+static void
+change_config(HaRest *rest, HaRestCall *call, const char *change)
+{
+	HaRestSql	sql = {
+		.function = "pg_ha_set_config",
+		.arguments = "$1::pg_catalog.jsonb",
+		.n = 1,
+		.parameters = {change},
+	};
+
+	ha_rest_ask_server(rest, call, &sql);
+}
+
+static void
+begin_patch(HaRest *rest, HaRestCall *call)
+{
+	size_t		length;
+
+	if (ha_session_key(rest->session, "config", &length) == NULL)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s", "");
+	else
+		change_config(rest, call, call->body);
+}
+
+static void
+begin_put(HaRest *rest, HaRestCall *call)
+{
+	char	   *before = ha_rest_config_json(rest);
+	char	   *change = ha_config_difference(before, call->body);
+
+	if (change == NULL)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+	else
+		change_config(rest, call, change);
+	free(before);
+	free(change);
+}
+
+static void
+hear_config(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	if (reply->ok && reply->result != NULL)
+		ha_rest_finish_json(call, MHD_HTTP_OK, strdup(reply->result));
+	else if (reply->sqlstate[0] != '\0')
+		ha_rest_finish(call, status_of(reply->sqlstate,
+									   MHD_HTTP_SERVICE_UNAVAILABLE),
+					   "%s", reply->text);
+	else
+		finish_unheard(call, reply, "Configuration");
+}
+
+/*-------------------------------------------------------------------------
+ * POST /switchover, /failover; DELETE /switchover
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+is_failover(const HaRestCall *call)
+{
+	return strcmp(call->action->path, "/failover") == 0 &&
+		text_of(call, "leader") == NULL;
+}
+
+static const char *
+action_name(const HaRestCall *call)
+{
+	return is_failover(call) ? "Failover" : "Switchover";
+}
+
+static const char *
+candidate_of(const HaRestCall *call)
+{
+	const char *candidate = text_of(call, "candidate");
+
+	return candidate != NULL ? candidate : text_of(call, "member");
+}
+
+/* A time of the future, as Patroni checks it.  0, or the status. */
+static unsigned int
+check_schedule(const char *text, const char **why)
+{
+	int64_t		ms;
+	size_t		length = strlen(text);
+	char		with_zone[HA_TIME_SIZE + 1];
+
+	if (ha_time_parse(text, &ms))
+	{
+		*why = "Cannot schedule switchover in the past";
+		return ms <= ha_wall_clock() ? MHD_HTTP_UNPROCESSABLE_CONTENT : 0;
+	}
+	if (length < HA_TIME_SIZE)
+	{
+		snprintf(with_zone, sizeof(with_zone), "%sZ", text);
+		if (ha_time_parse(with_zone, &ms))
+		{
+			*why = "Timezone information is mandatory for the scheduled switchover";
+			return MHD_HTTP_BAD_REQUEST;
+		}
+	}
+	*why = "Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601";
+	return MHD_HTTP_UNPROCESSABLE_CONTENT;
+}
+
+/* What is wrong with the request as such, in Patroni's order; 0 = nothing. */
+static unsigned int
+check_wish(const HaRestCall *call, bool paused, const char **why)
+{
+	bool		failover = strcmp(call->action->path, "/failover") == 0;
+	const char *leader = text_of(call, "leader");
+	const char *candidate = candidate_of(call);
+	const char *at = text_of(call, "scheduled_at");
+	unsigned int status;
+
+	*why = NULL;
+	if (failover && candidate == NULL)
+		*why = "Failover could be performed only to a specific candidate";
+	else if (!failover && leader == NULL)
+		*why = "Switchover could be performed only from a specific leader";
+	else if (at != NULL && failover)
+		*why = "Failover can't be scheduled";
+	else if (at != NULL && paused)
+		*why = "Can't schedule switchover in the paused state";
+	else if (at != NULL && (status = check_schedule(at, why)) != 0)
+		return status;
+	else if (paused && candidate == NULL)
+		*why = "Switchover is possible only to a specific candidate in a paused state";
+	else if (leader != NULL && candidate != NULL &&
+			 strcmp(leader, candidate) == 0)
+		*why = "Switchover target and source are the same";
+	else
+	{
+		*why = NULL;
+		return 0;
+	}
+	return MHD_HTTP_BAD_REQUEST;
+}
+
+static void
+begin_wish(HaRest *rest, HaRestCall *call)
+{
+	const HaView *view = ha_session_last_view(rest->session);
+	const char *leader = text_of(call, "leader");
+	const char *candidate = candidate_of(call);
+	const char *at = text_of(call, "scheduled_at");
+	const char *now_leads = view->leader.present ? view->leader.name : NULL;
+	HaRestSql	sql = {
+		.function = "pg_ha_switchover",
+		.arguments = "$1::pg_catalog.text, $2::pg_catalog.timestamptz, false",
+		.n = 2,
+		.parameters = {candidate, at},
+	};
+	const char *why;
+	unsigned int status = check_wish(call, view->config.pause, &why);
+
+	if (status == 0 && leader != NULL &&
+		(now_leads == NULL || strcmp(leader, now_leads) != 0))
+	{
+		status = MHD_HTTP_PRECONDITION_FAILED;
+		why = "leader name does not match";
+	}
+	if (status != 0)
+	{
+		ha_rest_finish(call, status, "%s", why);
+		return;
+	}
+	if (is_failover(call))
+	{
+		sql.function = "pg_ha_failover";
+		sql.arguments = "$1::pg_catalog.text, $2::pg_catalog.text, false";
+		sql.parameters[1] = now_leads;
+	}
+	strlcpy(call->old_leader, now_leads != NULL ? now_leads : "",
+			sizeof(call->old_leader));
+	strlcpy(call->candidate, candidate != NULL ? candidate : "",
+			sizeof(call->candidate));
+	call->wish_before = view->failover.mod_revision;
+	ha_rest_ask_server(rest, call, &sql);
+}
+
+static void
+hear_wish(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	if (reply->ok && text_of(call, "scheduled_at") != NULL)
+		ha_rest_finish(call, MHD_HTTP_ACCEPTED, "Switchover scheduled");
+	else if (reply->ok)
+	{
+		call->stage = HA_REST_OUTCOME;
+		call->asked_at = ha_now();
+		call->give_up_at = call->asked_at + SWITCHOVER_MS;
+	}
+	else if (strcmp(reply->sqlstate, "42704") == 0)
+		ha_rest_finish(call, MHD_HTTP_PRECONDITION_FAILED,
+					   "candidate does not exists");
+	else if (reply->sqlstate[0] != '\0')
+		ha_rest_finish(call, status_of(reply->sqlstate,
+									   MHD_HTTP_PRECONDITION_FAILED),
+					   "%s", reply->text);
+	else
+		finish_unheard(call, reply, action_name(call));
+}
+
+/*
+ * Somebody else leads, and has said so; or the wish is gone from the store while the
+ * old one leads.  "view" is of after the wish was put.
+ */
+static void
+look_for_leader(HaRestCall *call, const HaView *view, const char *self)
+{
+	const char *leader = view->leader.present ? view->leader.name : "";
+	const char *verb = is_failover(call) ? "failed" : "switched";
+
+	if (leader[0] != '\0' && strcmp(leader, call->old_leader) != 0 &&
+		!view->term.intent && strcmp(view->term.owner, leader) == 0)
+	{
+		if (call->candidate[0] == '\0' || strcmp(call->candidate, leader) == 0)
+			ha_rest_finish(call, MHD_HTTP_OK, "Successfully %s over to \"%s\"",
+						   verb, leader);
+		else
+			ha_rest_finish(call, MHD_HTTP_OK,
+						   "%c%s over to \"%s\" instead of \"%s\"",
+						   pg_toupper(verb[0]), verb + 1, leader,
+						   call->candidate);
+	}
+	else if (!view->failover.present && leader[0] != '\0' &&
+			 strcmp(leader, call->old_leader) == 0)
+	{
+		bool		told = view->refusal.wish > call->wish_before;
+
+		ha_rest_finish(call, told ? MHD_HTTP_PRECONDITION_FAILED :
+					   MHD_HTTP_SERVICE_UNAVAILABLE, "%s failed%s%s",
+					   action_name(call), told ? ": " : "",
+					   told ? view->refusal.reason : "");
+	}
+	else if (ha_now() >= call->give_up_at)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "%s status unknown", action_name(call));
+}
+
+static void
+begin_cancel(HaRest *rest, HaRestCall *call)
+{
+	HaRestSql	sql = {.function = "pg_ha_cancel_switchover",.arguments = ""};
+
+	if (ha_session_last_view(rest->session)->failover.present)
+		ha_rest_ask_server(rest, call, &sql);
+	else
+		ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "no switchover is scheduled");
+}
+
+static void
+hear_cancel(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	if (reply->ok)
+		ha_rest_finish(call, MHD_HTTP_OK, "scheduled switchover deleted");
+	else if (reply->sqlstate[0] != '\0')
+		ha_rest_finish(call, status_of(reply->sqlstate, MHD_HTTP_CONFLICT),
+					   "%s", reply->text);
+	else
+		finish_unheard(call, reply, "Switchover");
+}
+
+/*-------------------------------------------------------------------------
+ * POST and DELETE /restart
+ *-------------------------------------------------------------------------
+ */
+
+/* "16", "15.3", "9.6.24" as PG_VERSION_NUM; 0 = none */
+static int
+version_of(const char *text)
+{
+	int			part[3] = {0};
+	int			n = 0;
+	char	   *end;
+
+	for (; n < 3 && isdigit((unsigned char) *text); n++)
+	{
+		part[n] = (int) Min(strtoul(text, &end, 10), 9999);
+		text = *end == '.' ? end + 1 : end;
+		if (*end == '\0')
+			return part[0] >= 10 ? part[0] * 10000 + part[1] :
+				part[0] * 10000 + part[1] * 100 + part[2];
+	}
+	return 0;
+}
+
+/* What is wrong with the filters as such; NULL = nothing. */
+static const char *
+check_filters(const HaRestCall *call, char *buf, size_t size)
+{
+	static const char *const known[] = {
+		"role", "postgres_version", "timeout", "restart_pending", "schedule"
+	};
+	static const char *const roles[] = {
+		"master", "primary", "standby_leader", "replica"
+	};
+	const char *role = text_of(call, "role");
+	const char *version = text_of(call, "postgres_version");
+	const json_t *timeout = json_object_get(call->document, "timeout");
+	bool		found = role == NULL && !is_given(call, "role");
+	const char *key;
+	json_t	   *value;
+
+	json_object_foreach(call->document, key, value)
+	{
+		bool		is_known = false;
+
+		for (int i = 0; i < lengthof(known); i++)
+			is_known |= strcmp(key, known[i]) == 0;
+		if (!is_known)
+		{
+			snprintf(buf, size, "Unknown filter for the scheduled restart: %.100s",
+					 key);
+			return buf;
+		}
+	}
+	if (is_given(call, "schedule"))
+		return "Restarts can not be scheduled here";
+	for (int i = 0; role != NULL && i < lengthof(roles); i++)
+		found |= strcmp(role, roles[i]) == 0;
+	if (!found)
+		return "PostgreSQL role should be either primary, standby_leader, or replica";
+	if (is_given(call, "postgres_version") &&
+		(version == NULL || version_of(version) == 0))
+		return "PostgreSQL version should be in the first.major.minor format";
+	if (is_given(call, "timeout") &&
+		(!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
+		return "Timeout should be a positive number of seconds";
+	return NULL;
+}
+
+static bool
+filters_are_met(const HaRestCall *call, const HaRestSnapshot *snap)
+{
+	const char *role = text_of(call, "role");
+	const char *version = text_of(call, "postgres_version");
+	bool		for_primary = role != NULL &&
+	(strcmp(role, "primary") == 0 || strcmp(role, "master") == 0);
+
+	if (role != NULL && (strcmp(role, "standby_leader") == 0 ||
+						 for_primary != (snap->worker.role == HA_ROLE_PRIMARY)))
+		return false;
+	if (version != NULL && snap->worker.server_version >= version_of(version))
+		return false;
+	return !flag_of(call, "restart_pending") ||
+		snap->worker.pending_restart[0] != '\0';
+}
+
+static void
+begin_restart(HaRest *rest, HaRestCall *call)
+{
+	HaRestRequest request = {
+		.kind = HA_REQUEST_RESTART,
+		.pending = flag_of(call, "restart_pending"),
+	};
+	HaRestSnapshot snap;
+	char		buf[192];
+	const char *why = check_filters(call, buf, sizeof(buf));
+
+	ha_rest_snapshot(rest, &snap);
+	if (why != NULL)
+		ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, "%s", why);
+	else if (snap.state != HA_STATE_RUNNING)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   snap.state == HA_STATE_STARTING ?
+					   "postgres is still starting" : "postgres is %s",
+					   ha_member_state_name(snap.state));
+	else if (!filters_are_met(call, &snap))
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "restart conditions are not satisfied");
+	else
+		ha_rest_ask_store(rest, call, &request);
+}
+
+static void
+finish_refused_request(HaRestCall *call, HaRequestRefusal refusal,
+					   const char *what)
+{
+	const char *why = "this member is not known in the cluster yet";
+
+	if (refusal == HA_REFUSAL_NO_LEADER)
+		why = "Cluster has no leader, can not reinitialize";
+	else if (refusal == HA_REFUSAL_LEADS)
+		why = "I am the leader, can not reinitialize";
+	if (refusal == HA_REFUSAL_IN_PROGRESS)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "%s already in progress", what);
+	else
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s", why);
+}
+
+static void
+hear_restart(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	json_int_t	timeout = is_given(call, "timeout") ?
+	json_integer_value(json_object_get(call->document, "timeout")) : RESTART_S;
+
+	if (reply->ok)
+	{
+		strlcpy(call->id, reply->id, sizeof(call->id));
+		call->stage = HA_REST_OUTCOME;
+		call->asked_at = ha_now();
+		call->give_up_at = call->asked_at + Min(timeout, MAX_RESTART_S) * 1000;
+	}
+	else if (reply->refusal != HA_REFUSAL_NONE)
+		finish_refused_request(call, reply->refusal, "another request is");
+	else
+		finish_unheard(call, reply, "restart");
+}
+
+/* It tells in its member key how far it is. */
+static void
+look_for_restart(HaRestCall *call, const HaView *view, const char *self)
+{
+	HaProgress	progress = {.state = HA_PROGRESS_NONE};
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (strcmp(view->members[i].name, self) == 0)
+			progress = view->members[i].progress;
+	}
+	if (strcmp(progress.id, call->id) != 0)
+		progress.state = HA_PROGRESS_NONE;
+	if (progress.state == HA_PROGRESS_DONE)
+		ha_rest_finish(call, MHD_HTTP_OK, "restarted successfully");
+	else if (progress.state == HA_PROGRESS_FAILED)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "restart failed: %s", progress.text);
+	else if (ha_now() >= call->give_up_at)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "restart did not end in time");
+}
+
+/* There can be none. */
+static void
+begin_unschedule(HaRest *rest, HaRestCall *call)
+{
+	ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "no restarts are scheduled");
+}
+
+/*-------------------------------------------------------------------------
+ * POST /reload, /reinitialize, and what pg_ha has not
+ *-------------------------------------------------------------------------
+ */
+
+/* The same as any operator's SIGHUP. */
+static void
+begin_reload(HaRest *rest, HaRestCall *call)
+{
+	(void) kill(getpid(), SIGHUP);
+	ha_rest_finish(call, MHD_HTTP_ACCEPTED, "reload scheduled");
+}
+
+static void
+begin_reinit(HaRest *rest, HaRestCall *call)
+{
+	HaRestRequest request = {
+		.kind = HA_REQUEST_REINIT,
+		.force = flag_of(call, "force"),
+		.from_leader = flag_of(call, "from_leader"),
+	};
+
+	ha_rest_ask_store(rest, call, &request);
+}
+
+static void
+hear_reinit(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	if (reply->ok)
+		ha_rest_finish(call, MHD_HTTP_OK, "reinitialize started");
+	else if (reply->refusal != HA_REFUSAL_NONE)
+		finish_refused_request(call, reply->refusal, "reinitialize");
+	else
+		finish_unheard(call, reply, "reinitialize");
+}
+
+/* It is for Patroni's own tests on an operating system without signals. */
+static void
+begin_sigterm(HaRest *rest, HaRestCall *call)
+{
+	ha_rest_finish(call, MHD_HTTP_NOT_IMPLEMENTED,
+				   "pg_ha_boot is stopped by its service manager");
+}
+
+static void
+begin_citus(HaRest *rest, HaRestCall *call)
+{
+	ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "Citus is not supported");
+}
+
+/*-------------------------------------------------------------------------
+ * The table, and waiting
+ *-------------------------------------------------------------------------
+ */
+
+static const HaRestAction actions[] = {
+	{"GET", "/cluster", true, false, true, tell_document},
+	{"GET", "/history", true, false, true, tell_document},
+	{"GET", "/config", true, false, true, tell_document},
+	{"PATCH", "/config", false, true, true, begin_patch, hear_config},
+	{"PUT", "/config", false, true, true, begin_put, hear_config},
+	{"POST", "/switchover", false, true, true, begin_wish, hear_wish, look_for_leader},
+	{"POST", "/failover", false, true, true, begin_wish, hear_wish, look_for_leader},
+	{"DELETE", "/switchover", false, false, true, begin_cancel, hear_cancel},
+	{"POST", "/restart", false, false, false, begin_restart, hear_restart, look_for_restart},
+	{"DELETE", "/restart", false, false, false, begin_unschedule},
+	{"POST", "/reload", false, false, false, begin_reload},
+	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit},
+	{"POST", "/sigterm", false, false, false, begin_sigterm},
+	{"POST", "/citus", false, false, false, begin_citus},
+	{"POST", "/mpp", false, false, false, begin_citus},
+};
+
+const HaRestAction *
+ha_rest_find_action(const char *method, const char *path)
+{
+	for (int i = 0; i < lengthof(actions); i++)
+	{
+		if (strcmp(actions[i].method, method) == 0 &&
+			strcmp(actions[i].path, path) == 0)
+			return &actions[i];
+	}
+	return NULL;
+}
+
+bool
+ha_rest_is_harmless(const HaRestAction *action)
+{
+	return action->harmless;
+}
+
+/* The request is complete.  Either it waits then, or it has a status. */
+void
+ha_rest_act(HaRest *rest, HaRestCall *call)
+{
+	if (!take_document(call))
+		return;
+	if (!call->action->looks)
+	{
+		call->action->begin(rest, call);
+		return;
+	}
+	call->stage = HA_REST_VIEW;
+	call->look_after = Max(rest->changed_at, ha_now() - FRESH_MS);
+	ha_rest_suspend(rest, call, &rest->waiting, LOOK_MS);
+}
+
+void
+ha_rest_forget(HaRest *rest, HaRestCall *call)
+{
+	ha_rest_stop_asking(rest, call);
+}
+
+/*
+ * See how one that waits gets on.  The store is read anew only as often as somebody
+ * waits for it, and never faster than it answers.
+ */
+static void
+serve_call(HaRest *rest, HaRestCall *call)
+{
+	const HaView *view;
+	HaRestReply reply;
+
+	if (call->stage == HA_REST_ASKING)
+	{
+		if (!ha_rest_hear(rest, call, &reply))
+			return;
+		rest->changed_at = ha_now();
+		call->look_after = rest->changed_at;
+		call->action->hear(rest, call, &reply);
+		free(reply.result);
+		return;
+	}
+	if (ha_now() <= call->look_after)
+		return;
+	view = ha_session_view(rest->session, call->look_after);
+	if (call->stage == HA_REST_VIEW)
+	{
+		if (view != NULL ||
+			(ha_now() >= call->give_up_at && call->action->harmless))
+			call->action->begin(rest, call);
+		else if (ha_now() >= call->give_up_at)
+			ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+						   "etcd is not reachable");
+		return;
+	}
+	if (view == NULL && ha_now() < call->give_up_at)
+		return;
+	call->action->look(call, ha_session_last_view(rest->session),
+					   rest->node->name);
+	call->look_after = ha_now() + LOOK_EVERY_MS;
+}
+
+void
+ha_rest_serve_waiting(HaRest *rest)
+{
+	HaRestCall **link = &rest->waiting;
+
+	while (*link != NULL)
+	{
+		HaRestCall *call = *link;
+
+		serve_call(rest, call);
+		if (call->status == 0)
+			link = &call->next;
+		else
+		{
+			*link = call->next;
+			MHD_resume_connection(call->connection);
+		}
+	}
+}
