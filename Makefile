@@ -64,7 +64,7 @@ $(BOOT_OBJS): override CPPFLAGS := -DFRONTEND -DPGBINDIR=\"$(bindir)\" \
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) \
 		-lpgfeutils -lpgcommon -lpgport -lpq \
-		-lcrypto -lcurl -ljansson -lmicrohttpd -lm -lpthread -o $@
+		-lcrypto -lcurl -ljansson -lmicrohttpd -lyaml -lm -lpthread -o $@
 
 # The writer speaks libpq like any application, and knows nothing of pg_ha.
 test/writer: test/writer.c
