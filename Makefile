@@ -41,11 +41,11 @@ FUZZERS = $(patsubst %.c,%,$(sort $(wildcard test/fuzz_*.c)))
 SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
 PURE_SOURCES = decide.c switchover.c cascade.c quorum.c lease.c failsafe.c cluster_json.c tags_json.c request_json.c history_json.c wall_time.c slots_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
-PLAIN_SOURCES = $(SHARED_OBJS:.o=.c)
 
-EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/sim test/writer test/faultlib.so \
+
+EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/fuzzed test/sim test/writer test/faultlib.so \
 	test/clock_shim.so \
-	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
+	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_check_fuzz tmp_lint
 
 # No bitcode: it would need clang and nothing of ours is worth inlining.
 override with_llvm = no
@@ -64,7 +64,7 @@ $(BOOT_OBJS): override CPPFLAGS := -DFRONTEND -DPGBINDIR=\"$(bindir)\" \
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) \
 		-lpgfeutils -lpgcommon -lpgport -lpq \
-		-lcrypto -lcurl -lgnutls -ljansson -lmicrohttpd -lm -lpthread -o $@
+		-lcrypto -lcurl -lgnutls -ljansson -lmicrohttpd -lyaml -lm -lpthread -o $@
 
 # The writer speaks libpq like any application, and knows nothing of pg_ha.
 test/writer: test/writer.c
@@ -136,21 +136,34 @@ print-%:
 
 FUZZ_CC = clang-14
 FUZZ_SECONDS = 10
+# gcc's printf is not clang's; PostgreSQL's headers have what gcc has found.
+FUZZ_FLAGS = -Wno-ignored-attributes -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping
+FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
-$(FUZZERS): %: %.c $(PLAIN_SOURCES) $(wildcard *.h)
-	$(FUZZ_CC) $(UNIT_CFLAGS) -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined $< $(PLAIN_SOURCES) \
-		-lcurl -ljansson -o $@
+# What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
+FUZZED_PLAIN = $(patsubst %.c,test/fuzzed/%.o,$(sort $(wildcard boot/patroni_*.c)))
+FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config)
+
+$(FUZZED_OBJS) $(FUZZED_PLAIN): test/fuzzed/%.o: %.c $(wildcard *.h boot/*.h) Makefile
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(UNIT_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+$(FUZZED_FRONTEND): test/fuzzed/%.o: %.c $(wildcard *.h boot/*.h) Makefile
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -DFRONTEND $(CPPFLAGS) \
+		-I$(includedir) -c $< -o $@
+
+$(filter-out test/fuzz_node_file,$(FUZZERS)): %: %.c $(FUZZED_OBJS) $(FUZZED_PLAIN)
+	$(FUZZ_CC) $(UNIT_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ \
+		-lcurl -ljansson -lyaml -o $@
+
+test/fuzz_node_file: %: %.c $(FUZZED_OBJS) $(FUZZED_FRONTEND)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -DFRONTEND $(CPPFLAGS) \
+		-I$(includedir) $^ -L$(pkglibdir) -lpgcommon -lpgport -lcurl -ljansson -o $@
 
 fuzz: $(FUZZERS)
-	@for f in $(FUZZERS); do \
-		corpus=tmp_check_fuzz/$$(basename $$f); mkdir -p $$corpus; \
-		seeds=; if [ -d $$f.corpus ]; then seeds=$$f.corpus; fi; \
-		echo "== $$f"; \
-		./$$f -max_total_time=$(FUZZ_SECONDS) -len_control=0 \
-			-print_final_stats=1 -artifact_prefix=tmp_check_fuzz/ \
-			$$corpus $$seeds || exit 1; \
-	done
+	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz $(FUZZERS)
 
 # Known bugs, put back in one at a time: the simulator must catch each.
 mutants:

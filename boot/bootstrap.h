@@ -110,6 +110,9 @@ extern bool ha_initdb_is_reserved(const char *word);
 /* Take one of them; false: refused, and reported. */
 extern bool ha_bootstrap_take_option(int value, const char *text);
 
+/* The same, unless the command line has it already.  The text is kept. */
+extern void ha_bootstrap_default_option(int value, const char *text);
+
 /* Say that --hba does nothing here. */
 extern void ha_bootstrap_warn_of_hba(void);
 

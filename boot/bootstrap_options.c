@@ -103,6 +103,33 @@ ha_bootstrap_take_option(int value, const char *text)
 	}
 }
 
+static bool
+is_given(int value)
+{
+	switch (value)
+	{
+		case HA_OPTION_METHOD:
+			return strcmp(options.method, "initdb") != 0;
+		case HA_OPTION_COMMAND:
+			return command_text != NULL;
+		case HA_OPTION_POST_INIT:
+			return post_init_text != NULL;
+		case HA_OPTION_HBA:
+			return options.hba_file != NULL;
+		case HA_OPTION_CLUSTER_CONFIG:
+			return options.config_file != NULL;
+		default:
+			return false;
+	}
+}
+
+void
+ha_bootstrap_default_option(int value, const char *text)
+{
+	if (!is_given(value))
+		ha_bootstrap_take_option(value, text);
+}
+
 /*
  * initdb's options.
  */

@@ -11,6 +11,7 @@
 
 #include "common/logging.h"
 
+#include "import_patroni.h"
 #include "lock.h"
 #include "notify.h"
 #include "preflight.h"
@@ -21,17 +22,20 @@ enum
 {
 	OPTION_IGNORE_UNIT = HA_OPTION_BOOTSTRAP_LAST,
 	OPTION_ROOT,
+	OPTION_PATRONI_CONFIG,
 };
 
 static const struct option options[] = {
 	HA_BOOTSTRAP_OPTIONS,
 	{"ignore-unit", no_argument, NULL, OPTION_IGNORE_UNIT},
 	{"root", required_argument, NULL, OPTION_ROOT},
+	{"patroni-config", required_argument, NULL, OPTION_PATRONI_CONFIG},
 	{NULL, 0, NULL, 0}
 };
 
 /* From the command line. */
 static HaRun order = {.root = ""};
+static const char *patroni_config;
 
 static bool
 take_option(int value, const char *text)
@@ -40,6 +44,8 @@ take_option(int value, const char *text)
 		order.ignore_unit = true;
 	else if (value == OPTION_ROOT)
 		order.root = text;
+	else if (value == OPTION_PATRONI_CONFIG)
+		patroni_config = text;
 	else
 		return ha_bootstrap_take_option(value, text);
 	return true;
@@ -85,24 +91,31 @@ ha_run(const HaNode *node, const HaRun *run)
 static int
 run(const HaInvocation *invocation)
 {
+	HaInvocation invoked = *invocation;
 	HaNode		node;
-	int			code;
+	int			code = 0;
 
 	ha_notify_open();
-	order.how = ha_bootstrap_options(invocation);
+	if (patroni_config != NULL)
+		code = ha_patroni_invocation(patroni_config, &invoked);
+	if (code != 0)
+		return code;
+	order.how = ha_bootstrap_options(&invoked);
 	if (order.how == NULL)
 		return HA_EXIT_CONFIGURATION;
-	code = ha_invocation_node(invocation, &node);
+	code = ha_invocation_node(&invoked, &node);
 	return code != 0 ? code : ha_run(&node, &order);
 }
 
 const HaCommand ha_command_run = {
 	.name = "run",
-	.arguments = "-D PGDATA -c NODEFILE [OPTION]... [-- INITDB-OPTION...]",
+	.arguments = "-D PGDATA -c NODEFILE [OPTION]... [-- INITDB-OPTION...]\n"
+	"  pg_ha_boot run --patroni-config=FILE.yml [OPTION]...",
 	.summary = "start one node and keep it, in the foreground",
 	.details = HA_BOOTSTRAP_HELP
 	"  --ignore-unit                 let other systemd units be enabled (P18)\n"
-	"  --root=DIR                    look for systemd units below DIR\n",
+	"  --root=DIR                    look for systemd units below DIR\n"
+	"  --patroni-config=FILE.yml     Patroni's configuration, instead of a node file\n",
 	.options = options,
 	.take_option = take_option,
 	.max_operands = -1,

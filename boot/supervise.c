@@ -35,6 +35,7 @@
 #include "aside.h"
 #include "clone.h"
 #include "cluster_stop.h"
+#include "import_patroni.h"
 #include "leader.h"
 #include "note_cluster.h"
 #include "notify.h"
@@ -865,7 +866,8 @@ reload(HaBoot *b)
 	HaNode		fresh;
 
 	b->reload_requested = false;
-	if (!ha_node_read(b->node.path, b->node.data_dir, b->node.bin_dir, &fresh))
+	if (!ha_patroni_refresh() ||
+		!ha_node_read(b->node.path, b->node.data_dir, b->node.bin_dir, &fresh))
 	{
 		pg_log_error("the node file has faults and is not applied");
 		return;

@@ -1381,7 +1381,9 @@ sub start
 
 	croak "$self->{name} runs already" if $self->is_running;
 	my @command = ($self->{cluster}->_enter($self->{name}),
-		'pg_ha_boot', 'run', '-D', $self->{dir}, '-c', $self->{file});
+		'pg_ha_boot', 'run', '-D', $self->{dir},
+		$self->{patroni_config} ? "--patroni-config=$self->{patroni_config}"
+		: ('-c', $self->{file}));
 
 	push @command, '-b', $self->{cluster}->{bin_dir}
 	  if $self->{cluster}->{bin_dir};

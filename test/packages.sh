@@ -11,7 +11,7 @@ PG_BINDIR=/usr/lib/postgresql/$PG_VERSION/bin
 
 PACKAGES_BUILD="gcc make libc6-dev postgresql-$PG_VERSION
 	postgresql-server-dev-$PG_VERSION libpq-dev libkrb5-dev
-	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev etcd-server
+	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev etcd-server
 	etcd-client procps"
 PACKAGES_TAP="haproxy pgbouncer perl libipc-run-perl valgrind iproute2 nftables strace openssl
 	pgbackrest systemd"
