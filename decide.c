@@ -23,9 +23,16 @@
  */
 #include "decide.h"
 #include "quorum.h"
+#include "standby_cluster.h"
 #include "switchover.h"
 
 #include <string.h>
+
+/*
+ * So many timeline ids are left to the source of a standby cluster when that is
+ * promoted: the source may still run, or come back, and use the next ones.
+ */
+#define SOURCE_TIMELINES	8
 
 /* Replay that has not moved for so long has come to the end of the WAL. */
 #define STALLED_AFTER		500
@@ -414,7 +421,8 @@ next_timeline(const HaView *view, const HaLocal *local)
 	int			n = bounded(view->term.nlineage, HA_MAX_LINEAGE);
 
 	/* what is reserved for us already is still nobody else's */
-	if (view->term.intent && is_name(view->term.owner, local->name) &&
+	if (view->term.intent && !view->term.standby &&
+		is_name(view->term.owner, local->name) &&
 		view->term.reserved > local->timeline)
 		return view->term.reserved;
 	if (view->term.timeline > newest)
@@ -426,6 +434,8 @@ next_timeline(const HaView *view, const HaLocal *local)
 		if (view->term.lineage[i].timeline > newest)
 			newest = view->term.lineage[i].timeline;
 	}
+	if (view->term.standby)
+		newest += SOURCE_TIMELINES;
 	return newest + 1;
 }
 
@@ -526,7 +536,9 @@ count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
 static void
 acquire(HaPlan *plan, const HaView *view, const HaLocal *local, const char *why)
 {
-	plan->reserve = next_timeline(view, local);
+	/* who is not to be promoted uses no id */
+	plan->reserve = ha_is_standby_cluster(&view->config, view) ?
+		view->term.reserved : next_timeline(view, local);
 	set_plan(plan, HA_ACQUIRE, why);
 }
 
@@ -749,11 +761,13 @@ decide_promotion(const HaConfig *config, const HaView *view,
 				 const HaLocal *local, int64_t now, HaPlan *plan)
 {
 	bool		ours = view->term.present && view->term.intent &&
-	is_name(view->term.owner, local->name);
+	!view->term.standby && is_name(view->term.owner, local->name);
 
 	if (view->leader.lease != local->lease_id || !ours)
 	{
-		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
+		set_plan(plan, HA_RELEASE, view->term.standby ?
+				 "this is no standby cluster any more, so it elects a primary" :
+				 "the leader key is ours from an earlier life");
 		return;
 	}
 	if (!local->holding || local->reassert)
@@ -771,10 +785,31 @@ decide_promotion(const HaConfig *config, const HaView *view,
 	set_plan(plan, HA_PROMOTE, "holds the leader key");
 }
 
+/*
+ * Is what we have replayed the leader's?  The record of a standby cluster lags behind
+ * its source, so a newer timeline that branches off from what it tells is none
+ * that diverged, as long as more of it comes.
+ */
+static bool
+is_of_leader(const HaConfig *config, const HaView *view, const HaLocal *local,
+			 int64_t now)
+{
+	uint32_t	timeline;
+	uint64_t	lsn;
+
+	if (is_on_history(view, local, local->replay_lsn))
+		return true;
+	return view->term.standby && local->timeline > view->term.timeline &&
+		find_position(view, local, &timeline, &lsn) &&
+		(local->streaming || now - later(local->replay_moved_at,
+										 local->starting_since) <
+		 ha_promote_timeout(config));
+}
+
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
-decide_follow(const HaView *view, const HaLocal *local, const char *name,
-			  HaPlan *plan)
+decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
+			  const char *name, int64_t now, HaPlan *plan)
 {
 	const HaMember *leader = ha_find_member(view, name);
 	const HaVote *mine = find_vote(view, local->name);
@@ -790,7 +825,7 @@ decide_follow(const HaView *view, const HaLocal *local, const char *name,
 				 "the leader has not confirmed its reign yet");
 		return;
 	}
-	if (!is_on_history(view, local, local->replay_lsn))
+	if (!is_of_leader(config, view, local, now))
 	{
 		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
 		because_name(plan, name);
@@ -875,9 +910,10 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
  * to be streamed.
  */
 static void
-decide_promised(const HaView *view, const HaLocal *local, HaPlan *plan)
+decide_promised(const HaConfig *config, const HaView *view,
+				const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	decide_follow(view, local, local->promised_to, plan);
+	decide_follow(config, view, local, local->promised_to, now, plan);
 	if (plan->verb == HA_FOLLOW || plan->verb == HA_WITHDRAW)
 		set_plan(plan, plan->verb, "promised not to lead to leader ");
 	else
@@ -890,14 +926,16 @@ static void
 decide_standby(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (key_is_mine(view, local))
+	if (key_is_mine(view, local) && ha_is_standby_cluster(config, view))
+		ha_standby_cluster_lead(config, view, local, now, plan);
+	else if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
-		decide_follow(view, local, view->leader.name, plan);
+		decide_follow(config, view, local, view->leader.name, now, plan);
 	else if (view->sysid == 0)
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 	else if (has_promised(local, now))
-		decide_promised(view, local, plan);
+		decide_promised(config, view, local, now, plan);
 	else if (config->pause && !names_candidate(&view->failover))
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
@@ -937,6 +975,9 @@ static void
 decide_starting(const HaConfig *config, const HaView *view,
 				const HaLocal *local, int64_t now, HaPlan *plan)
 {
+	if (now - local->replay_moved_at >= STALLED_AFTER &&
+		ha_standby_cluster_starting(config, view, local, plan))
+		return;
 	if (key_is_mine(view, local))
 	{
 		decide_recovery(config, view, local, now, plan);
@@ -945,7 +986,7 @@ decide_starting(const HaConfig *config, const HaView *view,
 	if (local->timeline != 0 && view->leader.present &&
 		now - local->replay_moved_at >= STALLED_AFTER)
 	{
-		decide_follow(view, local, view->leader.name, plan);
+		decide_follow(config, view, local, view->leader.name, now, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
 			plan->verb == HA_REWIND)
 			return;
@@ -1171,7 +1212,8 @@ static void
 decide_primary(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (ha_switchover_gone(config, view, local, now, plan) ||
+	if (ha_standby_cluster_demotes(config, view, plan) ||
+		ha_switchover_gone(config, view, local, now, plan) ||
 		is_superseded(config, view, local, plan))
 		return;
 	if (view->sysid == 0 && !local->holding)

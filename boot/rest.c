@@ -103,6 +103,7 @@ typedef struct Snapshot
 	bool		known;			/* worker holds something, of whatever age */
 	bool		fresh;			/* ... and it is of this second */
 	bool		leader;
+	bool		standby_leader; /* leads a standby cluster, as of a TTL ago */
 	HaControlWorker worker;
 	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: received but not replayed */
@@ -129,6 +130,8 @@ take_snapshot(const HaRest *rest, Snapshot *snap)
 		snap->now - w->heartbeat_at < SNAPSHOT_MS;
 	snap->leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
 		w->role == HA_ROLE_PRIMARY && snap->now < deadline;
+	snap->standby_leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
+		w->standby_leader && snap->now - w->dcs_seen_at < w->ttl;
 	snap->failsafe_active = snap->now < promise.until ||
 		(snap->leader && w->failsafe_active);
 	if (w->flush_lsn > w->replay_lsn)
@@ -146,9 +149,22 @@ is_leader(const HaRest *rest, const Snapshot *snap)
 }
 
 static bool
+is_standby_leader(const HaRest *rest, const Snapshot *snap)
+{
+	return snap->standby_leader;
+}
+
+static bool
+is_any_leader(const HaRest *rest, const Snapshot *snap)
+{
+	return snap->leader || snap->standby_leader;
+}
+
+static bool
 is_replica(const HaRest *rest, const Snapshot *snap)
 {
-	return snap->fresh && snap->state == HA_STATE_RUNNING &&
+	return snap->fresh && !snap->standby_leader &&
+		snap->state == HA_STATE_RUNNING &&
 		snap->worker.role == HA_ROLE_STANDBY &&
 		!json_is_true(json_object_get(rest->tags, "noloadbalance"));
 }
@@ -156,7 +172,7 @@ is_replica(const HaRest *rest, const Snapshot *snap)
 static bool
 is_readable(const HaRest *rest, const Snapshot *snap)
 {
-	return snap->leader || is_replica(rest, snap);
+	return is_any_leader(rest, snap) || is_replica(rest, snap);
 }
 
 static bool
@@ -237,7 +253,9 @@ typedef struct Path
 static const Path paths[] = {
 	{"/", is_leader, true, NARROW_NOT},
 	{"/primary", is_leader, true, NARROW_NOT},
-	{"/leader", is_leader, true, NARROW_NOT},
+	{"/leader", is_any_leader, true, NARROW_NOT},
+	{"/standby-leader", is_standby_leader, true, NARROW_NOT},
+	{"/standby_leader", is_standby_leader, true, NARROW_NOT},
 	{"/master", is_leader, true, NARROW_NOT},
 	{"/read-write", is_leader, true, NARROW_NOT},
 	{"/replica", is_replica, true, NARROW_REPLICA},
@@ -438,6 +456,8 @@ role_to_tell(const Snapshot *snap)
 {
 	if (snap->leader)
 		return ha_role_name(HA_ROLE_PRIMARY);
+	if (snap->standby_leader)
+		return HA_STANDBY_LEADER;
 	if (snap->fresh && snap->worker.role == HA_ROLE_UNINITIALIZED)
 		return ha_role_name(HA_ROLE_UNINITIALIZED);
 	return ha_role_name(HA_ROLE_STANDBY);
