@@ -77,6 +77,7 @@ typedef struct HaControlWorker
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
 	bool		standby_leader; /* leads a standby cluster */
+	bool		follows_source; /* or is to stream from its source */
 	bool		sync_standby;	/* this member is listed in /sync */
 	bool		others_may_lead;	/* somebody else could take over now */
 	HaSyncMode	synchronous_mode;
