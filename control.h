@@ -77,7 +77,8 @@ typedef struct HaControlWorker
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
 	bool		standby_leader; /* leads a standby cluster */
-	bool		follows_source; /* or is to stream from its source */
+	bool		follows_source; /* is to stream from its source, or from such
+								 * a leader */
 	bool		sync_standby;	/* this member is listed in /sync */
 	bool		others_may_lead;	/* somebody else could take over now */
 	HaSyncMode	synchronous_mode;

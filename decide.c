@@ -183,6 +183,16 @@ is_on_history(const HaView *view, const HaLocal *local, uint64_t lsn)
 }
 
 /*
+ * In a standby cluster the record tells what its leader had from the source, which may
+ * have been wrong: no position is better or worse for it.
+ */
+static bool
+history_is_elsewhere(const HaView *view)
+{
+	return view->term.standby && ha_is_standby_cluster(&view->config, view);
+}
+
+/*
  * How far we have the cluster's history, in its own terms: the position that a
  * vote tells.  A timeline that the record does not know, newer than the one that
  * it tells of, was promoted to in vain: the gate opens only after the record, so
@@ -199,6 +209,8 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 
 	*timeline = local->timeline;
 	*lsn = local->flush_lsn;
+	if (history_is_elsewhere(view))
+		return true;
 	if (is_recorded(&view->term, local->timeline))
 		return is_on_history(view, local, local->flush_lsn);
 	for (int i = n - 1; i >= 0 && *timeline > view->term.timeline; i--)
@@ -245,7 +257,8 @@ vote_counts(const HaView *view, const HaVote *vote)
 	return !vote->withdrawn &&
 		vote->term == view->term.term &&
 		vote->term_revision == view->term.mod_revision &&
-		ha_on_lineage(&view->term, vote->timeline, vote->lsn) &&
+		(history_is_elsewhere(view) ||
+		 ha_on_lineage(&view->term, vote->timeline, vote->lsn)) &&
 		sync_allows(view, vote->name);
 }
 
@@ -785,31 +798,10 @@ decide_promotion(const HaConfig *config, const HaView *view,
 	set_plan(plan, HA_PROMOTE, "holds the leader key");
 }
 
-/*
- * Is what we have replayed the leader's?  The record of a standby cluster lags behind
- * its source, so a newer timeline that branches off from what it tells is none
- * that diverged, as long as more of it comes.
- */
-static bool
-is_of_leader(const HaConfig *config, const HaView *view, const HaLocal *local,
-			 int64_t now)
-{
-	uint32_t	timeline;
-	uint64_t	lsn;
-
-	if (is_on_history(view, local, local->replay_lsn))
-		return true;
-	return view->term.standby && local->timeline > view->term.timeline &&
-		find_position(view, local, &timeline, &lsn) &&
-		(local->streaming || now - later(local->replay_moved_at,
-										 local->starting_since) <
-		 ha_promote_timeout(config));
-}
-
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
-decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
-			  const char *name, int64_t now, HaPlan *plan)
+decide_follow(const HaView *view, const HaLocal *local, const char *name,
+			  HaPlan *plan)
 {
 	const HaMember *leader = ha_find_member(view, name);
 	const HaVote *mine = find_vote(view, local->name);
@@ -825,7 +817,9 @@ decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
 				 "the leader has not confirmed its reign yet");
 		return;
 	}
-	if (!is_of_leader(config, view, local, now))
+
+	/* in a standby cluster that is for the source to say (boot/remote.c) */
+	if (!view->term.standby && !is_on_history(view, local, local->replay_lsn))
 	{
 		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
 		because_name(plan, name);
@@ -910,10 +904,9 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
  * to be streamed.
  */
 static void
-decide_promised(const HaConfig *config, const HaView *view,
-				const HaLocal *local, int64_t now, HaPlan *plan)
+decide_promised(const HaView *view, const HaLocal *local, HaPlan *plan)
 {
-	decide_follow(config, view, local, local->promised_to, now, plan);
+	decide_follow(view, local, local->promised_to, plan);
 	if (plan->verb == HA_FOLLOW || plan->verb == HA_WITHDRAW)
 		set_plan(plan, plan->verb, "promised not to lead to leader ");
 	else
@@ -931,11 +924,11 @@ decide_standby(const HaConfig *config, const HaView *view,
 	else if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
-		decide_follow(config, view, local, view->leader.name, now, plan);
+		decide_follow(view, local, view->leader.name, plan);
 	else if (view->sysid == 0)
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 	else if (has_promised(local, now))
-		decide_promised(config, view, local, now, plan);
+		decide_promised(view, local, plan);
 	else if (config->pause && !names_candidate(&view->failover))
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
@@ -986,7 +979,7 @@ decide_starting(const HaConfig *config, const HaView *view,
 	if (local->timeline != 0 && view->leader.present &&
 		now - local->replay_moved_at >= STALLED_AFTER)
 	{
-		decide_follow(config, view, local, view->leader.name, now, plan);
+		decide_follow(view, local, view->leader.name, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
 			plan->verb == HA_REWIND)
 			return;

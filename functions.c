@@ -184,7 +184,8 @@ static const char *
 member_role_word(const HaView *view, const HaMember *member)
 {
 	if (view->leader.present && strcmp(view->leader.name, member->name) == 0)
-		return member->standby_leader ? HA_STANDBY_LEADER : "leader";
+		return view->term.standby && !view->term.intent ?
+			HA_STANDBY_LEADER : "leader";
 	return ha_role_name(member->role);
 }
 

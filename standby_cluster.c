@@ -7,8 +7,9 @@
  * stays a standby: it follows the source, and all others follow it.  It is not
  * promoted, its gate stays shut, and it tells in the term record not where its own
  * timeline begins but the history that it has from the source, as often as that
- * changes.  So the rules of decide.c, which follow nobody but a member on record and
- * judge WAL by the recorded history, hold for the other members as they are.
+ * changes.  So the others find a leader on record to follow, as always.  But while the
+ * section is there, that record is no judgement on anybody's WAL: only the source
+ * knows what is its history, and pg_ha_boot asks it (boot/remote.c).
  *
  * Nothing here tells that the section is gone from the configuration: then
  * decide.c finds a leader key of a reign that was no promotion, gives it back, and

@@ -741,8 +741,8 @@ publish_report(int64 now)
 	report.sync_standby = is_sync_standby();
 	report.others_may_lead = ha_others_may_lead(view, local.name);
 	report.sick = local.sick_since != 0;
-	report.follows_source = plan.verb == HA_FOLLOW_SOURCE &&
-		strcmp(managed.follows, HA_REMOTE_SOURCE) == 0;
+	report.follows_source = plan.verb == HA_FOLLOW_SOURCE ||
+		(plan.verb == HA_FOLLOW && view->term.standby);
 	report.standby_leader = local.role == HA_ROLE_STANDBY && local.holding &&
 		view->term.standby && !view->term.intent &&
 		strcmp(report.leader, local.name) == 0;

@@ -3,8 +3,8 @@
  * remote.c
  *	  The source of a standby cluster, as pg_ha_boot deals with it.
  *
- * A standby whose WAL has diverged from the source's never gets anything from it, and
- * can't tell that from a source that is away.  When nothing has come for a moment the
+ * A standby whose WAL has diverged from the source's never gets anything from it, nor
+ * from a leader who has the source's, and can't tell that from one who is away.  When nothing has come for a moment the
  * source is asked for its history.  Only an answer that has this server's timeline
  * end before what is replayed here, or does not have it at all, is taken for a
  * divergence; then the data is rewound like any other (rebuild.c).
