@@ -30,6 +30,7 @@
 #define HA_WHY_SIZE			160
 #define HA_HBA_NAME_SIZE	16	/* of a source of access rules */
 #define HA_HBA_SHA_SIZE		65	/* sha256 of such rules: 64 hexadecimal digits */
+#define HA_PORTS_SIZE		64
 #define HA_MAX_MEMBERS		16
 #define HA_MAX_LINEAGE		32	/* ended timelines that a term record lists */
 #define HA_MAX_SLOT_SPECS	16	/* permanent slots, ignored ones: each so many */
@@ -57,6 +58,9 @@
  */
 #define HA_NOBODY			"pg_ha_nobody"
 
+/* Another one: whom the leader of a standby cluster follows. */
+#define HA_REMOTE_SOURCE	"pg_ha_source"
+
 typedef enum HaSyncMode
 {
 	HA_SYNC_OFF,				/* commits wait for nobody */
@@ -79,6 +83,19 @@ typedef struct HaSlotSpec
 	char		database[HA_NAME_SIZE];
 	char		plugin[HA_NAME_SIZE];
 } HaSlotSpec;
+
+/*
+ * Where the WAL of a standby cluster comes from: a server, or several with one
+ * primary among them.
+ */
+typedef struct HaStandbyCluster
+{
+	bool		active;			/* else there is nothing of it in /config */
+	char		host[HA_HOST_SIZE]; /* [A-Za-z0-9.:_-]+, several with commas
+									 * between */
+	char		port[HA_PORTS_SIZE];	/* one for all, or one for each */
+	char		slot[HA_NAME_SIZE]; /* over there; '' = none is used */
+} HaStandbyCluster;
 
 /*
  * The cluster's configuration, from /config (Patroni's keys).  "known" is false
@@ -106,6 +123,7 @@ typedef struct HaConfig
 	HaSlotSpec	permanent[HA_MAX_SLOT_SPECS];	/* by name */
 	int32_t		nignored;
 	HaSlotSpec	ignored[HA_MAX_SLOT_SPECS];
+	HaStandbyCluster standby_cluster;
 } HaConfig;
 
 /* /leader: who holds the lease. */
@@ -156,6 +174,10 @@ typedef struct HaTimeline
  * and "lineage" are still those of the term before, and "reserved" is the
  * timeline id that the owner's promotion will use.  No id up to "reserved" may
  * ever be used again by anybody else.
+ *
+ * "standby" says that the owner leads a standby cluster: it is not promoted,
+ * acknowledges nothing, and reserves no id; what it tells of the timeline, when it is
+ * no intent any more, is the history of its source, as far as it had come then.
  */
 typedef struct HaTerm
 {
@@ -164,6 +186,7 @@ typedef struct HaTerm
 	int64_t		term;
 	char		owner[HA_NAME_SIZE];
 	bool		intent;
+	bool		standby;
 	uint32_t	timeline;		/* that of the last confirmed reign */
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
@@ -272,6 +295,7 @@ typedef struct HaMember
 	uint64_t	lsn;			/* xlog_location: 0 = not told */
 	uint64_t	replay_lsn;
 	bool		streaming;
+	bool		standby_leader; /* role STANDBY: leads a standby cluster */
 	bool		nofailover;
 	bool		nosync;
 	bool		nostream;		/* its WAL comes from the archive; then it is
@@ -701,6 +725,8 @@ typedef enum HaVerb
 	HA_PROMOTE,					/* key is ours, term recorded: leave recovery */
 	HA_FOLLOW,					/* stream from plan.follow; from nobody if
 								 * that is '' */
+	HA_FOLLOW_SOURCE,			/* stream from where a standby cluster's WAL
+								 * comes from */
 	HA_DEMOTE,					/* come back as standby (pg_ha_boot restarts) */
 	HA_SWITCHOVER,				/* stop cleanly, release to plan.follow */
 	HA_PREPARE,					/* leading: a checkpoint before a hand-over */

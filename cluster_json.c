@@ -23,6 +23,7 @@
 #include "json_guard.h"
 #include "request_json.h"
 #include "slots_json.h"
+#include "standby_cluster_json.h"
 #include "tags_json.h"
 #include "wall_time.h"
 
@@ -59,7 +60,7 @@ static const char *const sync_mode_words[] = {"off", "on", "quorum", NULL};
 
 static const char *const verb_words[] = {
 	"wait", "acquire", "reassert", "confirm", "renew", "suspend", "release",
-	"give_up", "detach", "vote", "withdraw", "promote", "follow", "demote", "switchover",
+	"give_up", "detach", "vote", "withdraw", "promote", "follow", "follow_source", "demote", "switchover",
 	"prepare", "hold", "freeze", "hand_over", "yield",
 	"rewind", "clear_failover", "set_failover", "set_sync", "set_names", "stop", NULL
 };
@@ -91,7 +92,7 @@ static const struct
 	{"master", HA_ROLE_PRIMARY},
 	{"promoted", HA_ROLE_PRIMARY},
 	{"replica", HA_ROLE_STANDBY},
-	{"standby_leader", HA_ROLE_STANDBY},
+	{HA_STANDBY_LEADER, HA_ROLE_STANDBY},
 	{"demoted", HA_ROLE_STANDBY},
 	{"uninitialized", HA_ROLE_UNINITIALIZED},
 };
@@ -520,7 +521,9 @@ ha_config_parse(const char *json, size_t length, HaConfig *config, char *err,
 		ok = config_schema(root, err, errlen) &&
 			config_timing(root, &result, err, errlen) &&
 			config_rest(root, &result, err, errlen) &&
-			ha_slots_config_parse(root, &result, err, errlen);
+			ha_slots_config_parse(root, &result, err, errlen) &&
+			ha_standby_cluster_parse(root, &result.standby_cluster, err,
+									 errlen);
 	json_decref(root);
 	if (ok)
 		*config = result;
@@ -632,6 +635,7 @@ parse_term(const HaKv *kv, HaView *view)
 	term->term = take_int(json, "term", 1, INT64_MAX, 0, &ok);
 	take_name(json, "owner", term->owner, &ok);
 	term->intent = take_bool(json, "intent", &ok);
+	term->standby = take_bool(json, "standby", &ok);
 	term->timeline = take_timeline(json, "timeline", &ok);
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
@@ -979,6 +983,8 @@ take_state_and_role(json_t *json, HaMember *member, bool *ok)
 			strcmp(patroni_roles[j].word, json_string_value(role)) == 0)
 			member->role = patroni_roles[j].role;
 	}
+	member->standby_leader = json_is_string(role) &&
+		strcmp(json_string_value(role), HA_STANDBY_LEADER) == 0;
 }
 
 /* [timeline, bytes] */
@@ -1378,6 +1384,8 @@ ha_term_json(const HaTerm *term)
 	add(&json, "owner", text_json(term->owner));
 	if (term->intent)
 		add(&json, "intent", json_true());
+	if (term->standby)
+		add(&json, "standby", json_true());
 	add(&json, "timeline", json_integer(term->timeline));
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
@@ -1519,7 +1527,8 @@ ha_member_json(const HaMember *member)
 	add(&json, "conn_url", text_json(member->conn_url));
 	add(&json, "api_url", text_json(member->api_url));
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
-	add(&json, "role", text_json(ha_role_name(member->role)));
+	add(&json, "role", text_json(member->standby_leader ? HA_STANDBY_LEADER :
+								 ha_role_name(member->role)));
 	add(&json, "version", text_json(HA_PATRONI_LEVEL));
 	if (tags == NULL || json_object_size(tags) > 0)
 		add(&json, "tags", tags);
@@ -1695,6 +1704,14 @@ typedef struct Field
 	{.name = #field, .kind = FIELD_INT32, .offset = offsetof(type, field), \
 	 .absent = 1}
 
+static const Field standby_cluster_fields[] = {
+	BOOL(HaStandbyCluster, active),
+	TEXT(HaStandbyCluster, host),
+	TEXT(HaStandbyCluster, port),
+	TEXT(HaStandbyCluster, slot),
+	{.name = NULL}
+};
+
 static const Field config_fields[] = {
 	BOOL(HaConfig, known),
 	BOOL(HaConfig, pause),
@@ -1712,6 +1729,7 @@ static const Field config_fields[] = {
 	BOOL(HaConfig, check_timeline),
 	INT64(HaConfig, member_slots_ttl),
 	INT64(HaConfig, member_slots_max_wal),
+	STRUCT(HaConfig, standby_cluster, standby_cluster_fields),
 	{.name = NULL}
 };
 
@@ -1750,6 +1768,7 @@ static const Field term_fields[] = {
 	INT64(HaTerm, term),
 	TEXT(HaTerm, owner),
 	BOOL(HaTerm, intent),
+	BOOL(HaTerm, standby),
 	UINT32(HaTerm, timeline),
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
@@ -1776,6 +1795,7 @@ static const Field member_fields[] = {
 	UINT64(HaMember, lsn),
 	UINT64(HaMember, replay_lsn),
 	BOOL(HaMember, streaming),
+	BOOL(HaMember, standby_leader),
 	BOOL(HaMember, nofailover),
 	BOOL(HaMember, nosync),
 	BOOL(HaMember, nostream),

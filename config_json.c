@@ -58,6 +58,11 @@ static const char *const postgresql_keys[] = {
 	"remove_data_directory_on_rewind_failure", "use_pg_rewind", "use_slots",
 };
 
+static const char *const standby_cluster_keys[] = {
+	"archive_cleanup_command", "create_replica_methods", "host", "port",
+	"primary_slot_name", "recovery_min_apply_delay", "restore_command",
+};
+
 static bool
 object_has_unknown(json_t *object, const char *prefix,
 				   const char *const *known, int nknown, char *unknown,
@@ -100,7 +105,11 @@ ha_config_has_unknown(const char *patch, char *unknown, size_t size,
 							   unknown, size, nearest, nearest_size) ||
 		object_has_unknown(json_object_get(root, "postgresql"), "postgresql.",
 						   postgresql_keys, LENGTH_OF(postgresql_keys),
-						   unknown, size, nearest, nearest_size);
+						   unknown, size, nearest, nearest_size) ||
+		object_has_unknown(json_object_get(root, "standby_cluster"),
+						   "standby_cluster.", standby_cluster_keys,
+						   LENGTH_OF(standby_cluster_keys), unknown, size,
+						   nearest, nearest_size);
 	json_decref(root);
 	return found;
 }

@@ -84,6 +84,9 @@ typedef struct HaControlWorker
 	int64_t		term;
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
+	bool		standby_leader; /* leads a standby cluster */
+	bool		follows_source; /* is to stream from its source, or from such
+								 * a leader */
 	bool		sync_standby;	/* this member is listed in /sync */
 	bool		others_may_lead;	/* somebody else could take over now */
 	HaSyncMode	synchronous_mode;

@@ -24,9 +24,16 @@
 #include "cascade.h"
 #include "decide.h"
 #include "quorum.h"
+#include "standby_cluster.h"
 #include "switchover.h"
 
 #include <string.h>
+
+/*
+ * So many timeline ids are left to the source of a standby cluster when that is
+ * promoted: the source may still run, or come back, and use the next ones.
+ */
+#define SOURCE_TIMELINES	8
 
 /* Replay that has not moved for so long has come to the end of the WAL. */
 #define STALLED_AFTER		500
@@ -177,6 +184,16 @@ is_on_history(const HaView *view, const HaLocal *local, uint64_t lsn)
 }
 
 /*
+ * In a standby cluster the record tells what its leader had from the source, which may
+ * have been wrong: no position is better or worse for it.
+ */
+static bool
+history_is_elsewhere(const HaView *view)
+{
+	return view->term.standby && ha_is_standby_cluster(&view->config, view);
+}
+
+/*
  * How far we have the cluster's history, in its own terms: the position that a
  * vote tells.  A timeline that the record does not know, newer than the one that
  * it tells of, was promoted to in vain: the gate opens only after the record, so
@@ -193,6 +210,8 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 
 	*timeline = local->timeline;
 	*lsn = local->flush_lsn;
+	if (history_is_elsewhere(view))
+		return true;
 	if (is_recorded(&view->term, local->timeline))
 		return is_on_history(view, local, local->flush_lsn);
 	for (int i = n - 1; i >= 0 && *timeline > view->term.timeline; i--)
@@ -239,7 +258,8 @@ vote_counts(const HaView *view, const HaVote *vote)
 	return !vote->withdrawn &&
 		vote->term == view->term.term &&
 		vote->term_revision == view->term.mod_revision &&
-		ha_on_lineage(&view->term, vote->timeline, vote->lsn) &&
+		(history_is_elsewhere(view) ||
+		 ha_on_lineage(&view->term, vote->timeline, vote->lsn)) &&
 		sync_allows(view, vote->name);
 }
 
@@ -415,7 +435,8 @@ next_timeline(const HaView *view, const HaLocal *local)
 	int			n = bounded(view->term.nlineage, HA_MAX_LINEAGE);
 
 	/* what is reserved for us already is still nobody else's */
-	if (view->term.intent && is_name(view->term.owner, local->name) &&
+	if (view->term.intent && !view->term.standby &&
+		is_name(view->term.owner, local->name) &&
 		view->term.reserved > local->timeline)
 		return view->term.reserved;
 	if (view->term.timeline > newest)
@@ -427,6 +448,8 @@ next_timeline(const HaView *view, const HaLocal *local)
 		if (view->term.lineage[i].timeline > newest)
 			newest = view->term.lineage[i].timeline;
 	}
+	if (view->term.standby)
+		newest += SOURCE_TIMELINES;
 	return newest + 1;
 }
 
@@ -527,7 +550,9 @@ count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
 static void
 acquire(HaPlan *plan, const HaView *view, const HaLocal *local, const char *why)
 {
-	plan->reserve = next_timeline(view, local);
+	/* who is not to be promoted uses no id */
+	plan->reserve = ha_is_standby_cluster(&view->config, view) ?
+		view->term.reserved : next_timeline(view, local);
 	set_plan(plan, HA_ACQUIRE, why);
 }
 
@@ -750,11 +775,13 @@ decide_promotion(const HaConfig *config, const HaView *view,
 				 const HaLocal *local, int64_t now, HaPlan *plan)
 {
 	bool		ours = view->term.present && view->term.intent &&
-	is_name(view->term.owner, local->name);
+	!view->term.standby && is_name(view->term.owner, local->name);
 
 	if (view->leader.lease != local->lease_id || !ours)
 	{
-		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
+		set_plan(plan, HA_RELEASE, view->term.standby ?
+				 "this is no standby cluster any more, so it elects a primary" :
+				 "the leader key is ours from an earlier life");
 		return;
 	}
 	if (!local->holding || local->reassert)
@@ -817,7 +844,9 @@ decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
 				 "the leader has not confirmed its reign yet");
 		return;
 	}
-	if (!is_on_history(view, local, local->replay_lsn))
+
+	/* in a standby cluster that is for the source to say (boot/remote.c) */
+	if (!view->term.standby && !is_on_history(view, local, local->replay_lsn))
 	{
 		set_plan(plan, HA_REWIND, "its WAL diverged from that of leader ");
 		because_name(plan, name);
@@ -917,7 +946,9 @@ static void
 decide_standby(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (key_is_mine(view, local))
+	if (key_is_mine(view, local) && ha_is_standby_cluster(config, view))
+		ha_standby_cluster_lead(config, view, local, now, plan);
+	else if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
 		decide_follow(config, view, local, view->leader.name, now, plan);
@@ -964,6 +995,9 @@ static void
 decide_starting(const HaConfig *config, const HaView *view,
 				const HaLocal *local, int64_t now, HaPlan *plan)
 {
+	if (now - local->replay_moved_at >= STALLED_AFTER &&
+		ha_standby_cluster_starting(config, view, local, plan))
+		return;
 	if (key_is_mine(view, local))
 	{
 		decide_recovery(config, view, local, now, plan);
@@ -1198,7 +1232,8 @@ static void
 decide_primary(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (ha_switchover_gone(config, view, local, now, plan) ||
+	if (ha_standby_cluster_demotes(config, view, plan) ||
+		ha_switchover_gone(config, view, local, now, plan) ||
 		is_superseded(config, view, local, plan))
 		return;
 	if (view->sysid == 0 && !local->holding)

@@ -94,6 +94,14 @@ role_word(HaRole role)
 	}
 }
 
+/* Is this the standby that holds the key of a standby cluster? */
+static bool
+leads_standby_cluster(const HaPublished *p)
+{
+	return p->local.role == HA_ROLE_STANDBY && p->local.holding &&
+		p->view.term.standby && !p->view.term.intent;
+}
+
 static const char *
 sync_word(HaSyncMode mode)
 {
@@ -142,7 +150,8 @@ pg_ha_status(PG_FUNCTION_ARGS)
 
 	add_text(&row, ha_scope);
 	add_text(&row, ha_member_name);
-	add_text(&row, role_word(p->local.role));
+	add_text(&row, leads_standby_cluster(p) ? HA_STANDBY_LEADER :
+			 role_word(p->local.role));
 	add_text(&row, view->leader.present ? view->leader.name : NULL);
 	add(&row, Int64GetDatum(view->term.term));
 	add(&row, Int32GetDatum(p->local.timeline));
@@ -176,7 +185,8 @@ static const char *
 member_role_word(const HaView *view, const HaMember *member)
 {
 	if (view->leader.present && strcmp(view->leader.name, member->name) == 0)
-		return "leader";
+		return view->term.standby && !view->term.intent ?
+			HA_STANDBY_LEADER : "leader";
 	return ha_role_name(member->role);
 }
 

@@ -40,6 +40,7 @@
 #include "decide.h"
 #include "history_json.h"
 #include "slots_json.h"
+#include "standby_cluster.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -318,11 +319,24 @@ take_watch(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 }
 
+/*
+ * Are we the leader, as far as others are concerned?  That of a standby cluster has
+ * no use for the gate.
+ */
+static bool
+is_leading(const HaLease *lease)
+{
+	const HaTerm *term = &lease->view.term;
+
+	return lease->open || (lease->holding && term->standby && !term->intent &&
+						   term->term == lease->term);
+}
+
 /* Is nothing but the lease in the way of what we do? */
 static bool
 may_move(const HaLease *lease)
 {
-	return lease->open && lease->holding && !lease->reassert &&
+	return is_leading(lease) && lease->holding && !lease->reassert &&
 		lease->op_tag == 0 && !leads_by_promises(lease);
 }
 
@@ -467,6 +481,8 @@ know_own_write(HaLease *lease, const HaAnswer *answer)
 		view->leader.create_revision = answer->revision;
 		view->leader.mod_revision = answer->revision;
 	}
+	else if (lease->op_record.standby)
+		memset(&view->sync, 0, sizeof(view->sync));
 	else if (view->term.intent)
 	{
 		if (view->sync.present)
@@ -866,6 +882,7 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 	term.term++;
 	copy_name(term.owner, lease->name);
 	term.intent = !plan->resume;
+	term.standby = term.intent && ha_is_standby_cluster(&view->config, view);
 	term.reserved = plan->reserve;
 	term.reached = ha_leader_lsn(view, local);
 	term.unchecked_from = lease->check_from;
@@ -912,6 +929,21 @@ extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 	copy_name(term->timeline_owner, name);
 }
 
+/* Nobody here was promoted to a timeline that came from a source, but perhaps long ago. */
+static void
+follow_lineage(HaTerm *term, const HaLocal *local)
+{
+	const char *known = ha_timeline_owner(term, local->timeline);
+	char		owner[HA_NAME_SIZE] = "";
+
+	if (known != NULL)
+		copy_name(owner, known);
+	extend_lineage(term, local, owner);
+	if (local->timeline > term->reserved)
+		term->reserved = local->timeline;
+	term->lost_bytes = 0;
+}
+
 /* S-5: nobody led meanwhile; recorded, so that another life need not ask. */
 static void
 build_checked(HaTxn *txn, HaLease *lease)
@@ -934,7 +966,7 @@ build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	guard_key(txn, lease);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
-	term.intent = false;
+	term.intent = term.standby = false;
 	extend_lineage(&term, local, lease->name);
 	term.lost_bytes = term.reached > term.begin_lsn ?
 		term.reached - term.begin_lsn : 0;
@@ -946,6 +978,42 @@ build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	if (view->sync.present)
 		ha_txn_put(txn, KEY_SYNC, ha_sync_json(lease->name, 0, 0, NULL), 0);
 	if (view->failover.present && view->failover.scheduled_at == 0)
+	{
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
+					   view->failover.mod_revision);
+		ha_txn_put(txn, KEY_FAILOVER, copy_text("{}"), 0);
+	}
+}
+
+/*
+ * The leader of a standby cluster tells which history it follows.  It acknowledges
+ * nothing and asks nobody, so /sync and /failsafe, of an earlier time, limit nobody
+ * any more.
+ */
+static void
+build_standby_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
+{
+	const HaView *view = &lease->view;
+	HaTerm		term = view->term;
+
+	guard_key(txn, lease);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
+	term.intent = false;
+	term.standby = true;
+	follow_lineage(&term, local);
+	put_term(txn, lease, &term);
+	put_heartbeat(txn, lease, local, term.term);
+	if (view->sync.mod_revision != 0)
+		ha_txn_delete(txn, KEY_SYNC);
+	if (view->failsafe.mod_revision != 0)
+	{
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILSAFE,
+					   view->failsafe.mod_revision);
+		ha_txn_delete(txn, KEY_FAILSAFE);
+	}
+	if (view->failover.present && view->failover.scheduled_at == 0 &&
+		view->term.intent)
 	{
 		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
 					   view->failover.mod_revision);
@@ -1103,7 +1171,9 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			return true;
 		case HA_CONFIRM:
 			lease->confirm_sent_at = now;
-			if (view->term.intent)
+			if (local->role != HA_ROLE_PRIMARY)
+				build_standby_confirm(txn, lease, local);
+			else if (view->term.intent)
 				build_confirm(txn, lease, local);
 			else
 				build_checked(txn, lease);
@@ -1169,7 +1239,8 @@ next_grant(HaLease *lease, int64_t now, HaRequest *request)
 static bool
 next_move(HaLease *lease, const HaPlan *plan, int64_t now, HaRequest *request)
 {
-	if (plan->verb != HA_RENEW || !may_move(lease) || !lease->view.valid ||
+	if ((plan->verb != HA_RENEW && plan->verb != HA_FOLLOW_SOURCE) ||
+		!may_move(lease) || !lease->view.valid ||
 		lease->view.config.ttl == lease->asked_ttl ||
 		lease->grant_tag != 0 || now < lease->grant_due)
 		return false;
@@ -1280,7 +1351,7 @@ next_proof(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	lease->proof_announces = lease->view.config.failsafe_mode;
 	if (!lease->proof_announces)
 		lease->asking.announced = false;	/* whatever becomes of this put */
-	if (now >= lease->status_due && lease->open)
+	if (now >= lease->status_due && is_leading(lease))
 	{
 		lease->status_due = now + lease->view.config.loop_wait;
 		ha_txn_put(&request->txn, KEY_STATUS,
@@ -1340,8 +1411,8 @@ next_removed(HaLease *lease, int64_t now, HaRequest *request)
 	char		key[HA_KEY_SIZE] = KEY_REMOVED;
 	int			i = 0;
 
-	if (!lease->open || !lease->holding || lease->reassert || !view->valid ||
-		lease->removed_tag != 0 || now < lease->removed_due ||
+	if (!is_leading(lease) || !lease->holding || lease->reassert ||
+		!view->valid || lease->removed_tag != 0 || now < lease->removed_due ||
 		!is_later(lease->view_tag, lease->removed_done_tag))
 		return false;
 	while (i < view->nremoved && !is_settled(view, view->removed[i].name))

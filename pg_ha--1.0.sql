@@ -370,6 +370,28 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) IS
 'stop all members, the leader last';
 
+CREATE FUNCTION pg_ha_promote_cluster(
+	confirm pg_catalog.text DEFAULT '',
+	source_is_fenced pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_promote_cluster(pg_catalog.text, pg_catalog.bool) IS
+'let a standby cluster follow its source no longer, and elect a primary';
+
+CREATE FUNCTION pg_ha_demote_cluster(
+	host pg_catalog.text,
+	port pg_catalog.int4 DEFAULT 5432,
+	slot pg_catalog.text DEFAULT '',
+	confirm pg_catalog.text DEFAULT '')
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_demote_cluster(pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text) IS
+'make this cluster a standby cluster of another one';
+
 CREATE FUNCTION pg_ha_join_command()
 RETURNS pg_catalog.text
 AS 'MODULE_PATHNAME'
@@ -415,6 +437,8 @@ REVOKE ALL ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalo
 REVOKE ALL ON FUNCTION pg_ha_reload(pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_promote_cluster(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_demote_cluster(pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_join_command() FROM PUBLIC;
 
 --

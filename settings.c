@@ -71,6 +71,40 @@ append_conninfo(StringInfo buf, const char *keyword, const char *value)
 	pfree(quoted.data);
 }
 
+/* How this member presents itself to any server that it streams from. */
+static void
+append_credentials(StringInfo buf)
+{
+	append_conninfo(buf, "user", ha_replication_user);
+	append_conninfo(buf, "passfile", ha_replication_passfile);
+	append_conninfo(buf, "sslcert", ha_replication_sslcert);
+	append_conninfo(buf, "sslkey", ha_replication_sslkey);
+	append_conninfo(buf, "sslrootcert", ha_replication_sslrootcert);
+	append_conninfo(buf, "sslmode",
+					ha_replication_sslrootcert[0] ? "verify-ca" : "prefer");
+	append_conninfo(buf, "connect_timeout", "3");
+}
+
+/*
+ * The source may be a cluster with members of the same names, and counts a standby's
+ * confirmation by its application_name: with the colon ours is nobody's there.
+ */
+static void
+append_source(StringInfo buf, const HaStandbyCluster *source)
+{
+	char	   *name = psprintf("%s:%s", ha_scope, ha_member_name);
+
+	appendStringInfoString(buf, "primary_conninfo = '");
+	append_conninfo(buf, "host", source->host);
+	append_conninfo(buf, "port", source->port);
+	append_credentials(buf);
+	append_conninfo(buf, "application_name", name);
+	if (strchr(source->host, ',') != NULL)
+		append_conninfo(buf, "target_session_attrs", "read-write");
+	appendStringInfo(buf, "'\nprimary_slot_name = '%s'\n", source->slot);
+	pfree(name);
+}
+
 static void
 append_primary(StringInfo buf, const HaManaged *managed)
 {
@@ -83,19 +117,17 @@ append_primary(StringInfo buf, const HaManaged *managed)
 							   "primary_slot_name = ''\n");
 		return;
 	}
+	if (strcmp(managed->follows, HA_REMOTE_SOURCE) == 0)
+	{
+		append_source(buf, &managed->source);
+		return;
+	}
 	snprintf(port, sizeof(port), "%d", managed->port);
 	appendStringInfoString(buf, "primary_conninfo = '");
 	append_conninfo(buf, "host", managed->host);
 	append_conninfo(buf, "port", port);
-	append_conninfo(buf, "user", ha_replication_user);
-	append_conninfo(buf, "passfile", ha_replication_passfile);
-	append_conninfo(buf, "sslcert", ha_replication_sslcert);
-	append_conninfo(buf, "sslkey", ha_replication_sslkey);
-	append_conninfo(buf, "sslrootcert", ha_replication_sslrootcert);
-	append_conninfo(buf, "sslmode",
-					ha_replication_sslrootcert[0] ? "verify-ca" : "prefer");
+	append_credentials(buf);
 	append_conninfo(buf, "application_name", ha_member_name);
-	append_conninfo(buf, "connect_timeout", "3");
 	if (managed->failover_slots)
 		append_conninfo(buf, "dbname", HA_SYNC_SLOTS_DATABASE);
 	appendStringInfoString(buf, "'\n");

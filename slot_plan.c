@@ -496,7 +496,7 @@ want_slots(Plan *plan)
 
 		if (spec->kind == HA_SLOT_PHYSICAL)
 			want_slot(plan, spec->name, find_slot_member(view, spec->name));
-		else if (plan->scene->leads &&
+		else if (plan->scene->leads && !config->standby_cluster.active &&
 				 find_slot(plan->scene, spec->name) == NULL)
 			add_task(plan, HA_SLOT_CREATE_LOGICAL, spec->name, 0, "");
 	}

@@ -55,6 +55,7 @@
 #include "server.h"
 #include "settings.h"
 #include "slots.h"
+#include "standby_cluster.h"
 #include "survey.h"
 #include "switchover.h"
 #include "tags_json.h"
@@ -327,6 +328,9 @@ wants_failover_slots(void)
 {
 	const HaConfig *config = &lease.view.config;
 
+	/* of a standby cluster they are the source's business */
+	if (ha_is_standby_cluster(config, &lease.view))
+		return false;
 	for (int i = 0; i < config->npermanent; i++)
 	{
 		if (config->permanent[i].kind == HA_SLOT_LOGICAL)
@@ -382,6 +386,30 @@ act_follow(int64 now)
 		warn_of_no_archive();
 	}
 	manage_slots(false, now);
+}
+
+/*
+ * The one who holds the key keeps the others' slots, as a primary would; who only
+ * comes to consistency leads nobody.
+ */
+static void
+act_follow_source(int64 now)
+{
+	const HaStandbyCluster *source = &lease.view.config.standby_cluster;
+
+	if (source->active &&
+		(managed_epoch == 0 ||
+		 strcmp(managed.follows, HA_REMOTE_SOURCE) != 0 ||
+		 memcmp(&managed.source, source, sizeof(*source)) != 0))
+	{
+		managed.failover_slots = false;
+		strlcpy(managed.follows, HA_REMOTE_SOURCE, sizeof(managed.follows));
+		managed.source = *source;
+		write_managed(now);
+		ha_server_wake_startup();
+	}
+	if (local.role == HA_ROLE_STANDBY)
+		manage_slots(local.holding, now);
 }
 
 /*
@@ -560,6 +588,9 @@ act(int64 now)
 	{
 		case HA_FOLLOW:
 			act_follow(now);
+			break;
+		case HA_FOLLOW_SOURCE:
+			act_follow_source(now);
 			break;
 		case HA_DETACH:
 		case HA_REWIND:
@@ -774,6 +805,11 @@ publish_report(int64 now)
 	report.sync_standby = is_sync_standby();
 	report.others_may_lead = ha_others_may_lead(view, local.name);
 	report.sick = local.sick_since != 0;
+	report.follows_source = plan.verb == HA_FOLLOW_SOURCE ||
+		(plan.verb == HA_FOLLOW && view->term.standby);
+	report.standby_leader = local.role == HA_ROLE_STANDBY && local.holding &&
+		view->term.standby && !view->term.intent &&
+		strcmp(report.leader, local.name) == 0;
 	report.synchronous_mode = view->config.synchronous_mode;
 	report.ttl = view->config.ttl;
 	report.loop_wait = view->config.loop_wait;

@@ -34,6 +34,7 @@
 #include "clone_config.h"
 #include "datadir.h"
 #include "programs.h"
+#include "remote_source.h"
 
 #define PROGRESS_EVERY		10000	/* ms between two lines of the log */
 #define DRAIN_AFTER			200 /* ms for what a dead method has left to say */
@@ -266,7 +267,7 @@ judge(const HaNode *node, const HaCloneMethod *method, uint64_t sysid)
 	HaDataFacts facts;
 
 	ha_datadir_facts(node, &facts);
-	if (facts.sysid == sysid)
+	if (facts.sysid == sysid || (sysid == 0 && facts.sysid != 0))
 		return HA_CLONE_DONE;
 	if (facts.sysid == 0)
 	{
@@ -368,15 +369,23 @@ clone(const HaNode *node, const HaCloneOrder *order)
 {
 	HaCloneMethod methods[HA_CLONE_METHODS];
 	int			n = ha_clone_methods(node, methods);
-	const HaSource *source = order->has_leader ?
-	choose_source(node, order) : NULL;
+	const HaSource *source = NULL;
+	HaSource	remote;
+	uint32_t	timeline;
 	HaCloneResult result = HA_CLONE_FAILED;
+
+	if (order->remote.active && ha_remote_choose(node, &order->remote,
+												 order->sysid, &remote,
+												 &timeline))
+		source = &remote;
+	else if (!order->remote.active && order->has_leader)
+		source = choose_source(node, order);
 
 	for (int i = 0; i < n; i++)
 	{
 		HaCloneResult one;
 
-		if (!can_run(&methods[i], i, order->has_leader, order->skip))
+		if (!can_run(&methods[i], i, source != NULL, order->skip))
 			continue;
 		progress->percent = 0;
 		progress->method = i;

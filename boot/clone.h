@@ -16,10 +16,12 @@
 /* What the loop knows and the child needs. */
 typedef struct HaCloneOrder
 {
-	uint64_t	sysid;			/* the cluster's */
+	uint64_t	sysid;			/* the cluster's; 0 = what it is will be */
 	bool		has_leader;
 	HaSource	leader;			/* makes our slot */
 	HaSource	source;			/* is copied: the leader, or a standby */
+	HaStandbyCluster remote;	/* active: instead, one of these servers, which
+								 * have no slot for us */
 	int64_t		slot_patience;	/* ms */
 	uint32_t	skip;			/* bit i: not by method i */
 } HaCloneOrder;

@@ -46,6 +46,7 @@
 #include "files.h"
 #include "prepare.h"
 #include "programs.h"
+#include "remote_source.h"
 
 static const char *const markers[] = {
 	HA_INITDB_MARKER, HA_CLONE_MARKER, HA_RESTORE_MARKER, HA_REWIND_MARKER,
@@ -258,18 +259,13 @@ ha_datadir_begin_bootstrap(const HaNode *node, bool restore)
 
 /* What the child does; it does not come back but by _exit. */
 static void
-rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
-			uint32_t timeline)
+run_rewind(const HaNode *node, const HaSource *source)
 {
 	PQExpBufferData option;
 	char		target_option[HA_PATH_SIZE + 32];
 	const char *argv[] = {
 		"pg_rewind", target_option, NULL, "--no-ensure-shutdown", NULL
 	};
-
-	ha_source_environment(node);
-	if (!ha_source_wait_for_timeline(node, source, sysid, timeline))
-		_exit(HA_REWIND_NOT_BEGUN);
 
 	initPQExpBuffer(&option);
 	appendPQExpBufferStr(&option, "--source-server=");
@@ -283,6 +279,73 @@ rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
 	ha_program_exec(node, argv, -1, -1);
 }
 
+static void
+rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
+			uint32_t timeline)
+{
+	ha_source_environment(node);
+	if (!ha_source_wait_for_timeline(node, source, sysid, timeline))
+		_exit(HA_REWIND_NOT_BEGUN);
+	run_rewind(node, source);
+}
+
+/*
+ * The same from a cluster that hands out timeline ids by itself: an id that both have
+ * used says nothing, and pg_rewind would take one history for the other.
+ */
+static void
+rewind_from_remote(const HaNode *node, const HaStandbyCluster *remote,
+				   const HaDataFacts *facts)
+{
+	HaSource	source;
+	uint32_t	timeline;
+
+	ha_source_environment(node);
+	if (!ha_remote_choose(node, remote, facts->sysid, &source, &timeline) ||
+		!ha_source_wait_for_timeline(node, &source, facts->sysid, timeline))
+		_exit(HA_REWIND_NOT_BEGUN);
+	if (timeline == facts->timeline)
+	{
+		pg_log_error("the source at %s:%d is on timeline %u, as this data is, and yet they have diverged",
+					 source.host, source.port, timeline);
+		_exit(1);
+	}
+	run_rewind(node, &source);
+}
+
+/*
+ * pg_rewind on a crashed directory would first recover it in a single-user server,
+ * past the point where it diverged.
+ */
+static bool
+is_rewindable(const HaNode *node, HaDataFacts *facts)
+{
+	if (!ha_work_end_leftovers(node) || !make_state_dir(node))
+		return false;
+	ha_datadir_facts(node, facts);
+	if (facts->state == HA_DATA_CLUSTER && facts->clean)
+		return true;
+	pg_log_error("data directory \"%s\" was not shut down cleanly, so it cannot be rewound",
+				 node->data_dir);
+	pg_log_error_hint("Start it as a standby and stop it first, or clone anew.");
+	return false;
+}
+
+pid_t
+ha_datadir_start_rewind_from_remote(const HaNode *node,
+									const HaStandbyCluster *remote)
+{
+	HaDataFacts facts;
+	pid_t		pid;
+
+	if (!is_rewindable(node, &facts))
+		return -1;
+	pid = ha_work_fork(node);
+	if (pid == 0)
+		rewind_from_remote(node, remote, &facts);
+	return pid;
+}
+
 pid_t
 ha_datadir_start_rewind(const HaNode *node, const HaSource *source,
 						uint32_t timeline)
@@ -290,22 +353,8 @@ ha_datadir_start_rewind(const HaNode *node, const HaSource *source,
 	HaDataFacts facts;
 	pid_t		pid;
 
-	if (!ha_source_is_usable(source) || !ha_work_end_leftovers(node) ||
-		!make_state_dir(node))
+	if (!ha_source_is_usable(source) || !is_rewindable(node, &facts))
 		return -1;
-
-	/*
-	 * pg_rewind on a crashed directory would first recover it in a
-	 * single-user server, past the point where it diverged.
-	 */
-	ha_datadir_facts(node, &facts);
-	if (facts.state != HA_DATA_CLUSTER || !facts.clean)
-	{
-		pg_log_error("data directory \"%s\" was not shut down cleanly, so it cannot be rewound",
-					 node->data_dir);
-		pg_log_error_hint("Start it as a standby and stop it first, or clone anew.");
-		return -1;
-	}
 	pid = ha_work_fork(node);
 	if (pid == 0)
 		rewind_from(node, source, facts.sysid, timeline);

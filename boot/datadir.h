@@ -76,6 +76,10 @@ extern pid_t ha_datadir_start_rewind(const HaNode *node,
 									 const HaSource *source,
 									 uint32_t timeline);
 
+/* The same from the source of a standby cluster, whatever timeline that is on. */
+extern pid_t ha_datadir_start_rewind_from_remote(const HaNode *node,
+												 const HaStandbyCluster *remote);
+
 /* The child of that kind ended well: remove the marker.  false: reported. */
 extern bool ha_datadir_finish(const HaNode *node);
 

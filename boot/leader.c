@@ -68,7 +68,8 @@ ha_leader_source(const HaView *view, const char *name)
 
 		if (strcmp(member->name, view->leader.name) == 0)
 			return member->state == HA_STATE_RUNNING &&
-				member->role == HA_ROLE_PRIMARY &&
+				(member->role == HA_ROLE_PRIMARY ||
+				 (term->standby && member->standby_leader)) &&
 				member->host[0] != '\0' && member->port > 0 ? member : NULL;
 	}
 	return NULL;

@@ -857,4 +857,5 @@ ha_member_describe(const HaNode *node, const char *identity,
 	self->lsn = w->flush_lsn;
 	self->replay_lsn = w->replay_lsn;
 	self->streaming = w->streaming;
+	self->standby_leader = w->standby_leader;
 }

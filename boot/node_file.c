@@ -635,6 +635,11 @@ check_value(NodeFile *file, const Key *key, const Setting *value)
 		fault(file, value->line, "Choose another name.",
 			  "the name \"%s\" is reserved for a standby that never is there",
 			  HA_NOBODY);
+	else if (key->kind == KEY_NAME &&
+			 strcmp(value->text, HA_REMOTE_SOURCE) == 0)
+		fault(file, value->line, "Choose another name.",
+			  "the name \"%s\" is reserved for where a standby cluster's WAL comes from",
+			  HA_REMOTE_SOURCE);
 	else if (key->kind == KEY_PATH && value->text[0] != '\0' &&
 			 !is_absolute_path(value->text))
 		fault(file, value->line, "Give an absolute path.",

@@ -23,9 +23,11 @@
 
 #include "../cluster_json.h"
 #include "bootstrap.h"
+#include "clone.h"
 #include "files.h"
 #include "private_server.h"
 #include "race.h"
+#include "remote.h"
 #include "uuid.h"
 
 #define SOON				300
@@ -94,9 +96,22 @@ lose_race(HaBoot *b)
 	ha_boot_enter(b, BOOT_LOOK);
 }
 
+/* The first data of a standby cluster is a copy of the source's. */
+static void
+begin_standby_cluster(HaBoot *b, const HaStandbyCluster *source)
+{
+	HaCloneOrder order = {.remote = *source};
+
+	pg_log_info("initializing a standby cluster: its first data is cloned from %s",
+				source->host);
+	b->job_report = -1;
+	b->job = ha_clone_start(&b->node, &order);
+}
+
 static void
 step_race(HaBoot *b)
 {
+	HaStandbyCluster source;
 	int64_t		revision;
 
 	switch (ha_session_txn_outcome(b->session, &revision))
@@ -126,9 +141,14 @@ step_race(HaBoot *b)
 		lose_race(b);
 		return;
 	}
-	pg_log_info("initializing a new cluster: it has no data and no leader yet");
-	b->job = ha_bootstrap_start(&b->node, b->bootstrap, &b->job_report);
 	b->member_state = HA_STATE_INITDB;
+	if (ha_remote_source(b, ha_session_last_view(b->session), &source))
+		begin_standby_cluster(b, &source);
+	else
+	{
+		pg_log_info("initializing a new cluster: it has no data and no leader yet");
+		b->job = ha_bootstrap_start(&b->node, b->bootstrap, &b->job_report);
+	}
 	ha_boot_enter(b, BOOT_INITDB);
 }
 
@@ -229,6 +249,8 @@ discard_data(HaBoot *b)
 static void
 has_founded(HaBoot *b, uint64_t sysid)
 {
+	HaStandbyCluster source;
+
 	pg_log_info("the cluster is initialized, its system identifier is "
 				UINT64_FORMAT, sysid);
 	if (b->bootstrap->as_copy)
@@ -242,6 +264,9 @@ has_founded(HaBoot *b, uint64_t sysid)
 		ha_boot_quit(b, HA_EXIT_TEMPORARY);
 	else if (b->init_only)
 		ha_boot_quit(b, HA_EXIT_OK);
+	else if (ha_remote_source(b, ha_session_last_view(b->session), &source))
+		ha_boot_start_server(b, false, false,
+							 "this node initialized the standby cluster");
 	else
 		ha_boot_start_server(b, true, false, "this node initialized the cluster");
 }

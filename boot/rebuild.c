@@ -24,6 +24,7 @@
 #include "leader.h"
 #include "private_server.h"
 #include "rebuild.h"
+#include "remote.h"
 #include "uuid.h"
 
 /* A child gives up on a source that has not led for so long. */
@@ -50,6 +51,7 @@ source_is_past(const HaBoot *b)
 	const HaMember *leader = ha_leader_source(view, b->node.name);
 
 	if (b->now <= b->entered_at + SOURCE_PATIENCE || leader == NULL ||
+		strcmp(b->job_source, HA_REMOTE_SOURCE) == 0 ||
 		strcmp(leader->name, b->job_source) == 0)
 		return false;
 	for (int i = 0; i < view->nmembers; i++)
@@ -70,8 +72,11 @@ source_is_past(const HaBoot *b)
 bool
 ha_rebuild_needs_no_leader(const HaBoot *b, const HaView *view)
 {
+	HaStandbyCluster source;
+
 	return !view->leader.present &&
-		ha_clone_has_method(&b->node, false, b->stale_methods);
+		ha_clone_has_method(&b->node, ha_remote_source(b, view, &source),
+							b->stale_methods);
 }
 
 /* The next one later, and the longer the more often it failed. */
@@ -142,6 +147,8 @@ ha_rebuild_clone(HaBoot *b, const HaView *view, const HaMember *leader)
 		ha_boot_quit(b, HA_EXIT_TEMPORARY);
 		return;
 	}
+	if (leader == NULL)
+		(void) ha_remote_source(b, view, &order.remote);
 	b->cloned_at = 0;
 	b->source_leads = false;
 	b->job_source[0] = '\0';
@@ -356,7 +363,9 @@ why_no_rewind(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	if (!b->node.rewind)
 		return "its WAL diverged, and pg_ha.rewind is off";
-	if (b->wrote_timeline != 0 &&
+
+	/* nobody's promotions over there are on record, the child compares ids */
+	if (!view->config.standby_cluster.active && b->wrote_timeline != 0 &&
 		!ha_leader_allows_rewind(&view->term, b->wrote_timeline, b->node.name))
 		return "another member is on record for the timeline on which it was primary";
 	if (b->rewind_failures >= REWIND_TRIES)
@@ -398,17 +407,36 @@ rewind_from(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	ha_boot_enter(b, BOOT_REWIND);
 }
 
+/*
+ * In a standby cluster: who leads may have diverged as well, and all history is the
+ * source's.
+ */
+static void
+rewind_from_remote(HaBoot *b, const HaView *view)
+{
+	const HaStandbyCluster *source = &view->config.standby_cluster;
+
+	pg_log_info("rewinding from the source at %s: %s", source->host,
+				b->rejoin_why);
+	strlcpy(b->job_source, HA_REMOTE_SOURCE, sizeof(b->job_source));
+	b->job = ha_datadir_start_rewind_from_remote(&b->node, source);
+	ha_boot_enter(b, BOOT_REWIND);
+}
+
 void
 ha_rebuild_diverged(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	const HaMember *leader = ha_leader_source(view, b->node.name);
 	const char *why = why_no_rewind(b, view, facts);
+	bool		remote = view->config.standby_cluster.active;
 
 	b->member_state = HA_STATE_REWINDING;
-	if (leader == NULL)
+	if (leader == NULL && !remote)
 		ha_boot_wait_for(b, "a leader to rewind from");
 	else if (why != NULL)
 		ha_rebuild_again(b, why);
+	else if (facts->clean && remote)
+		rewind_from_remote(b, view);
 	else if (facts->clean)
 		rewind_from(b, view, facts, leader);
 	else

@@ -55,6 +55,8 @@ ha_rest_snapshot(const HaRest *rest, HaRestSnapshot *snap)
 		snap->now - w->heartbeat_at < SNAPSHOT_MS;
 	snap->leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
 		w->role == HA_ROLE_PRIMARY && snap->now < snap->deadline;
+	snap->standby_leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
+		w->standby_leader && snap->now - w->dcs_seen_at < w->ttl;
 	snap->failsafe_active = snap->now < promise.until ||
 		(snap->leader && w->failsafe_active);
 	snap->lag = lag_behind(rest, w, w->replay_lsn);
@@ -72,6 +74,18 @@ is_leader(const HaRest *rest, const HaRestSnapshot *snap)
 }
 
 static bool
+is_standby_leader(const HaRest *rest, const HaRestSnapshot *snap)
+{
+	return snap->standby_leader;
+}
+
+static bool
+is_any_leader(const HaRest *rest, const HaRestSnapshot *snap)
+{
+	return snap->leader || snap->standby_leader;
+}
+
+static bool
 has_tag(const HaRest *rest, const char *tag)
 {
 	json_t	   *tags = ha_rest_tags(rest);
@@ -84,7 +98,8 @@ has_tag(const HaRest *rest, const char *tag)
 static bool
 is_replica(const HaRest *rest, const HaRestSnapshot *snap)
 {
-	return snap->fresh && snap->state == HA_STATE_RUNNING &&
+	return snap->fresh && !snap->standby_leader &&
+		snap->state == HA_STATE_RUNNING &&
 		snap->worker.role == HA_ROLE_STANDBY &&
 		!has_tag(rest, "noloadbalance");
 }
@@ -92,7 +107,7 @@ is_replica(const HaRest *rest, const HaRestSnapshot *snap)
 static bool
 is_readable(const HaRest *rest, const HaRestSnapshot *snap)
 {
-	return snap->leader || is_replica(rest, snap);
+	return is_any_leader(rest, snap) || is_replica(rest, snap);
 }
 
 static bool
@@ -161,13 +176,6 @@ is_read_only_quorum(const HaRest *rest, const HaRestSnapshot *snap)
 	return snap->leader || is_quorum(rest, snap);
 }
 
-/* The leader of a standby cluster, which there is none of yet. */
-static bool
-is_standby_leader(const HaRest *rest, const HaRestSnapshot *snap)
-{
-	return false;
-}
-
 static bool
 is_always(const HaRest *rest, const HaRestSnapshot *snap)
 {
@@ -193,7 +201,7 @@ typedef struct Path
 static const Path paths[] = {
 	{"/", is_leader, true, NARROW_NOT},
 	{"/primary", is_leader, true, NARROW_NOT},
-	{"/leader", is_leader, true, NARROW_NOT},
+	{"/leader", is_any_leader, true, NARROW_NOT},
 	{"/master", is_leader, true, NARROW_NOT},
 	{"/read-write", is_leader, true, NARROW_NOT},
 	{"/replica", is_replica, true, NARROW_REPLICA},

@@ -144,6 +144,8 @@ role_to_tell(const HaRestSnapshot *snap)
 {
 	if (snap->leader)
 		return ha_role_name(HA_ROLE_PRIMARY);
+	if (snap->standby_leader)
+		return HA_STANDBY_LEADER;
 	if (snap->fresh && snap->worker.role == HA_ROLE_UNINITIALIZED)
 		return ha_role_name(HA_ROLE_UNINITIALIZED);
 	return ha_role_name(HA_ROLE_STANDBY);
@@ -210,7 +212,8 @@ static const char *
 role_in_cluster(const HaView *view, const HaMember *member)
 {
 	if (view->leader.present && strcmp(view->leader.name, member->name) == 0)
-		return "leader";
+		return ha_is_standby_cluster(&view->config) ? HA_STANDBY_LEADER :
+			"leader";
 	for (int i = 0; view->sync.present && i < view->sync.nstandbys; i++)
 	{
 		if (strcmp(view->sync.standbys[i], member->name) == 0)

@@ -40,6 +40,7 @@
 #include "note_cluster.h"
 #include "notify.h"
 #include "recreate.h"
+#include "remote.h"
 #include "rejoin.h"
 #include "stranded.h"
 #include "supervise.h"
@@ -534,6 +535,12 @@ tend_standby(HaBoot *b, const HaControlWorker *w)
 	if (!is_fresh(b, w))
 		return;
 	note_streaming(b, w);
+	if (ha_remote_look(b, w))
+	{
+		b->rewind_wanted = true;
+		begin_stop(b, HA_WANT_REWIND, b->rejoin_why);
+		return;
+	}
 	if (!ha_stranded_look(b, w))
 		return;
 	b->stranded = true;
@@ -762,6 +769,8 @@ reap(HaBoot *b)
 		}
 		else if (pid == b->asker)
 			ha_stranded_answer(b, status);
+		else if (pid == b->remote_asker)
+			ha_remote_answer(b, status);
 		else if (pid == b->server.pid && b->server.child && server_lives(b))
 			note_server_end(b, status);
 	}

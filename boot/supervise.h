@@ -168,6 +168,13 @@ typedef struct HaBoot
 	int64_t		awaited_since;
 	pid_t		asker;			/* child that asks the leader; 0 = none */
 	int64_t		ask_at;			/* not again before */
+
+	/* has our WAL diverged from a standby cluster's source?  (remote.c) */
+	bool		remote_diverged;	/* yes, so it has to be rewound */
+	pid_t		remote_asker;	/* child that asks the source; 0 = none */
+	int64_t		remote_silent_since;	/* nothing has come from there */
+	int64_t		remote_ask_at;	/* not again before */
+	uint32_t	remote_asked_timeline;	/* about this one of ours */
 	uint64_t	asked_about;	/* what the last question was about */
 	char		asked_whom[HA_NAME_SIZE];
 	bool		wal_is_gone;	/* says the leader */

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * standby_cluster.h
+ *	  The rules of a cluster whose WAL comes from elsewhere.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HA_STANDBY_CLUSTER_H
+#define HA_STANDBY_CLUSTER_H
+
+#include "cluster.h"
+
+/* Does the WAL of this cluster come from elsewhere, as far as the view tells? */
+extern bool ha_is_standby_cluster(const HaConfig *config, const HaView *view);
+
+/* A standby that holds the leader key of such a cluster: what to do. */
+extern void ha_standby_cluster_lead(const HaConfig *config, const HaView *view,
+									const HaLocal *local, int64_t now,
+									HaPlan *plan);
+
+/*
+ * No leader is there to be followed, or it is us, and this server is short of
+ * consistency: may it stream from the source?  False, plan untouched, if not.
+ */
+extern bool ha_standby_cluster_starting(const HaConfig *config,
+										const HaView *view,
+										const HaLocal *local, HaPlan *plan);
+
+/*
+ * A primary must not be in such a cluster.  False, plan untouched, if this is not
+ * one, or people rule.
+ */
+extern bool ha_standby_cluster_demotes(const HaConfig *config,
+									   const HaView *view, HaPlan *plan);
+
+#endif							/* HA_STANDBY_CLUSTER_H */
