@@ -46,6 +46,13 @@
 #define HA_CONFIG_SCHEMA	1
 
 /*
+ * Of all keys together, as pg_ha/identity tells it, and the version that knew it
+ * first.  In a cluster with a later number this library does nothing.
+ */
+#define HA_CLUSTER_SCHEMA	1
+#define HA_SCHEMA_SINCE		"1.0"
+
+/*
  * A name that no member may have.  Where commits must wait although there is no
  * standby to wait for, they wait for this one.
  */
@@ -453,6 +460,9 @@ typedef struct HaView
 	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
 	int64_t		identity_revision;	/* 0 = no such key */
 	char		cluster_uuid[HA_UUID_SIZE]; /* pg_ha/identity; '' = not told */
+	int32_t		schema;			/* ... of the keys; 0 = not told */
+	char		schema_since[HA_VERSION_SIZE];	/* ... which pg_ha knows it; ''
+												 * = not told */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
 	int64_t		status_revision;
 	HaSlotBook	slots;			/* /status */

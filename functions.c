@@ -39,6 +39,7 @@
 #include "remember.h"
 #include "rows.h"
 #include "server.h"
+#include "versions.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
@@ -306,6 +307,7 @@ put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
 	add_hba_differs(&row, view, m);
 	add(&row, TimestampTzGetDatum(as_of));
 	add(&row, BoolGetDatum(stale));
+	add_text(&row, m->version);
 	put_row(fcinfo, &row);
 }
 
@@ -390,6 +392,16 @@ startup_row(FunctionCallInfo fcinfo, const HaPublished *p)
 					 starting ? p->local.starting_since : 0, false);
 }
 
+static void
+versions_row(FunctionCallInfo fcinfo, const HaView *view)
+{
+	char		versions[HA_WHY_SIZE];
+	bool		differ = ha_versions_differ(view, versions, sizeof(versions));
+
+	health_row(fcinfo, "versions", !differ,
+			   differ ? versions : "all members run one version");
+}
+
 Datum
 pg_ha_health(PG_FUNCTION_ARGS)
 {
@@ -436,6 +448,7 @@ pg_ha_health(PG_FUNCTION_ARGS)
 	health_row(fcinfo, "pg_ha_boot", p->local.has_boot,
 			   p->local.has_boot ? "supervises this server" :
 			   "nobody can restart this server");
+	versions_row(fcinfo, view);
 	health_row(fcinfo, "configuration", view->nmalformed == 0,
 			   psprintf("%d malformed keys", view->nmalformed));
 	return (Datum) 0;

@@ -40,6 +40,7 @@
 #include "decide.h"
 #include "history_json.h"
 #include "slots_json.h"
+#include "versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -1400,6 +1401,11 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			  int64_t now, HaRequest *request)
 {
 	memset(request, 0, sizeof(*request));
+
+	/* what is under our lease goes with it: nothing is written any more */
+	if (ha_is_too_old(&lease->view))
+		return next_read(lease, now, request) ||
+			next_watch(lease, now, request);
 	return next_keepalive(lease, plan, now, request) ||
 		next_proof(lease, plan, local, now, request) ||
 		next_op(lease, plan, local, now, request) ||

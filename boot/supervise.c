@@ -32,6 +32,7 @@
 #include "common/logging.h"
 
 #include "../decide.h"
+#include "../versions.h"
 #include "aside.h"
 #include "clone.h"
 #include "cluster_stop.h"
@@ -526,11 +527,18 @@ note_streaming(HaBoot *b, const HaControlWorker *w)
 	b->pruned = true;
 }
 
+/* Nothing that the store says counts then, nor what operators ask for in it. */
+static bool
+is_too_old(const HaBoot *b)
+{
+	return ha_is_too_old(ha_session_last_view(b->session));
+}
+
 static void
 tend_standby(HaBoot *b, const HaControlWorker *w)
 {
 	/* What a frozen worker said last is not where the server is now. */
-	if (!is_fresh(b, w))
+	if (!is_fresh(b, w) || is_too_old(b))
 		return;
 	note_streaming(b, w);
 	if (!ha_stranded_look(b, w))
@@ -544,6 +552,8 @@ static void
 take_report(HaBoot *b, const HaControlWorker *w)
 {
 	note_role(b, w);
+	if (is_too_old(b))
+		return;
 	ha_uuid_tend(b, w);
 	ha_recreate_tend(b, w);
 }
@@ -564,7 +574,7 @@ step_serving(HaBoot *b)
 {
 	HaControlWorker w;
 	bool		reported = ha_boot_worker(b, &w);
-	const char *why = ha_request_serving(b);
+	const char *why = is_too_old(b) ? NULL : ha_request_serving(b);
 
 	if (reported && stands_still(b, &w))
 	{
