@@ -558,6 +558,7 @@ typedef struct HaLocal
 								 * if that is more; primary: flushed */
 	uint64_t	replay_lsn;
 	bool		has_boot;		/* a live pg_ha_boot is there to act for us */
+	char		boot_version[HA_VERSION_SIZE];	/* ... of that version */
 	bool		time_jumped;	/* this cycle follows a gap of unknown length */
 	bool		stopping;		/* the server is shutting down */
 	int64_t		starting_since; /* when this server was first seen */

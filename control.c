@@ -164,6 +164,7 @@ ha_control_get_worker(const HaControl *control, HaControlWorker *w)
 	w->why[sizeof(w->why) - 1] = '\0';
 	w->target[sizeof(w->target) - 1] = '\0';
 	w->leader[sizeof(w->leader) - 1] = '\0';
+	w->version[sizeof(w->version) - 1] = '\0';
 	return true;
 }
 
@@ -190,8 +191,11 @@ ha_control_set_boot(HaControl *control, const HaControlBoot *b)
 bool
 ha_control_get_boot(const HaControl *control, HaControlBoot *b)
 {
-	return read_section(&control->boot_seq, control->boot, b,
-						WORDS(HaControlBoot));
+	if (!read_section(&control->boot_seq, control->boot, b,
+					  WORDS(HaControlBoot)))
+		return false;
+	b->version[sizeof(b->version) - 1] = '\0';
+	return true;
 }
 
 void

@@ -64,6 +64,7 @@ typedef struct HaControlWorker
 								 * itself; 0 = not yet */
 	uint64_t	sysid;
 	int32_t		server_version; /* PG_VERSION_NUM of the server */
+	char		version[HA_VERSION_SIZE];	/* of the library */
 	int64_t		postmaster_started_us;	/* Unix time, microseconds; display */
 
 	int64_t		dcs_seen_at;	/* last good answer from the store */
@@ -130,6 +131,7 @@ typedef struct HaControlBoot
 	uint32_t	discarded_timeline;
 	char		cluster_uuid[HA_UUID_SIZE]; /* that this node joined; '' =
 											 * none */
+	char		version[HA_VERSION_SIZE];	/* of pg_ha_boot */
 } HaControlBoot;
 
 /* Written by pg_ha_boot: what another member asks of this one (S-9). */

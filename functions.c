@@ -446,7 +446,12 @@ pg_ha_health(PG_FUNCTION_ARGS)
 								  p->local.nstandbys) :
 			   receives ? p->local.follows : "not streaming");
 	health_row(fcinfo, "pg_ha_boot", p->local.has_boot,
-			   p->local.has_boot ? "supervises this server" :
+			   p->local.has_boot ?
+			   psprintf("supervises this server%s%s",
+						strcmp(p->local.boot_version, HA_VERSION) == 0 ? "" :
+						", is of version ",
+						strcmp(p->local.boot_version, HA_VERSION) == 0 ? "" :
+						p->local.boot_version) :
 			   "nobody can restart this server");
 	versions_row(fcinfo, view);
 	health_row(fcinfo, "configuration", view->nmalformed == 0,

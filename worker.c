@@ -144,6 +144,7 @@ gather_boot(int64 now)
 	local.has_boot = ha_control_get_boot(control, &boot) &&
 		boot.supervising && ha_process_is_alive(boot.pid, boot.pid_start);
 	strlcpy(local.cluster_uuid, boot.cluster_uuid, sizeof(local.cluster_uuid));
+	strlcpy(local.boot_version, boot.version, sizeof(local.boot_version));
 }
 
 /* S-2: is the position of this standby final? */
@@ -1365,6 +1366,7 @@ open_control(void)
 	report.postmaster_pid = PostmasterPid;
 	report.postmaster_start = ha_process_start_time(PostmasterPid);
 	report.server_version = PG_VERSION_NUM;
+	strlcpy(report.version, HA_VERSION, sizeof(report.version));
 	report.postmaster_started_us = PgStartTime +
 		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }

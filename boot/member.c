@@ -822,6 +822,8 @@ ha_member_describe(const HaNode *node, const char *identity,
 	if (w == NULL)
 		return;
 	self->role = w->role;
+	if (w->version[0] != '\0')
+		strlcpy(self->version, w->version, sizeof(self->version));
 	self->pause = w->pause;
 	self->sick = w->sick;
 	strlcpy(self->pending_restart, w->pending_restart,

@@ -961,6 +961,7 @@ publish(HaBoot *b)
 	HaControlWorker w;
 	bool		known = ha_boot_worker(b, &w);
 
+	strlcpy(boot.version, HA_VERSION, sizeof(boot.version));
 	strlcpy(boot.cluster_uuid, b->cluster_uuid, sizeof(boot.cluster_uuid));
 	ha_control_set_boot(b->control, &boot);
 	if (b->belongs)
