@@ -14,6 +14,7 @@
 #include "ask.h"
 #include "control.h"
 #include "pg_ha.h"
+#include "versions.h"
 
 /* Tags of these transactions, out of the range of lease.c's. */
 #define ASK_TAG_BIT		0x80000000U
@@ -232,8 +233,9 @@ build_txn(HaTxn *txn, const HaAsk *ask)
 }
 
 bool
-ha_ask_next(HaRequest *request, int64_t timeout)
+ha_ask_next(HaRequest *request, const HaView *view, int64_t timeout)
 {
+	char		why[HA_WHY_SIZE];
 	HaAskSlot  *slot = &ha_shared->ask;
 	uint32		number;
 
@@ -243,6 +245,12 @@ ha_ask_next(HaRequest *request, int64_t timeout)
 	if (number == taken)
 		return false;
 	taken = number;
+	if (ha_is_too_old(view))
+	{
+		ha_too_old_why(view, why, sizeof(why));
+		answer(HA_ASK_FAILED, why);
+		return false;
+	}
 	sent_tag = last_tag = ASK_TAG_BIT | ((last_tag + 1) & ~ASK_TAG_BIT);
 	memset(request, 0, sizeof(*request));
 	request->kind = HA_DCS_TXN;

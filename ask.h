@@ -88,7 +88,8 @@ extern void ha_ask_store(const HaAsk *ask);
  * came of it.
  */
 extern void ha_ask_begin(void);
-extern bool ha_ask_next(HaRequest *request, int64_t timeout);
+extern bool ha_ask_next(HaRequest *request, const HaView *view,
+						int64_t timeout);
 extern void ha_ask_unsent(void);
 extern void ha_ask_answered(const HaAnswer *answer);
 

@@ -53,6 +53,13 @@
 #define HA_CONFIG_SCHEMA	1
 
 /*
+ * Of all keys together, as pg_ha/identity tells it, and the version that knew it
+ * first.  In a cluster with a later number this library does nothing.
+ */
+#define HA_CLUSTER_SCHEMA	1
+#define HA_SCHEMA_SINCE		"1.0"
+
+/*
  * A name that no member may have.  Where commits must wait although there is no
  * standby to wait for, they wait for this one.
  */
@@ -490,6 +497,9 @@ typedef struct HaView
 	uint64_t	sysid;			/* /initialize; 0 = "" or absent */
 	int64_t		identity_revision;	/* 0 = no such key */
 	char		cluster_uuid[HA_UUID_SIZE]; /* pg_ha/identity; '' = not told */
+	int32_t		schema;			/* ... of the keys; 0 = not told */
+	char		schema_since[HA_VERSION_SIZE];	/* ... which pg_ha knows it; ''
+												 * = not told */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
 	int64_t		status_revision;
 	HaSlotBook	slots;			/* /status */
@@ -585,6 +595,7 @@ typedef struct HaLocal
 								 * if that is more; primary: flushed */
 	uint64_t	replay_lsn;
 	bool		has_boot;		/* a live pg_ha_boot is there to act for us */
+	char		boot_version[HA_VERSION_SIZE];	/* ... of that version */
 	bool		time_jumped;	/* this cycle follows a gap of unknown length */
 	bool		stopping;		/* the server is shutting down */
 	int64_t		starting_since; /* when this server was first seen */

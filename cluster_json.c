@@ -841,6 +841,13 @@ ha_uuid_is_valid(const char *uuid)
 	return uuid[36] == '\0';
 }
 
+/* It is shown to people: "1.4", "1.4beta2" or nothing. */
+static bool
+is_version(const char *text)
+{
+	return text[strspn(text, "0123456789.abcdefghijklmnopqrstuvwxyz")] == '\0';
+}
+
 /* Whatever it says, it is there, so no other one may be put. */
 static bool
 parse_identity(const HaKv *kv, HaView *view)
@@ -852,9 +859,19 @@ parse_identity(const HaKv *kv, HaView *view)
 	take_text(json, "uuid", view->cluster_uuid, sizeof(view->cluster_uuid),
 			  &ok);
 	ok = ok && ha_uuid_is_valid(view->cluster_uuid);
-	json_decref(json);
+
+	/* whatever a later schema makes of the rest, its number stands here */
+	view->schema = (int32_t) take_int(json, "schema", 1, INT32_MAX, 0, &ok);
+	take_text(json, "needs", view->schema_since, sizeof(view->schema_since),
+			  &ok);
+	if (!is_version(view->schema_since))
+	{
+		memset(view->schema_since, 0, sizeof(view->schema_since));
+		ok = false;
+	}
 	if (!ok)
 		memset(view->cluster_uuid, 0, sizeof(view->cluster_uuid));
+	json_decref(json);
 	return ok;
 }
 
@@ -1331,7 +1348,8 @@ ha_identity_json(const char *uuid)
 	json_t	   *json = ha_json_object();
 
 	add(&json, "uuid", text_json(uuid));
-	add(&json, "schema", json_integer(1));
+	add(&json, "schema", json_integer(HA_CLUSTER_SCHEMA));
+	add(&json, "needs", text_json(HA_SCHEMA_SINCE));
 	return dump(json);
 }
 
@@ -1872,6 +1890,8 @@ static const Field view_fields[] = {
 	UINT64(HaView, sysid),
 	INT64(HaView, identity_revision),
 	TEXT(HaView, cluster_uuid),
+	INT32(HaView, schema),
+	TEXT(HaView, schema_since),
 	UINT64(HaView, optime),
 	INT64(HaView, status_revision),
 	INT64(HaView, history_revision),

@@ -8,7 +8,7 @@
  * range and names are checked; what fails a check is as if it were not there,
  * and is counted in view->nmalformed.
  *
- *	pg_ha/identity	{"uuid":"6f2c0a34-...","schema":1}
+ *	pg_ha/identity	{"uuid":"6f2c0a34-...","schema":1,"needs":"1.0"}
  *	pg_ha/heartbeat	{"name":"n1","term":5,"ttl":10000,"lsn":123,
  *					 "released":true,"released_lsn":123,"failsafe":true}	(last three
  *					 optional)

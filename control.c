@@ -18,6 +18,10 @@
  * - Whoever opens it holds a lock on the directory meanwhile, so that nobody
  *	 maps a file that another one is about to replace.
  *
+ * - One that another version of pg_ha has made is not read, since its sections may be
+ *	 others.  It is replaced when nobody maps it any more, which a lock on the file
+ *	 tells: a mapping keeps it, until the process has unmapped it or is dead.
+ *
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
@@ -69,10 +73,11 @@ struct HaControl
 {
 	uint64_t	magic;
 	uint32_t	version;
-	uint32_t	size;			/* of this struct */
+	uint32_t	size;			/* of this struct; so far as every version */
 	char		boot_id[40];	/* of the boot whose times these are */
 	int64_t		deadline;
 	uint64_t	starts;			/* a postmaster's pid << 32, and how many */
+	uint64_t	replaces;		/* the version whose file was here before */
 
 	uint64_t	worker_seq;
 	uint64_t	worker[WORDS(HaControlWorker)];
@@ -159,6 +164,7 @@ ha_control_get_worker(const HaControl *control, HaControlWorker *w)
 	w->why[sizeof(w->why) - 1] = '\0';
 	w->target[sizeof(w->target) - 1] = '\0';
 	w->leader[sizeof(w->leader) - 1] = '\0';
+	w->version[sizeof(w->version) - 1] = '\0';
 	return true;
 }
 
@@ -185,8 +191,11 @@ ha_control_set_boot(HaControl *control, const HaControlBoot *b)
 bool
 ha_control_get_boot(const HaControl *control, HaControlBoot *b)
 {
-	return read_section(&control->boot_seq, control->boot, b,
-						WORDS(HaControlBoot));
+	if (!read_section(&control->boot_seq, control->boot, b,
+					  WORDS(HaControlBoot)))
+		return false;
+	b->version[sizeof(b->version) - 1] = '\0';
+	return true;
 }
 
 void
@@ -351,7 +360,7 @@ boot_id(char *id, size_t size)
  * blocks are allocated, since a store to a hole on a full disk is a SIGBUS.
  */
 static bool
-create_file(int dir, const char *id)
+create_file(int dir, const char *id, uint32_t replaces)
 {
 	HaControl	empty;
 	int			fd;
@@ -361,6 +370,7 @@ create_file(int dir, const char *id)
 	empty.magic = CONTROL_MAGIC;
 	empty.version = CONTROL_VERSION;
 	empty.size = sizeof(empty);
+	empty.replaces = replaces;
 	snprintf(empty.boot_id, sizeof(empty.boot_id), "%s", id);
 
 	if (unlinkat(dir, CONTROL_NEW_FILE, 0) != 0 && errno != ENOENT)
@@ -378,51 +388,88 @@ create_file(int dir, const char *id)
 		fsync(dir) == 0;
 }
 
-/* What is wrong with a mapped file; NULL = nothing. */
-static const char *
-find_fault(const HaControl *control)
+/* Of what version is this file?  0: no control file, or not all there. */
+static uint32_t
+version_of(int fd, const struct stat *st)
 {
-	if (control->magic != CONTROL_MAGIC)
-		return "it is no control file";
-	if (control->version != CONTROL_VERSION ||
-		control->size != sizeof(HaControl))
-		return "it was made by another version of pg_ha";
+	struct
+	{
+		uint64_t	magic;
+		uint32_t	version;
+		uint32_t	size;
+	}			head;
+
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+		head.magic != CONTROL_MAGIC || head.size != st->st_size)
+		return 0;
+	return head.version;
+}
+
+static bool
+is_of_our_version(int fd, const struct stat *st)
+{
+	return version_of(fd, st) == CONTROL_VERSION &&
+		st->st_size == sizeof(HaControl);
+}
+
+/* Map a file of ours as it is, and keep it from being replaced meanwhile. */
+static HaControl *
+map_file(int fd, const struct stat *st, const char **fault)
+{
+	HaControl  *control;
+
+	if (version_of(fd, st) == 0)
+		*fault = "it is no control file, or is damaged";
+	else if (!is_of_our_version(fd, st))
+		*fault = "it was made by another version of pg_ha, which still runs here";
+	else if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+		*fault = strerror(errno);
+	else
+	{
+		control = mmap(NULL, sizeof(HaControl), PROT_READ | PROT_WRITE,
+					   MAP_SHARED, fd, 0);
+		if (control != MAP_FAILED)
+			return control;
+		*fault = strerror(errno);
+	}
 	return NULL;
 }
 
-/* Map the file as it is; NULL with err, and *missing true if there is none. */
+/*
+ * The file as it is; NULL with err if it can't be used.  *replaces: it may be
+ * replaced, as there is none (0), or one of that version which nobody uses; else -1.
+ */
 static HaControl *
-map_file(int dir, bool *missing, char *err, size_t errlen)
+open_file(int dir, int64_t *replaces, char *err, size_t errlen)
 {
-	HaControl  *control = MAP_FAILED;
+	HaControl  *control = NULL;
 	const char *fault = NULL;
 	struct stat st;
 	int			fd;
 
 	fd = openat(dir, CONTROL_FILE, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	*missing = fd < 0 && errno == ENOENT;
+	*replaces = fd < 0 && errno == ENOENT ? 0 : -1;
 	if (fd < 0 || fstat(fd, &st) != 0)
 		fault = strerror(errno);
 	else if (!S_ISREG(st.st_mode) || !is_ours_alone(&st))
 		fault = "it is not a file of the server's user alone";
-	else if (st.st_size != sizeof(HaControl))
-		fault = "it was made by another version of pg_ha, or is damaged";
 	else
 	{
-		control = mmap(NULL, sizeof(HaControl), PROT_READ | PROT_WRITE,
-					   MAP_SHARED, fd, 0);
-		fault = control == MAP_FAILED ? strerror(errno) : find_fault(control);
+		control = map_file(fd, &st, &fault);
+		if (control == NULL && version_of(fd, &st) != 0 &&
+			!is_of_our_version(fd, &st) &&
+			flock(fd, LOCK_EX | LOCK_NB) == 0)
+		{
+			*replaces = version_of(fd, &st);
+			fault = "it was made by another version of pg_ha";
+		}
 	}
-	if (fault != NULL)
+	if (control == NULL)
 		snprintf(err, errlen, "could not use file \"%s\": %s",
 				 CONTROL_FILE, fault);
 	if (fd >= 0)
-		close(fd);
-	if (fault == NULL)
-		return control;
-	if (control != MAP_FAILED)
-		munmap(control, sizeof(HaControl));
-	return NULL;
+		close(fd);				/* a mapping keeps the lock */
+	return control;
 }
 
 /* Under the directory's lock: the file of this boot, made anew if need be. */
@@ -431,7 +478,7 @@ open_locked(int dir, bool create, char *err, size_t errlen)
 {
 	char		id[sizeof(((HaControl *) NULL)->boot_id)];
 	HaControl  *control;
-	bool		missing;
+	int64_t		replaces;
 
 	if (!boot_id(id, sizeof(id)))
 	{
@@ -439,11 +486,11 @@ open_locked(int dir, bool create, char *err, size_t errlen)
 				 strerror(errno));
 		return NULL;
 	}
-	control = map_file(dir, &missing, err, errlen);
+	control = open_file(dir, &replaces, err, errlen);
 	if (control != NULL &&
 		strncmp(control->boot_id, id, sizeof(id)) == 0)
 		return control;
-	if (control == NULL && !missing)
+	if (control == NULL && (replaces < 0 || (replaces > 0 && !create)))
 		return NULL;
 
 	/* There is none, or every time in it is of another boot. */
@@ -454,13 +501,13 @@ open_locked(int dir, bool create, char *err, size_t errlen)
 				 CONTROL_FILE);
 		return NULL;
 	}
-	if (!create_file(dir, id))
+	if (!create_file(dir, id, (uint32_t) (replaces > 0 ? replaces : 0)))
 	{
 		snprintf(err, errlen, "could not create file \"%s\": %s",
 				 CONTROL_FILE, strerror(errno));
 		return NULL;
 	}
-	return map_file(dir, &missing, err, errlen);
+	return open_file(dir, &replaces, err, errlen);
 }
 
 HaControl *
@@ -485,6 +532,13 @@ ha_control_close(HaControl *control)
 {
 	if (control != NULL)
 		munmap(control, sizeof(HaControl));
+}
+
+bool
+ha_control_is_replacement(const HaControl *control)
+{
+	return control->replaces != 0 &&
+		__atomic_load_n(&control->boot_seq, __ATOMIC_RELAXED) == 0;
 }
 
 /*

@@ -72,6 +72,7 @@ typedef struct HaControlWorker
 								 * itself; 0 = not yet */
 	uint64_t	sysid;
 	int32_t		server_version; /* PG_VERSION_NUM of the server */
+	char		version[HA_VERSION_SIZE];	/* of the library */
 	int64_t		postmaster_started_us;	/* Unix time, microseconds; display */
 
 	int64_t		dcs_seen_at;	/* last good answer from the store */
@@ -154,6 +155,7 @@ typedef struct HaControlBoot
 	uint32_t	discarded_timeline;
 	char		cluster_uuid[HA_UUID_SIZE]; /* that this node joined; '' =
 											 * none */
+	char		version[HA_VERSION_SIZE];	/* of pg_ha_boot */
 } HaControlBoot;
 
 /* Written by pg_ha_boot: what another member asks of this one (S-9). */
@@ -203,12 +205,19 @@ typedef struct HaControl HaControl;
 
 /*
  * Map the control block of a state directory, creating directory and file if
- * "create".  NULL with a message in err if that fails, or if the file is of
- * another version or not ours.  ha_control_close unmaps.
+ * "create", also in the place of one that another version of pg_ha has left and
+ * nobody uses.  NULL with a message in err if that fails, or if another version
+ * uses it, or the file is not ours.  ha_control_close unmaps.
  */
 extern HaControl *ha_control_open(const char *state_dir, bool create,
 								  char *err, size_t errlen);
 extern void ha_control_close(HaControl *control);
+
+/*
+ * Did it take the place of one of another version, so that what that one knew is
+ * lost, and has no pg_ha_boot been here since?
+ */
+extern bool ha_control_is_replacement(const HaControl *control);
 
 /* Each writer replaces a whole section; readers return false if unknown. */
 extern void ha_control_set_worker(HaControl *control, const HaControlWorker *w);

@@ -26,6 +26,7 @@
 #include "quorum.h"
 #include "standby_cluster.h"
 #include "switchover.h"
+#include "versions.h"
 
 #include <string.h>
 
@@ -1275,6 +1276,21 @@ decide_primary(const HaConfig *config, const HaView *view,
 	decide_lead(config, view, local, now, plan);
 }
 
+/*
+ * A later version may have changed what any key means, so nothing that is read
+ * counts.  Whoever leads stops doing so; the key runs out by itself, since to give
+ * it up would be to write.  A standby goes on as it is.
+ */
+static void
+decide_too_old(const HaConfig *config, const HaView *view,
+			   const HaLocal *local, HaPlan *plan)
+{
+	bool		steps_down = local->role == HA_ROLE_PRIMARY && !config->pause;
+
+	set_plan(plan, steps_down ? HA_DEMOTE : HA_WAIT, "");
+	ha_too_old_why(view, plan->why, sizeof(plan->why));
+}
+
 void
 ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 		  int64_t now, HaPlan *plan)
@@ -1285,6 +1301,8 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 		set_plan(plan, HA_WAIT, "the server is stopping");
 	else if (!view->valid)
 		set_plan(plan, HA_WAIT, "the store has not answered yet");
+	else if (ha_is_too_old(view))
+		decide_too_old(config, view, local, plan);
 	else if (view->sysid != 0 && local->sysid != 0 &&
 			 view->sysid != local->sysid)
 		set_plan(plan, HA_STOP, "system identifier is not that of the cluster");

@@ -40,6 +40,7 @@
 #include "rows.h"
 #include "server.h"
 #include "tags_json.h"
+#include "versions.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
@@ -297,6 +298,7 @@ put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
 	add_hba_differs(&row, view, m);
 	add(&row, TimestampTzGetDatum(as_of));
 	add(&row, BoolGetDatum(stale));
+	add_text(&row, m->version);
 	put_row(fcinfo, &row);
 }
 
@@ -381,6 +383,16 @@ startup_row(FunctionCallInfo fcinfo, const HaPublished *p)
 					 starting ? p->local.starting_since : 0, false);
 }
 
+static void
+versions_row(FunctionCallInfo fcinfo, const HaView *view)
+{
+	char		versions[HA_WHY_SIZE];
+	bool		differ = ha_versions_differ(view, versions, sizeof(versions));
+
+	health_row(fcinfo, "versions", !differ,
+			   differ ? versions : "all members run one version");
+}
+
 Datum
 pg_ha_health(PG_FUNCTION_ARGS)
 {
@@ -425,8 +437,14 @@ pg_ha_health(PG_FUNCTION_ARGS)
 								  p->local.nstandbys) :
 			   receives ? p->local.follows : "not streaming");
 	health_row(fcinfo, "pg_ha_boot", p->local.has_boot,
-			   p->local.has_boot ? "supervises this server" :
+			   p->local.has_boot ?
+			   psprintf("supervises this server%s%s",
+						strcmp(p->local.boot_version, HA_VERSION) == 0 ? "" :
+						", is of version ",
+						strcmp(p->local.boot_version, HA_VERSION) == 0 ? "" :
+						p->local.boot_version) :
 			   "nobody can restart this server");
+	versions_row(fcinfo, view);
 	health_row(fcinfo, "configuration", view->nmalformed == 0,
 			   psprintf("%d malformed keys", view->nmalformed));
 	return (Datum) 0;

@@ -41,6 +41,7 @@
 #include "history_json.h"
 #include "slots_json.h"
 #include "standby_cluster.h"
+#include "versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -1471,6 +1472,11 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			  int64_t now, HaRequest *request)
 {
 	memset(request, 0, sizeof(*request));
+
+	/* what is under our lease goes with it: nothing is written any more */
+	if (ha_is_too_old(&lease->view))
+		return next_read(lease, now, request) ||
+			next_watch(lease, now, request);
 	return next_keepalive(lease, plan, now, request) ||
 		next_proof(lease, plan, local, now, request) ||
 		next_op(lease, plan, local, now, request) ||

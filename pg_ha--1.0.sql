@@ -52,7 +52,8 @@ CREATE FUNCTION pg_ha_members(
 	OUT hba_source pg_catalog.text,
 	OUT hba_differs pg_catalog.bool,
 	OUT as_of pg_catalog.timestamptz,
-	OUT stale pg_catalog.bool)
+	OUT stale pg_catalog.bool,
+	OUT version pg_catalog.text)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;

@@ -70,6 +70,20 @@ add_time(Row *row, int64 at)
 									 (ha_now() - at) * 1000));
 }
 
+/*
+ * The library may be newer than the SQL objects, until ALTER EXTENSION is run, or
+ * older, after a downgrade.  New columns come last, so those that both know agree;
+ * of the others the caller gets none, or nulls.
+ */
+static inline void
+fit_row(Row *row, TupleDesc desc)
+{
+	if (desc->natts > lengthof(row->values))
+		elog(ERROR, "function has %d columns", desc->natts);
+	while (row->n < desc->natts)
+		add_null(row);
+}
+
 static inline Datum
 row_datum(FunctionCallInfo fcinfo, Row *row)
 {
@@ -78,9 +92,7 @@ row_datum(FunctionCallInfo fcinfo, Row *row)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
-	if (desc->natts != row->n)
-		elog(ERROR, "function returns %d columns instead of %d", row->n,
-			 desc->natts);
+	fit_row(row, desc);
 	return HeapTupleGetDatum(heap_form_tuple(desc, row->values, row->nulls));
 }
 
@@ -89,6 +101,7 @@ put_row(FunctionCallInfo fcinfo, Row *row)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 
+	fit_row(row, info->setDesc);
 	tuplestore_putvalues(info->setResult, info->setDesc, row->values,
 						 row->nulls);
 	memset(row, 0, sizeof(*row));

@@ -59,6 +59,7 @@
 #include "survey.h"
 #include "switchover.h"
 #include "tags_json.h"
+#include "versions.h"
 #include "wall_time.h"
 #include "wal.h"
 
@@ -155,6 +156,7 @@ gather_boot(int64 now)
 	local.has_boot = ha_control_get_boot(control, &boot) &&
 		boot.supervising && ha_process_is_alive(boot.pid, boot.pid_start);
 	strlcpy(local.cluster_uuid, boot.cluster_uuid, sizeof(local.cluster_uuid));
+	strlcpy(local.boot_version, boot.version, sizeof(local.boot_version));
 }
 
 /* S-2: is the position of this standby final? */
@@ -898,6 +900,40 @@ log_pause(int64 now)
 			 errhint("End the pause with pg_ha_resume().")));
 }
 
+/*
+ * What a person is to do: the plan says the rest.  Once for each change; members
+ * that differ in version are an upgrade that somebody began.
+ */
+static void
+log_versions(void)
+{
+	static bool was_too_old = false;
+	static char told[HA_WHY_SIZE] = "";
+	char		versions[HA_WHY_SIZE] = "";
+	bool		too_old = ha_is_too_old(&lease.view);
+
+	if (too_old && !was_too_old)
+	{
+		ha_too_old_why(&lease.view, versions, sizeof(versions));
+		ereport(WARNING,
+				(errmsg("%s", versions),
+				 errhint("Until the later version is installed and this server restarted, it is a read-only standby at most.")));
+	}
+	was_too_old = too_old;
+	if (!lease.view.valid || too_old)
+		return;
+	versions[0] = '\0';
+	if (ha_versions_differ(&lease.view, versions, sizeof(versions)) &&
+		strcmp(told, versions) != 0)
+		ereport(WARNING,
+				(errmsg("members run different versions of pg_ha: %s",
+						versions),
+				 errhint("That is fine during an upgrade: restart the others with the new version, the leader last.")));
+	else if (told[0] != '\0' && versions[0] == '\0')
+		ereport(LOG, (errmsg("all members run one version of pg_ha")));
+	strlcpy(told, versions, sizeof(told));
+}
+
 static HaFailsafeState
 failsafe_state(int64 now)
 {
@@ -1025,7 +1061,8 @@ send_ask(void)
 {
 	HaRequest	request;
 
-	if (ha_ask_next(&request, lease.view.config.retry_timeout) &&
+	if (ha_ask_next(&request, &lease.view,
+					lease.view.config.retry_timeout) &&
 		!ha_dcs_send(dcs, &request))
 		ha_ask_unsent();
 }
@@ -1192,6 +1229,7 @@ turn(void)
 	log_plan(&old);
 	log_failsafe(now);
 	log_pause(now);
+	log_versions();
 	act(now);
 	send_ask();
 	send_record(now);
@@ -1321,7 +1359,7 @@ mourn_postmaster(void)
 {
 	uint64		safe_lsn = 0;
 	bool		leading = lease.holding && !lease.reassert &&
-	local.role == HA_ROLE_PRIMARY;
+	local.role == HA_ROLE_PRIMARY && !ha_is_too_old(&lease.view);
 
 	ha_lease_close(&lease);
 	publish_deadline(0);
@@ -1421,7 +1459,8 @@ open_control(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("could not open the control block in \"%s\": %s",
-						path, err)));
+						path, err),
+				 errhint("If pg_ha_boot is of another version than this library, stop this node, and start it with one version of both.")));
 
 	/* a new life starts with no wish, under a new number */
 	if (ha_control_get_worker(control, &old))
@@ -1432,6 +1471,7 @@ open_control(void)
 	report.postmaster_pid = PostmasterPid;
 	report.postmaster_start = ha_process_start_time(PostmasterPid);
 	report.server_version = PG_VERSION_NUM;
+	strlcpy(report.version, HA_VERSION, sizeof(report.version));
 	report.postmaster_started_us = PgStartTime +
 		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }

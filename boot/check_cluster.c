@@ -22,6 +22,7 @@
 #include "libpq-fe.h"
 
 #include "../cluster_json.h"
+#include "../versions.h"
 #include "files.h"
 #include "leader.h"
 #include "preflight.h"
@@ -282,6 +283,20 @@ ha_check_uuid(const HaNode *node, const char *uuid, const char *scope,
 	return false;
 }
 
+/* No error: a standby is started all the same. */
+static void
+check_schema(HaPreflight *p)
+{
+	char		why[HA_WHY_SIZE];
+
+	if (!ha_is_too_old(&p->view))
+		return;
+	ha_too_old_why(&p->view, why, sizeof(why));
+	ha_report_warning(&p->report, "P23",
+					  "Install that version: until then this node is a read-only standby at most.",
+					  "%s", why);
+}
+
 void
 ha_check_identity(HaPreflight *p)
 {
@@ -290,6 +305,7 @@ ha_check_identity(HaPreflight *p)
 	bool		founder;
 
 	ha_check_system_id(&p->node, &p->facts, &p->view, &p->report);
+	check_schema(p);
 	p->other_uuid = ha_uuid_recall(&p->node, uuid, scope, &founder) &&
 		!ha_check_uuid(&p->node, uuid, scope, &p->view, &p->report);
 }

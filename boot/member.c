@@ -26,6 +26,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../versions.h"
 #include "files.h"
 #include "member.h"
 #include "store.h"
@@ -219,9 +220,15 @@ is_out(const HaSession *s, int tag)
 	return (s->out & (1U << tag)) != 0;
 }
 
+/* The one way out: what may not be written in a cluster of a later schema is not. */
 static bool
 send_request(HaSession *s, int tag, HaRequest *request)
 {
+	if (request->kind != HA_DCS_RANGE && ha_is_too_old(&s->view))
+	{
+		ha_dcs_request_free(request);
+		return false;
+	}
 	request->tag = tag;
 	request->timeout = Min(Max(s->config.retry_timeout / 2, 500), 5000);
 	if (!ha_dcs_send(s->dcs, request))
@@ -845,6 +852,8 @@ ha_member_describe(const HaNode *node, const char *identity,
 	if (w == NULL)
 		return;
 	self->role = w->role;
+	if (w->version[0] != '\0')
+		strlcpy(self->version, w->version, sizeof(self->version));
 	self->pause = w->pause;
 	self->sick = w->sick;
 	strlcpy(self->pending_restart, w->pending_restart,

@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "../versions.h"
 #include "alone.h"
 #include "bootstrap.h"
 #include "cluster_stop.h"
@@ -564,6 +565,33 @@ look_blindly(HaBoot *b)
 	ha_boot_start_server(b, false, false, "etcd does not answer");
 }
 
+/*
+ * In a cluster of a later schema than ours: a standby that goes on from where it is,
+ * and nothing else.  A leader key that is ours runs out by itself.
+ */
+static void
+look_too_old(HaBoot *b, const HaView *view, const HaDataFacts *facts)
+{
+	char		why[HA_WHY_SIZE];
+
+	ha_too_old_why(view, why, sizeof(why));
+	if (b->stop_requested || b->purpose == HA_WANT_STOP)
+		ha_boot_quit(b, b->stop_requested ? HA_EXIT_OK : HA_EXIT_REFUSED);
+	else if (facts->state != HA_DATA_CLUSTER)
+	{
+		pg_log_error("P23 %s", why);
+		pg_log_error_hint("Install that version, then start this node again.");
+		ha_boot_quit(b, HA_EXIT_CONFIGURATION);
+	}
+	else if (b->now >= b->not_before)
+	{
+		pg_log_warning("P23 %s", why);
+		pg_log_warning_hint("Install that version, then restart this node.");
+		note_end(b, facts);
+		ha_boot_start_server(b, false, false, "it serves reads meanwhile");
+	}
+}
+
 /* Going away for good: give up the leader key first, if it is ours. */
 static void
 look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
@@ -605,6 +633,11 @@ step_look(HaBoot *b)
 		return;
 	}
 	ha_boot_stop_nagging(b, "P10");
+	if (ha_is_too_old(view))
+	{
+		look_too_old(b, view, &facts);
+		return;
+	}
 	b->empty = facts.state == HA_DATA_EMPTY;
 	b->saw_cluster = b->saw_cluster || view->sysid != 0;
 	if (b->stop_requested || b->purpose == HA_WANT_STOP)

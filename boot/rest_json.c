@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../cluster_json.h"
+#include "../standby_cluster.h"
 #include "../tags_json.h"
 #include "../decide.h"
 #include "../json_guard.h"
@@ -212,7 +213,7 @@ static const char *
 role_in_cluster(const HaView *view, const HaMember *member)
 {
 	if (view->leader.present && strcmp(view->leader.name, member->name) == 0)
-		return ha_is_standby_cluster(&view->config) ? HA_STANDBY_LEADER :
+		return ha_is_standby_cluster(&view->config, view) ? HA_STANDBY_LEADER :
 			"leader";
 	for (int i = 0; view->sync.present && i < view->sync.nstandbys; i++)
 	{

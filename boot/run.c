@@ -75,7 +75,13 @@ ha_run(const HaNode *node, const HaRun *run)
 	{
 		pg_log_error("could not open the control block in \"%s\": %s",
 					 node->state_dir, err);
+		pg_log_error_hint("If the server runs with another version of pg_ha, start the pg_ha_boot of that version, or stop the server first.");
 		return HA_EXIT_CONFIGURATION;
+	}
+	if (ha_control_is_replacement(control))
+	{
+		pg_log_info("the control block was of another version of pg_ha: begins anew");
+		control_was_lost = true;
 	}
 	pg_log_info("node \"%s\" of cluster \"%s\" starts", node->name, node->scope);
 	code = ha_preflight_start(node, control, control_was_lost,

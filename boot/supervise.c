@@ -32,6 +32,7 @@
 #include "common/logging.h"
 
 #include "../decide.h"
+#include "../versions.h"
 #include "aside.h"
 #include "clone.h"
 #include "cluster_stop.h"
@@ -528,11 +529,18 @@ note_streaming(HaBoot *b, const HaControlWorker *w)
 	b->pruned = true;
 }
 
+/* Nothing that the store says counts then, nor what operators ask for in it. */
+static bool
+is_too_old(const HaBoot *b)
+{
+	return ha_is_too_old(ha_session_last_view(b->session));
+}
+
 static void
 tend_standby(HaBoot *b, const HaControlWorker *w)
 {
 	/* What a frozen worker said last is not where the server is now. */
-	if (!is_fresh(b, w))
+	if (!is_fresh(b, w) || is_too_old(b))
 		return;
 	note_streaming(b, w);
 	if (ha_remote_look(b, w))
@@ -552,6 +560,8 @@ static void
 take_report(HaBoot *b, const HaControlWorker *w)
 {
 	note_role(b, w);
+	if (is_too_old(b))
+		return;
 	ha_uuid_tend(b, w);
 	ha_recreate_tend(b, w);
 }
@@ -572,7 +582,7 @@ step_serving(HaBoot *b)
 {
 	HaControlWorker w;
 	bool		reported = ha_boot_worker(b, &w);
-	const char *why = ha_request_serving(b);
+	const char *why = is_too_old(b) ? NULL : ha_request_serving(b);
 
 	if (reported && stands_still(b, &w))
 	{
@@ -962,6 +972,7 @@ publish(HaBoot *b)
 	HaControlWorker w;
 	bool		known = ha_boot_worker(b, &w);
 
+	strlcpy(boot.version, HA_VERSION, sizeof(boot.version));
 	strlcpy(boot.cluster_uuid, b->cluster_uuid, sizeof(boot.cluster_uuid));
 	ha_control_set_boot(b->control, &boot);
 	if (b->belongs)

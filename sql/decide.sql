@@ -25,6 +25,10 @@ $$;
 SELECT * FROM decide('{"valid": false}', '{}');
 SELECT * FROM decide('{"sysid": 8}', '{}');
 SELECT * FROM decide('{"cluster_uuid": "a"}', '{"cluster_uuid": "b"}');
+-- ... or the cluster is of a later schema: nothing else counts
+SELECT * FROM decide('{"schema": 3, "schema_since": "1.4", "sysid": 8}', '{}');
+SELECT * FROM decide('{"schema": 3}', '{"role": "primary", "holding": true, "deadline": 200000}');
+SELECT * FROM decide('{"schema": 3}', '{"role": "primary"}', '{"pause": true}');
 SELECT * FROM decide('{}', '{"role": "starting"}');
 SELECT * FROM decide('{}', '{"time_jumped": true}');
 SELECT * FROM decide('{}', '{"stopping": true}');

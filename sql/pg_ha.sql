@@ -23,6 +23,19 @@ FROM pg_ha_timing();
 SELECT scope, cluster_uuid, cluster_sysid, local_sysid IS NOT NULL AS has_sysid, match
 FROM pg_ha_identity();
 
+-- SQL objects of an older version, and of a newer one, with this library
+CREATE FUNCTION old_status(OUT scope text, OUT name text) RETURNS record
+AS '$libdir/pg_ha', 'pg_ha_status' LANGUAGE C STRICT;
+SELECT * FROM old_status();
+CREATE FUNCTION old_credentials(OUT purpose text, OUT role text) RETURNS SETOF record
+AS '$libdir/pg_ha', 'pg_ha_credentials' LANGUAGE C STRICT;
+SELECT * FROM old_credentials();
+CREATE FUNCTION new_credentials(OUT purpose text, OUT role text, OUT method text,
+	OUT used_by text, OUT more int, OUT yet_more text) RETURNS SETOF record
+AS '$libdir/pg_ha', 'pg_ha_credentials' LANGUAGE C STRICT;
+SELECT * FROM new_credentials();
+DROP FUNCTION old_status(), old_credentials(), new_credentials();
+
 -- slots of others are shown
 SELECT slot_name FROM pg_create_physical_replication_slot('idle');
 SELECT slot_name FROM pg_create_physical_replication_slot('reserving', true);

@@ -254,6 +254,8 @@ sub broken
 			HaCluster::wait_until(
 				"$wrong is refused on " . $node->name,
 				sub { $node->status('config_error') ne '' });
+			like($node->status('config_error'), qr/^schema 99 is newer than what this pg_ha \S+ knows/,
+				'and it says why') if $wrong =~ /schema/;
 			is($node->safe_psql('SELECT ttl_ms FROM pg_ha_timing()'),
 				1000 * $cluster->ttl, 'the last good one is in force');
 			is($node->safe_psql('SHOW geqo_effort'), 5, 'as a whole');

@@ -1343,6 +1343,26 @@ sub set_options
 	return;
 }
 
+=item set_programs(bin_dir)
+
+This node has an installation of its own: pg_ha_boot, from its next start on, and the
+server's programs are those in that directory.
+
+=cut
+
+sub set_programs
+{
+	my ($self, $bin_dir) = @_;
+	$self->{bin_dir} = $bin_dir;
+	return;
+}
+
+sub _program
+{
+	my ($self) = @_;
+	return $self->{bin_dir} ? "$self->{bin_dir}/pg_ha_boot" : 'pg_ha_boot';
+}
+
 =item boot(command, arguments)
 
 Run another command of pg_ha_boot for this node to its end.  Returns (exit code,
@@ -1355,7 +1375,7 @@ sub boot
 	my ($self, $command, @arguments) = @_;
 	my ($rc, $out, $err) = HaCluster::capture(
 		$PostgreSQL::Test::Utils::timeout_default,
-		'pg_ha_boot', $command, '-D', $self->{dir}, '-c', $self->{file},
+		$self->_program, $command, '-D', $self->{dir}, '-c', $self->{file},
 		@arguments);
 
 	note "pg_ha_boot $command: $rc\n$out$err";
@@ -1381,12 +1401,12 @@ sub start
 
 	croak "$self->{name} runs already" if $self->is_running;
 	my @command = ($self->{cluster}->_enter($self->{name}),
-		'pg_ha_boot', 'run', '-D', $self->{dir},
+		$self->_program, 'run', '-D', $self->{dir},
 		$self->{patroni_config} ? "--patroni-config=$self->{patroni_config}"
 		: ('-c', $self->{file}));
+	my $bin_dir = $self->{bin_dir} // $self->{cluster}->{bin_dir};
 
-	push @command, '-b', $self->{cluster}->{bin_dir}
-	  if $self->{cluster}->{bin_dir};
+	push @command, '-b', $bin_dir if $bin_dir;
 	push @command, @{ $self->{options} // [] };
 
 	local $ENV{HA_FAULTS} = "$self->{cluster}{base}/$self->{name}.faults";

@@ -309,6 +309,61 @@ test_other_boot(void)
 	ha_control_close(control);
 }
 
+/*
+ * Another version may have other sections.  Its file is kept from us while anybody
+ * maps it, also if that one has closed the file, and replaced when nobody does.
+ */
+static void
+test_other_version(void)
+{
+	HaControl  *control = must_open();
+	HaControlBoot b = {.pid = 1};
+	uint32_t	version;
+	uint32_t	other;
+	int			fd = open(file, O_RDWR);
+	pid_t		pid;
+
+	OK(!ha_control_is_replacement(control), "a new file replaces nothing");
+	OK(pread(fd, &version, sizeof(version), 8) == sizeof(version),
+	   "the version stands behind the magic number");
+	pid = fork();
+	if (pid == 0)
+	{
+		HaControl  *mine = must_open();
+
+		ha_control_set_deadline(mine, 99);
+		pause();
+		_exit(0);
+	}
+	while (ha_control_get_deadline(control) != 99)
+		usleep(1000);
+	other = version + 1;
+	OK(pwrite(fd, &other, sizeof(other), 8) == sizeof(other) &&
+	   try_open(true) == NULL &&
+	   strstr(err, "which still runs here") != NULL,
+	   "one of another version is refused while two map it");
+	ha_control_close(control);
+	OK(try_open(true) == NULL, "and while one does");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	OK(try_open(false) == NULL &&
+	   strstr(err, "another version") != NULL &&
+	   pread(fd, &version, sizeof(version), 8) == sizeof(version) &&
+	   version == other, "who creates nothing replaces nothing");
+	control = try_open(true);
+	OK(control != NULL && ha_control_get_deadline(control) == 0 &&
+	   ha_control_is_replacement(control),
+	   "it is replaced by an empty one when nobody does");
+	if (control != NULL)
+	{
+		ha_control_set_boot(control, &b);
+		OK(!ha_control_is_replacement(control),
+		   "which is told to the first pg_ha_boot only");
+		ha_control_close(control);
+	}
+	close(fd);
+}
+
 static void
 test_refusals(void)
 {
@@ -335,6 +390,7 @@ test_refusals(void)
 	patch_file(&magic, &no_magic, sizeof(magic));
 	OK(try_open(true) == NULL, "a file of another kind is refused");
 	patch_file(&no_magic, &magic, sizeof(magic));
+	test_other_version();
 	OK(truncate(file, st.st_size - 8) == 0 && try_open(true) == NULL,
 	   "a file that is too short is refused");
 	unlink(file);

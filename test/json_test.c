@@ -396,6 +396,8 @@ static const struct
 	{"pg_ha/identity", "6f2c0a34-0000-4000-8000-0123456789ab"},
 	{"pg_ha/identity", "{\"schema\":1}"},
 	{"pg_ha/identity", "{\"uuid\":5}"},
+	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789ab\",\"schema\":0}"},
+	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789ab\",\"needs\":14}"},
 	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789a\"}"},
 	{"pg_ha/identity", "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789AB\"}"},
 	{"status", "5"},
@@ -425,6 +427,7 @@ is_empty(const HaView *v)
 	empty->nmalformed = 1;
 	copy->initialize_revision = 0;
 	copy->identity_revision = 0;
+	copy->schema = 0;			/* it counts whatever stands beside it */
 	copy->status_revision = 0;
 	same = memcmp(copy, empty, sizeof(HaView)) == 0;
 	free(copy);
@@ -562,7 +565,14 @@ test_keys(void)
 	v = look("pg_ha/identity",
 			 "{\"uuid\":\"6f2c0a34-0000-4000-8000-0123456789ab\",\"schema\":1}");
 	OK(strcmp(v->cluster_uuid, "6f2c0a34-0000-4000-8000-0123456789ab") == 0 &&
-	   v->identity_revision == 101 && v->nmalformed == 0, "identity");
+	   v->identity_revision == 101 && v->nmalformed == 0 && v->schema == 1 &&
+	   v->schema_since[0] == '\0', "identity");
+	v = look("pg_ha/identity", "{\"schema\":3,\"needs\":\"1.4\",\"uuids\":[]}");
+	OK(v->schema == 3 && strcmp(v->schema_since, "1.4") == 0 &&
+	   v->nmalformed == 1, "identity of a later schema");
+	v = look("pg_ha/identity", "{\"schema\":3,\"needs\":\"1.4\\u001b[2J\"}");
+	OK(v->schema == 3 && v->schema_since[0] == '\0' && v->nmalformed == 1,
+	   "identity that needs nonsense");
 	v = look("status", "{\"optime\":67109352,\"slots\":{\"n2\":5}}");
 	OK(v->optime == 67109352 && v->status_revision == 101, "status");
 	v = look("history", "[]");
