@@ -101,6 +101,8 @@ typedef struct HaControlWorker
 	int64_t		frozen_since;	/* it holds the WAL still; 0 = it does not */
 	char		hba_source[HA_HBA_NAME_SIZE];	/* as in HaMember */
 	char		hba_sha256[HA_HBA_SHA_SIZE];
+	uint32_t	promote_seq;	/* pre_promote is to run: differs for each
+								 * promotion; 0 = nothing is to be promoted */
 
 	/* for people and their dashboards */
 	bool		replay_paused;
@@ -156,6 +158,9 @@ typedef struct HaControlBoot
 	char		cluster_uuid[HA_UUID_SIZE]; /* that this node joined; '' =
 											 * none */
 	char		version[HA_VERSION_SIZE];	/* of pg_ha_boot */
+	int64_t		pre_promote_limit;	/* ms that it may take; 0 = there is none */
+	uint32_t	promote_answered;	/* promote_seq of the last one that ended */
+	bool		promote_allowed;	/* ... and whether it said yes */
 } HaControlBoot;
 
 /* Written by pg_ha_boot: what another member asks of this one (S-9). */

@@ -796,6 +796,11 @@ decide_promotion(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_RELEASE, "promotion did not finish in time");
 		return;
 	}
+	if (!local->promoting && now < local->stay_out_until)
+	{
+		set_plan(plan, HA_RELEASE, "its promotion failed");
+		return;
+	}
 	plan->reserve = view->term.reserved;
 	set_plan(plan, HA_PROMOTE, "holds the leader key");
 }

@@ -157,7 +157,7 @@ define_boot_settings(void)
 		"clone_methods", "rewind", "rebuild_on_divergence", "clone_max_rate",
 		"tablespace_mapping", "wal_dir", "keep_aside", "on_start", "on_stop",
 		"on_restart", "on_reload", "on_role_change", "pre_promote",
-		"before_stop", "site", "start_without_dcs", "dcs_start_timeout"
+		"before_stop", "callback_timeout", "site", "start_without_dcs", "dcs_start_timeout"
 	};
 	static char *values[lengthof(names)];
 

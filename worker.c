@@ -73,6 +73,9 @@
 #define PREPARE_INTERVAL	10
 #define HOLD_INTERVAL		1
 
+/* So much later than pg_ha_boot would end pre_promote, it is not waited for. */
+#define PRE_PROMOTE_SLACK	3000
+
 /* Tags of an operator's requests, out of the range of lease.c's. */
 #define ASK_TAG_BIT			0x80000000U
 
@@ -100,6 +103,8 @@ static int64 managed_retry_at;
 static HaControlWorker report;
 static HaControlBoot boot;
 static int64 boot_looked_at;
+
+static uint32 last_promote_seq;
 
 /* What this member has promised to a leader without the store (S-9). */
 static HaControlPromise promise;
@@ -465,11 +470,52 @@ act_detach(int64 now)
 	ha_server_wake_startup();
 }
 
+/*
+ * pre_promote is run by pg_ha_boot, which is asked for it under a new number and
+ * answers with that.  Both bound it: should pg_ha_boot be gone or stand still, the
+ * promotion fails as if the program had said no.  No acknowledgement rests on any of
+ * this: the gate is closed until the reign is confirmed.
+ */
+static bool
+pre_promote_allows(int64 now)
+{
+	static int64 give_up = 0;
+
+	(void) ha_control_get_boot(control, &boot);
+	if (report.promote_seq == 0)
+	{
+		if (!local.has_boot || boot.pre_promote_limit <= 0)
+			return true;
+		last_promote_seq = Max(last_promote_seq, boot.promote_answered) + 1;
+		report.promote_seq = last_promote_seq;
+		give_up = now + boot.pre_promote_limit + PRE_PROMOTE_SLACK;
+		ereport(LOG,
+				(errmsg("waiting for pre_promote before the promotion")));
+		return false;
+	}
+	if (boot.promote_answered == report.promote_seq && boot.promote_allowed)
+		return true;
+	if (boot.promote_answered == report.promote_seq || !local.has_boot ||
+		now > give_up)
+	{
+		ereport(LOG,
+				(errmsg("this server is not promoted: %s",
+						boot.promote_answered == report.promote_seq ?
+						"pre_promote failed" : "pg_ha_boot does not answer"),
+				 errhint("The leader key is given back, so that another member can lead.")));
+		ha_lease_stay_out(&lease, now + lease.view.config.ttl);
+		look_again = true;
+	}
+	return false;
+}
+
 static void
 act_promote(int64 now)
 {
 	static int64 conflicts_at = 0;
 
+	if (!local.promoting && !pre_promote_allows(now))
+		return;
 	if (!local.promoting)
 	{
 		if (!ha_server_promote(local.timeline, plan.reserve))
@@ -586,6 +632,8 @@ static void
 act(int64 now)
 {
 	look_again = ha_handover_act(&plan, &lease.view, &local, now);
+	if (plan.verb != HA_PROMOTE)
+		report.promote_seq = 0;
 	switch (plan.verb)
 	{
 		case HA_FOLLOW:
@@ -828,12 +876,15 @@ static void
 signal_boot(void)
 {
 	static uint32 told_seq = 0;
+	static uint32 told_promote_seq = 0;
 	static HaRole told_role = HA_ROLE_UNINITIALIZED;
 
 	if (!local.has_boot ||
-		(told_seq == report.want_seq && told_role == local.role))
+		(told_seq == report.want_seq && told_role == local.role &&
+		 told_promote_seq == report.promote_seq))
 		return;
 	told_seq = report.want_seq;
+	told_promote_seq = report.promote_seq;
 	told_role = local.role;
 	(void) kill(boot.pid, SIGUSR1);
 }
@@ -1249,7 +1300,9 @@ pause_length(void)
 
 	if (look_again)
 		return 0;
-	if (plan.verb == HA_PROMOTE)
+	if (plan.verb == HA_PROMOTE && !local.promoting)
+		until = now + DETACH_INTERVAL;
+	else if (plan.verb == HA_PROMOTE)
 		until = now + PROMOTION_INTERVAL;
 	else if (plan.verb == HA_HOLD || plan.verb == HA_FREEZE)
 		until = now + HOLD_INTERVAL;

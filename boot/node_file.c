@@ -30,6 +30,7 @@
 #include "clone_config.h"
 #include "node_file.h"
 #include "rest_access.h"
+#include "words.h"
 
 #define PREFIX			"pg_ha."
 #define LINE_SIZE		4096
@@ -37,6 +38,8 @@
 #define DEFAULT_REST	"127.0.0.1:8008"
 #define DEFAULT_ROLE	"ha_repl"
 #define DEFAULT_START_TIMEOUT	30000
+#define DEFAULT_CALLBACK_TIMEOUT	30000
+#define MAX_CALLBACK_TIMEOUT	3600000
 
 typedef enum KeyKind
 {
@@ -57,6 +60,11 @@ typedef struct Key
 	size_t		offset;			/* in HaNode, of the first four kinds */
 	size_t		size;
 } Key;
+
+const char *const ha_callback_names[HA_CALLBACKS] = {
+	"on_start", "on_stop", "on_restart", "on_reload", "on_role_change",
+	"pre_promote", "before_stop"
+};
 
 #define FIELD(member) \
 	offsetof(HaNode, member), sizeof(((HaNode *) NULL)->member)
@@ -104,13 +112,14 @@ static const Key keys[] = {
 	{"site", KEY_TEXT, false, FIELD(site)},
 	{"etcd_sites", KEY_SERVER, false, 0, 0},
 	{"etcd_srv", KEY_LATER, false, 0, 0},
-	{"on_start", KEY_LATER, false, 0, 0},
-	{"on_stop", KEY_LATER, false, 0, 0},
-	{"on_restart", KEY_LATER, false, 0, 0},
-	{"on_reload", KEY_LATER, false, 0, 0},
-	{"on_role_change", KEY_LATER, false, 0, 0},
-	{"pre_promote", KEY_LATER, false, 0, 0},
-	{"before_stop", KEY_LATER, false, 0, 0},
+	{"on_start", KEY_TEXT, false, FIELD(callbacks[HA_ON_START])},
+	{"on_stop", KEY_TEXT, false, FIELD(callbacks[HA_ON_STOP])},
+	{"on_restart", KEY_TEXT, false, FIELD(callbacks[HA_ON_RESTART])},
+	{"on_reload", KEY_TEXT, false, FIELD(callbacks[HA_ON_RELOAD])},
+	{"on_role_change", KEY_TEXT, false, FIELD(callbacks[HA_ON_ROLE_CHANGE])},
+	{"pre_promote", KEY_TEXT, false, FIELD(callbacks[HA_PRE_PROMOTE])},
+	{"before_stop", KEY_TEXT, false, FIELD(callbacks[HA_BEFORE_STOP])},
+	{"callback_timeout", KEY_SERVER, false, 0, 0},
 };
 
 /* The text of one setting; line 0 = it does not stand in the file. */
@@ -980,6 +989,52 @@ check_start_without_dcs(NodeFile *file)
 			  when->text);
 }
 
+/* One command line, as callbacks.c will split it. */
+static void
+check_callback(NodeFile *file, const char *name)
+{
+	const Setting *command = setting_of(file, name);
+	char		err[256];
+	char	  **words;
+
+	if (command->text[0] == '\0' || command->broken)
+		return;
+	words = ha_words_split(command->text, err, sizeof(err));
+	if (words == NULL)
+		fault(file, command->line, "Put it into a script and name that.",
+			  "\"" PREFIX "%s\": %s", name, err);
+	else if (words[0] == NULL || !is_absolute_path(words[0]))
+		fault(file, command->line,
+			  "It is run without a shell, which would search for it.",
+			  "the value of \"" PREFIX "%s\" does not begin with an absolute path: \"%s\"",
+			  name, command->text);
+
+	/* No fault: a program that is gone is no reason to keep a leader down. */
+	else if (access(words[0], X_OK) != 0)
+		warn(file, "P01", command->line,
+			 "It must be executable by the server's user.",
+			 "program \"%s\" of \"" PREFIX "%s\" cannot be run now: %s",
+			 words[0], name, strerror(errno));
+	if (words != NULL)
+		ha_words_free(words);
+}
+
+static void
+check_callbacks(NodeFile *file)
+{
+	const Setting *timeout = setting_of(file, "callback_timeout");
+	int		   *ms = &file->node->callback_timeout;
+
+	for (int i = 0; i < HA_CALLBACKS; i++)
+		check_callback(file, ha_callback_names[i]);
+	if (timeout->line > 0 &&
+		(!parse_time(timeout->text, ms) || *ms < 100 ||
+		 *ms > MAX_CALLBACK_TIMEOUT))
+		fault(file, timeout->line, "Write a time up to '1h', such as '30s'.",
+			  "the value of \"" PREFIX "callback_timeout\" is no such time: \"%s\"",
+			  timeout->text);
+}
+
 /* It is no part of the data: a base backup must never copy it. */
 static void
 check_state_dir(NodeFile *file)
@@ -1043,6 +1098,7 @@ set_defaults(HaNode *node)
 			sizeof(node->replication_user));
 	node->start_without_dcs = true;
 	node->dcs_start_timeout = DEFAULT_START_TIMEOUT;
+	node->callback_timeout = DEFAULT_CALLBACK_TIMEOUT;
 	node->rewind = true;
 	node->rebuild_on_divergence = true;
 }
@@ -1079,6 +1135,7 @@ ha_node_check(const char *path, const char *data_dir, const char *bin_dir,
 		check_tags(file);
 		check_role(file);
 		check_start_without_dcs(file);
+		check_callbacks(file);
 		check_state_dir(file);
 		check_clone(file);
 	}

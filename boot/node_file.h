@@ -21,6 +21,20 @@
 #define HA_PATH_SIZE	1024
 #define HA_TEXT_SIZE	1024
 
+/* Programs of the operator's, by what they are run for (callbacks.c). */
+typedef enum HaCallback
+{
+	HA_ON_START,
+	HA_ON_STOP,
+	HA_ON_RESTART,
+	HA_ON_RELOAD,
+	HA_ON_ROLE_CHANGE,
+	HA_PRE_PROMOTE,
+	HA_BEFORE_STOP,
+} HaCallback;
+
+#define HA_CALLBACKS	(HA_BEFORE_STOP + 1)
+
 typedef struct HaNode
 {
 	char		path[HA_PATH_SIZE]; /* of the node file, absolute */
@@ -68,6 +82,8 @@ typedef struct HaNode
 	bool		rebuild_on_divergence;	/* ... or replaced by a clone */
 	bool		start_without_dcs;	/* as a standby, after ... */
 	int			dcs_start_timeout;	/* ms */
+	char		callbacks[HA_CALLBACKS][HA_TEXT_SIZE];	/* '' = none */
+	int			callback_timeout;	/* ms */
 } HaNode;
 
 /* Who wants to be told of faults, and of what is no fault but may surprise. */
@@ -94,6 +110,9 @@ extern bool ha_node_check(const char *path, const char *data_dir,
 
 /* Set the tags of *member as the node file tells them. */
 extern void ha_node_tags(const HaNode *node, HaMember *member);
+
+/* As they are called in the node file, and to the programs. */
+extern const char *const ha_callback_names[HA_CALLBACKS];
 
 /* A question. */
 extern bool ha_host_is_loopback(const char *host);

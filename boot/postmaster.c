@@ -41,6 +41,7 @@
 
 #include "common/logging.h"
 
+#include "callbacks.h"
 #include "postmaster.h"
 #include "processes.h"
 
@@ -361,6 +362,8 @@ ha_children_kill(pid_t spare)
 	}
 	while ((pid = next_child(proc, getpid())) != 0)
 	{
+		if (ha_callbacks_own(pid))
+			continue;
 		found++;
 		if (pid != spare)
 			kill(pid, SIGKILL);

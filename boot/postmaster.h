@@ -64,9 +64,9 @@ extern void ha_postmaster_signal(const HaPostmaster *pm, int signo);
 extern void ha_postmaster_kill_tree(const HaPostmaster *pm);
 
 /*
- * SIGKILL to every child of ours but "spare" (0 = none).  Returns how many live
- * ones were found, the spared one included: 0 means that no process of the old
- * server is left.
+ * SIGKILL to every child of ours but "spare" (0 = none) and callbacks.  Returns how
+ * many live ones were found, the spared one included, but no callbacks: 0 means that
+ * no process of the old server is left.
  */
 extern int	ha_children_kill(pid_t spare);
 

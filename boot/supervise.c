@@ -34,6 +34,7 @@
 #include "../decide.h"
 #include "../versions.h"
 #include "aside.h"
+#include "callbacks.h"
 #include "clone.h"
 #include "cluster_stop.h"
 #include "import_patroni.h"
@@ -264,12 +265,27 @@ begin_stop(HaBoot *b, HaWant purpose, const char *why)
 
 	pg_log_info("stopping the server: %s", why);
 	b->purpose = purpose;
+	b->stop_is_due = false;
 	b->stop_stage = at_once ? 1 : 0;
 	b->stop_next_at = b->now + (at_once ? QUIT_WAIT :
 								Max(2 * ttl, STOP_WAIT_MIN));
 	b->member_state = HA_STATE_STOPPING;
 	ha_postmaster_signal(&b->server, at_once ? SIGQUIT : SIGINT);
 	ha_boot_enter(b, BOOT_STOPPING);
+}
+
+/* An operator wants it, so there is time for before_stop. */
+static void
+plan_stop(HaBoot *b, HaWant purpose, const char *why)
+{
+	if (!ha_callbacks_begin_before_stop(b))
+	{
+		begin_stop(b, purpose, why);
+		return;
+	}
+	b->stop_is_due = true;
+	b->due_purpose = purpose;
+	strlcpy(b->due_why, why, sizeof(b->due_why));
 }
 
 /* Fast, then immediate, then without asking. */
@@ -560,6 +576,7 @@ static void
 take_report(HaBoot *b, const HaControlWorker *w)
 {
 	note_role(b, w);
+	ha_callbacks_serving(b, w);
 	if (is_too_old(b))
 		return;
 	ha_uuid_tend(b, w);
@@ -582,7 +599,8 @@ step_serving(HaBoot *b)
 {
 	HaControlWorker w;
 	bool		reported = ha_boot_worker(b, &w);
-	const char *why = is_too_old(b) ? NULL : ha_request_serving(b);
+	const char *why = b->stop_is_due || is_too_old(b) ? NULL :
+	ha_request_serving(b);
 
 	if (reported && stands_still(b, &w))
 	{
@@ -594,10 +612,12 @@ step_serving(HaBoot *b)
 	if (reported)
 		take_report(b, &w);
 	if (why != NULL)
-		begin_stop(b, ha_request_wants_restart(b) ? HA_WANT_RESTART :
-				   HA_WANT_DEMOTE, why);
-	else if (b->stop_requested)
-		begin_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
+		plan_stop(b, ha_request_wants_restart(b) ? HA_WANT_RESTART :
+				  HA_WANT_DEMOTE, why);
+	else if (b->stop_is_due && !ha_callbacks_before_stop_runs())
+		begin_stop(b, b->due_purpose, b->due_why);
+	else if (b->stop_requested && !b->stop_is_due)
+		plan_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_YIELD)
 		obey(b, &w);
 	else if (has_crashed_again(b) && crashes_too_often(b))
@@ -661,7 +681,9 @@ note_server_end(HaBoot *b, int status)
 					   text ? text : "it was started by an earlier pg_ha_boot");
 	free(text);
 
+	ha_callbacks_ended(b, asked);
 	b->crashed = !asked;
+	b->stop_is_due = false;
 	b->member_state = asked ? HA_STATE_STOPPED : HA_STATE_CRASHED;
 	restore_standby_signal(b);
 	if (!asked && !b->up && b->now - b->started_at < START_WITHIN)
@@ -726,7 +748,9 @@ step_clearing(HaBoot *b)
 static void
 step_leaving(HaBoot *b)
 {
-	if (ha_session_leave(b->session) || b->now - b->entered_at > LEAVE_WAIT)
+	/* what is told last, of the server's end, is told before ours */
+	if ((ha_session_leave(b->session) ||
+		 b->now - b->entered_at > LEAVE_WAIT) && !ha_callbacks_are_busy())
 		b->state = BOOT_DONE;
 }
 
@@ -772,6 +796,8 @@ reap(HaBoot *b)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 	{
+		if (ha_callbacks_reaped(pid, status))
+			continue;
 		if (pid == b->job)
 		{
 			b->job_ended = true;
@@ -865,8 +891,10 @@ needs_restart(const HaNode *old, const HaNode *new)
 
 /* What is running is not changed by them. */
 static void
-take_clone_settings(HaNode *node, const HaNode *fresh)
+take_settings_of_programs(HaNode *node, const HaNode *fresh)
 {
+	memcpy(node->callbacks, fresh->callbacks, sizeof(node->callbacks));
+	node->callback_timeout = fresh->callback_timeout;
 	node->rewind = fresh->rewind;
 	node->rebuild_on_divergence = fresh->rebuild_on_divergence;
 	memcpy(node->clone_methods, fresh->clone_methods,
@@ -908,10 +936,11 @@ reload(HaBoot *b)
 			sizeof(b->node.replication_sslkey));
 	strlcpy(b->node.replication_sslrootcert, fresh.replication_sslrootcert,
 			sizeof(b->node.replication_sslrootcert));
-	take_clone_settings(&b->node, &fresh);
+	take_settings_of_programs(&b->node, &fresh);
 	pg_log_info("the node file was read again");
 	if (server_lives(b))
 		ha_postmaster_signal(&b->server, SIGHUP);
+	ha_callbacks_reloaded(b);
 }
 
 /* The lease stays: the member lives on, and our next run takes its key. */
@@ -974,7 +1003,11 @@ publish(HaBoot *b)
 
 	strlcpy(boot.version, HA_VERSION, sizeof(boot.version));
 	strlcpy(boot.cluster_uuid, b->cluster_uuid, sizeof(boot.cluster_uuid));
+	ha_callbacks_publish(b, &boot);
 	ha_control_set_boot(b->control, &boot);
+	if (b->wake_worker && known && ha_process_is_alive(w.pid, w.pid_start))
+		(void) kill(w.pid, SIGUSR1);
+	b->wake_worker = false;
 	if (b->belongs)
 		describe(b, known ? &w : NULL);
 	ha_note_cluster(b, known && w.sick);
@@ -1052,6 +1085,7 @@ loop(HaBoot *b)
 		b->now = ha_now();
 		read_signals(b);
 		reap(b);
+		ha_callbacks_round(b);
 		if (b->reload_requested)
 			reload(b);
 		if (b->detach_requested)

@@ -179,6 +179,15 @@ typedef struct HaBoot
 	char		asked_whom[HA_NAME_SIZE];
 	bool		wal_is_gone;	/* says the leader */
 
+	/* what callbacks have been told, and what waits for before_stop */
+	bool		told_up;		/* of this server's life */
+	bool		told_restart;	/* it ended to be restarted */
+	HaRole		told_role;		/* HA_ROLE_UNINITIALIZED = of none */
+	bool		wake_worker;	/* there is an answer for it */
+	bool		stop_is_due;
+	HaWant		due_purpose;
+	char		due_why[HA_WHY_SIZE];
+
 	bool		pruned;			/* moved-aside copies, since this server began
 								 * to stream */
 

@@ -80,12 +80,18 @@ ha_words_split(const char *text, char *err, size_t errlen)
 			snprintf(err, errlen, "command has too many words");
 		if (words[n] == NULL || !take_word(&text, words[n], err, errlen))
 		{
-			for (int i = 0; i <= n; i++)
-				free(words[i]);
-			free(words);
+			ha_words_free(words);
 			return NULL;
 		}
 		n++;
 	}
 	return words;
+}
+
+void
+ha_words_free(char **words)
+{
+	for (int i = 0; words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
 }

@@ -17,5 +17,6 @@
  * Words of malloc'd memory, ended by NULL; or NULL with the reason in err.
  */
 extern char **ha_words_split(const char *text, char *err, size_t errlen);
+extern void ha_words_free(char **words);
 
 #endif							/* HA_WORDS_H */

@@ -124,6 +124,8 @@ SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5}');
 SELECT * FROM decide(:'mine', '{"lease_id": 5}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 6}');
 SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "promoting": true, "promoting_since": 1}');
+SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "stay_out_until": 100001}');
+SELECT * FROM decide(:'mine', '{"holding": true, "lease_id": 5, "stay_out_until": 100001, "promoting": true, "promoting_since": 99000}');
 
 -- ... which, lost while it promotes, is not voted for before that has ended or hangs
 SELECT * FROM decide(:'mine'::jsonb - 'leader', '{"detached": true, "promoting": true, "promoting_since": 80000}');
