@@ -45,7 +45,7 @@ PURE_SOURCES = decide.c versions.c switchover.c standby_cluster.c cascade.c quor
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 
 
-EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/fuzzed test/sim test/writer test/faultlib.so \
+EXTRA_CLEAN = $(BOOT_OBJS) boot/status_page.inc test/sanitized test/fuzzed test/sim test/writer test/faultlib.so \
 	test/clock_shim.so \
 	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_check_fuzz tmp_lint
 
@@ -61,6 +61,11 @@ $(OBJS) $(BOOT_OBJS): $(wildcard *.h boot/*.h) Makefile
 
 $(BOOT_OBJS): override CPPFLAGS := -DFRONTEND -DPGBINDIR=\"$(bindir)\" \
 	$(CPPFLAGS) -I$(includedir)
+
+# The page as a C string
+boot/status_page.o: boot/status_page.inc
+boot/status_page.inc: boot/status_page.html
+	sed 's/[\\"]/\\&/g; s/^/"/; s/$$/\\n"/' $< >$@
 
 # Not $(LIBS): that asks for libraries whose -dev packages are not there.
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)

@@ -26,6 +26,7 @@
 
 #include "../cluster_json.h"
 #include "rest_parts.h"
+#include "status_page.h"
 
 #define CONNECTION_MEMORY	(16 * 1024)
 
@@ -63,7 +64,13 @@ answer(struct MHD_Connection *connection, unsigned int status,
 		return MHD_NO;			/* closes the connection */
 	}
 	if (body != NULL)
+	{
 		MHD_add_response_header(response, "Content-Type", type);
+		MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	}
+	if (body != NULL && strncmp(type, "text/html", 9) == 0)
+		MHD_add_response_header(response, "Content-Security-Policy",
+								HA_STATUS_PAGE_POLICY);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, "Allow", "GET, HEAD, OPTIONS");
 	if (status == MHD_HTTP_UNAUTHORIZED)
@@ -320,7 +327,13 @@ tell(const HaRest *rest, struct MHD_Connection *connection, const char *url,
 			answer_bare(connection, MHD_HTTP_BAD_GATEWAY) :
 			answer(connection, MHD_HTTP_OK, "application/json",
 				   with_body ? ha_failsafe_json(failsafe) : NULL, -1);
+	if (with_body && ha_status_page_is_wanted(connection, url))
+		return answer(connection, MHD_HTTP_OK, "text/html; charset=utf-8",
+					  ha_status_page(), -1);
 	ha_rest_snapshot(rest, &snap);
+	if (strcmp(url, "/pg_ha") == 0 && with_body)
+		return answer(connection, MHD_HTTP_OK, "application/json",
+					  ha_status_page_json(rest, &snap), -1);
 	if (strcmp(url, "/metrics") == 0 && with_body)
 		return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4",
 					  ha_rest_metrics(rest, &snap), -1);

@@ -13,7 +13,7 @@ PACKAGES_BUILD="gcc make libc6-dev postgresql-$PG_VERSION
 	postgresql-server-dev-$PG_VERSION libpq-dev libkrb5-dev
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev etcd-server
 	etcd-client procps"
-PACKAGES_TAP="haproxy pgbouncer perl libipc-run-perl valgrind iproute2 nftables strace openssl
+PACKAGES_TAP="chromium haproxy pgbouncer perl libipc-run-perl valgrind iproute2 nftables strace openssl
 	pgbackrest systemd"
 
 # Do not start services from here on; see invoke-rc.d(8).
