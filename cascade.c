@@ -29,7 +29,8 @@
 #include <string.h>
 
 #define PATIENCE_LEAST	3000	/* ms: as long as one try to connect takes */
-#define SETTLE_MORE		1000	/* ms, beside two loops: for the requests between */
+#define SETTLE_MORE		1000	/* ms, beside two loops: for the requests
+								 * between */
 #define AVOID_LOOPS		5		/* in loop_wait, for the first time */
 #define AVOID_MOST		(10 * 60 * 1000)
 
@@ -134,8 +135,8 @@ bool
 ha_cascade_watch(HaCascadeWatch *watch, const HaView *view, HaLocal *local,
 				 bool receives, int64_t now)
 {
-	bool		cascades = local->follows[0] != '\0' &&
-	!is_leader(view, local->follows);
+	bool		cascades = local->role != HA_ROLE_PRIMARY &&
+	local->follows[0] != '\0' && !is_leader(view, local->follows);
 	int64_t		patience = 2 * view->config.loop_wait;
 	bool		gives_up;
 
