@@ -589,7 +589,7 @@ say_method(HaTranslation *t, const HaYaml *method, const char *path,
 	{
 		char		full[HA_PATRONI_PATH_SIZE];
 		bool		flag = strcmp(at->key, "no_leader") == 0 ||
-			strcmp(at->key, "keep_data") == 0;
+		strcmp(at->key, "keep_data") == 0;
 
 		snprintf(full, sizeof(full), "%s.%s", path, at->key);
 		if (strcmp(at->key, "command") == 0 ||

@@ -34,7 +34,8 @@ typedef struct Reader
 	int			nvalues;
 	Anchor		anchors[MAX_ANCHORS];
 	int			nanchors;
-	HaYaml	   *merged;			/* the values of "<<", to which aliases may lead */
+	HaYaml	   *merged;			/* the values of "<<", to which aliases may
+								 * lead */
 	char	   *err;
 	size_t		errlen;
 } Reader;
@@ -614,9 +615,9 @@ read_collection(Reader *reader, const yaml_event_t *event, int depth)
 {
 	bool		list = event->type == YAML_SEQUENCE_START_EVENT;
 	const yaml_char_t *anchor = list ? event->data.sequence_start.anchor :
-		event->data.mapping_start.anchor;
+	event->data.mapping_start.anchor;
 	const yaml_char_t *tag = list ? event->data.sequence_start.tag :
-		event->data.mapping_start.tag;
+	event->data.mapping_start.tag;
 	HaYaml	   *yaml;
 
 	if (depth >= HA_YAML_MAX_DEPTH)
