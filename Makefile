@@ -61,10 +61,11 @@ $(BOOT_OBJS): override CPPFLAGS := -DFRONTEND -DPGBINDIR=\"$(bindir)\" \
 	$(CPPFLAGS) -I$(includedir)
 
 # Not $(LIBS): that asks for libraries whose -dev packages are not there.
+BOOT_LIBS = -L$(pkglibdir) -lpgfeutils -lpgcommon -lpgport -lpq \
+	-lcrypto -lcurl -ljansson -lmicrohttpd -lyaml -lm -lpthread
+
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) \
-		-lpgfeutils -lpgcommon -lpgport -lpq \
-		-lcrypto -lcurl -ljansson -lmicrohttpd -lyaml -lm -lpthread -o $@
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) $(BOOT_LIBS) -o $@
 
 # The writer speaks libpq like any application, and knows nothing of pg_ha.
 test/writer: test/writer.c
@@ -143,7 +144,7 @@ FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
 # What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
 FUZZED_PLAIN = $(patsubst %.c,test/fuzzed/%.o,$(sort $(wildcard boot/patroni_*.c)))
-FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config)
+FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config words)
 
 $(FUZZED_OBJS) $(FUZZED_PLAIN): test/fuzzed/%.o: %.c $(wildcard *.h boot/*.h) Makefile
 	@mkdir -p $(@D)
@@ -160,7 +161,7 @@ $(filter-out test/fuzz_node_file,$(FUZZERS)): %: %.c $(FUZZED_OBJS) $(FUZZED_PLA
 
 test/fuzz_node_file: %: %.c $(FUZZED_OBJS) $(FUZZED_FRONTEND)
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -DFRONTEND $(CPPFLAGS) \
-		-I$(includedir) $^ -L$(pkglibdir) -lpgcommon -lpgport -lcurl -ljansson -o $@
+		-I$(includedir) $^ $(BOOT_LIBS) -o $@
 
 fuzz: $(FUZZERS)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz $(FUZZERS)
