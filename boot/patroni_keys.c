@@ -250,7 +250,7 @@ const HaPatroniKey ha_patroni_keys[] = {
 		   "pg_ha.clone_methods; " NO_SCRIPT),
 	TOGETHER("postgresql.listen", HA_PATRONI_TEXT, true, "listen_addresses and port"),
 	TOGETHER("postgresql.data_dir", HA_PATRONI_TEXT, true, "-D"),
-	DROP("postgresql.config_dir", true, "the server's configuration is in its data directory"),
+	DROP("postgresql.config_dir", true, "the server's configuration is in its data directory: move postgresql.conf there if it is elsewhere"),
 	DROP("postgresql.custom_conf", false, "postgresql.conf stays what it is, with one line more"),
 	DROP("postgresql.config_base_name", false, "postgresql.conf stays what it is, with one line more"),
 	TOGETHER("postgresql.bin_dir", HA_PATRONI_TEXT, true, "-b"),
