@@ -24,7 +24,7 @@ BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 MODULE_big = pg_ha
 OBJS = $(SERVER_OBJS) $(SHARED_OBJS)
 # libpq is for sessions that ask a server elsewhere; the worker has no use for it.
-SHLIB_LINK = -lcurl -ljansson $(libpq)
+SHLIB_LINK = -lcurl -lgnutls -ljansson $(libpq)
 
 # PGXS builds a module or a program, not both; this gets pg_ha_boot installed.
 SCRIPTS_built = pg_ha_boot
@@ -68,10 +68,11 @@ boot/status_page.inc: boot/status_page.html
 	sed 's/[\\"]/\\&/g; s/^/"/; s/$$/\\n"/' $< >$@
 
 # Not $(LIBS): that asks for libraries whose -dev packages are not there.
+BOOT_LIBS = -L$(pkglibdir) -lpgfeutils -lpgcommon -lpgport -lpq \
+	-lcrypto -lcurl -ljansson -lmicrohttpd -lyaml -lm -lpthread
+
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) \
-		-lpgfeutils -lpgcommon -lpgport -lpq \
-		-lcrypto -lcurl -lgnutls -ljansson -lmicrohttpd -lyaml -lm -lpthread -o $@
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) $(BOOT_LIBS) -o $@
 
 # The writer speaks libpq like any application, and knows nothing of pg_ha.
 test/writer: test/writer.c
@@ -150,7 +151,7 @@ FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
 # What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
 FUZZED_PLAIN = $(patsubst %.c,test/fuzzed/%.o,$(sort $(wildcard boot/patroni_*.c)))
-FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config)
+FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config words)
 
 $(FUZZED_OBJS) $(FUZZED_PLAIN): test/fuzzed/%.o: %.c $(wildcard *.h boot/*.h) Makefile
 	@mkdir -p $(@D)
@@ -167,7 +168,7 @@ $(filter-out test/fuzz_node_file,$(FUZZERS)): %: %.c $(FUZZED_OBJS) $(FUZZED_PLA
 
 test/fuzz_node_file: %: %.c $(FUZZED_OBJS) $(FUZZED_FRONTEND)
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -DFRONTEND $(CPPFLAGS) \
-		-I$(includedir) $^ -L$(pkglibdir) -lpgcommon -lpgport -lcurl -ljansson -o $@
+		-I$(includedir) $^ $(BOOT_LIBS) -o $@
 
 fuzz: $(FUZZERS)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz $(FUZZERS)

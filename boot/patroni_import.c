@@ -226,8 +226,8 @@ value_json(const HaYaml *at, bool eager)
 	{
 		json_t	   *child = value_json(at, false);
 		int			result = at->key != NULL ?
-			json_object_set_new(json, at->key, child) :
-			json_array_append_new(json, child);
+		json_object_set_new(json, at->key, child) :
+		json_array_append_new(json, child);
 
 		if (result == 0)
 			continue;

@@ -17,7 +17,8 @@
 typedef enum HaPatroniFate
 {
 	HA_PATRONI_MAPPED,
-	HA_PATRONI_APPROXIMATED,	/* not quite the same; the note says what is not */
+	HA_PATRONI_APPROXIMATED,	/* not quite the same; the note says what is
+								 * not */
 	HA_PATRONI_DROPPED,			/* the note says why */
 	HA_PATRONI_UNKNOWN,			/* no Patroni that we know has it */
 	HA_PATRONI_FAULT,			/* nothing can be made of it */

@@ -185,6 +185,17 @@ take_rest_listen(HaTranslation *t)
 	free(copy);
 }
 
+/* Without TLS there are no certificates to be asked for. */
+static void
+take_rest_cafile(HaTranslation *t)
+{
+	static const char path[] = "restapi.cafile";
+	const char *text = ha_translation_text(t, path);
+
+	if (text != NULL && ha_translation_text(t, "restapi.certfile") != NULL)
+		set(t, path, "pg_ha.rest_cafile", text);
+}
+
 static void
 take_allowlist(HaTranslation *t)
 {
@@ -589,7 +600,7 @@ say_method(HaTranslation *t, const HaYaml *method, const char *path,
 	{
 		char		full[HA_PATRONI_PATH_SIZE];
 		bool		flag = strcmp(at->key, "no_leader") == 0 ||
-			strcmp(at->key, "keep_data") == 0;
+		strcmp(at->key, "keep_data") == 0;
 
 		snprintf(full, sizeof(full), "%s.%s", path, at->key);
 		if (strcmp(at->key, "command") == 0 ||
@@ -801,6 +812,7 @@ ha_translation_together(HaTranslation *t)
 	take_etcd(t);
 	take_listen(t);
 	take_rest_listen(t);
+	take_rest_cafile(t);
 	take_allowlist(t);
 	take_replication_password(t);
 	take_rest_auth(t);

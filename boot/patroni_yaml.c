@@ -34,7 +34,8 @@ typedef struct Reader
 	int			nvalues;
 	Anchor		anchors[MAX_ANCHORS];
 	int			nanchors;
-	HaYaml	   *merged;			/* the values of "<<", to which aliases may lead */
+	HaYaml	   *merged;			/* the values of "<<", to which aliases may
+								 * lead */
 	char	   *err;
 	size_t		errlen;
 } Reader;
@@ -126,7 +127,7 @@ unlink_member(HaYaml *mapping, HaYaml *member)
 {
 	HaYaml	   *before = NULL;
 
-	for (HaYaml *at = mapping->first; at != member; at = at->next)
+	for (HaYaml *at = mapping->first; at != NULL && at != member; at = at->next)
 		before = at;
 	if (before != NULL)
 		before->next = member->next;
@@ -614,9 +615,9 @@ read_collection(Reader *reader, const yaml_event_t *event, int depth)
 {
 	bool		list = event->type == YAML_SEQUENCE_START_EVENT;
 	const yaml_char_t *anchor = list ? event->data.sequence_start.anchor :
-		event->data.mapping_start.anchor;
+	event->data.mapping_start.anchor;
 	const yaml_char_t *tag = list ? event->data.sequence_start.tag :
-		event->data.mapping_start.tag;
+	event->data.mapping_start.tag;
 	HaYaml	   *yaml;
 
 	if (depth >= HA_YAML_MAX_DEPTH)
@@ -653,43 +654,49 @@ read_value(Reader *reader, const yaml_event_t *event, int depth)
 	}
 }
 
-/* Around the value: the stream and its one document, each begun and ended. */
+/* One event around the value or of it; false: failed. */
+static bool
+read_around(Reader *reader, const yaml_event_t *event, HaYaml **root)
+{
+	switch (event->type)
+	{
+		case YAML_STREAM_START_EVENT:
+		case YAML_STREAM_END_EVENT:
+		case YAML_DOCUMENT_END_EVENT:
+			return true;
+		case YAML_DOCUMENT_START_EVENT:
+			if (*root != NULL)
+				fail(reader, line_of(event), "there is more than one document");
+			return *root == NULL;
+		default:
+			if (*root == NULL)
+				*root = read_value(reader, event, 0);
+			return *root != NULL;
+	}
+}
+
+/* The one document; NULL: failed. */
 static HaYaml *
 read_document(Reader *reader)
 {
 	HaYaml	   *root = NULL;
+	bool		ok = true;
 	bool		done = false;
 
-	while (!done)
+	while (ok && !done)
 	{
 		yaml_event_t event;
-		bool		ok = next_event(reader, &event);
 
+		ok = next_event(reader, &event);
 		if (!ok)
 			break;
-		if (event.type == YAML_STREAM_END_EVENT)
-		{
-			done = true;
-			if (root == NULL)
-				root = count(reader, ha_yaml_scalar("", reader->source), 0);
-		}
-		else if (event.type == YAML_DOCUMENT_START_EVENT && root != NULL)
-		{
-			fail(reader, line_of(&event), "there is more than one document");
-			ok = false;
-		}
-		else if (event.type != YAML_STREAM_START_EVENT &&
-				 event.type != YAML_DOCUMENT_START_EVENT &&
-				 event.type != YAML_DOCUMENT_END_EVENT)
-		{
-			root = read_value(reader, &event, 0);
-			ok = root != NULL;
-		}
+		done = event.type == YAML_STREAM_END_EVENT;
+		ok = read_around(reader, &event, &root);
 		yaml_event_delete(&event);
-		if (!ok)
-			break;
 	}
-	if (done)
+	if (ok && root == NULL)
+		root = count(reader, ha_yaml_scalar("", reader->source), 0);
+	if (ok)
 		return root;
 	ha_yaml_free(root);
 	return NULL;

@@ -6,13 +6,16 @@
  *
  * The input is laid over the arguments as it is.  Counts and names in them are
  * whatever they are; what decide.c and quorum.c make of them must stay within
- * bounds, which is what the sanitizers look at.
+ * bounds, which is what the sanitizers look at.  An input that begins with "{" is a
+ * problem in JSON, as pg_ha_decide() takes it: so the rules behind the first are
+ * reached, too.
  *
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "../cluster_json.h"
 #include "../decide.h"
 
 /* A bool of another value than 0 and 1 is undefined before anybody decides. */
@@ -160,35 +163,51 @@ check_plan(const HaPlan *plan)
 	}
 }
 
+static void
+decide_twice(Problem *problem)
+{
+	static Problem before;
+	static HaPlan plan;
+	static HaPlan again;
+
+	before = *problem;
+	memset(&plan, 0xA5, sizeof(plan));
+	memset(&again, 0x5A, sizeof(again));
+	ha_decide(&problem->config, &problem->view, &problem->local, problem->now,
+			  &plan);
+	check_plan(&plan);
+	ha_decide(&problem->config, &problem->view, &problem->local, problem->now,
+			  &again);
+	if (memcmp(&plan, &again, sizeof(plan)) != 0 ||
+		memcmp(problem, &before, sizeof(before)) != 0)
+		abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static Problem problem;
-	static Problem before;
-	static HaPlan plan;
-	static HaPlan again;
 	uint8_t    *bytes = (uint8_t *) &problem;
+	char		err[64];
 
 	if (size == 0)
 		return 0;
-
-	/* the input over and over, so that it need not be long */
-	for (size_t i = 0; i < sizeof(problem); i++)
-		bytes[i] = data[i % size];
-	make_bools(&problem.view, &problem.local, &problem.config);
+	if (data[0] == '{')
+	{
+		if (!ha_problem_parse((const char *) data, size, &problem.config,
+							  &problem.view, &problem.local, &problem.now,
+							  err, sizeof(err)))
+			return 0;
+	}
+	else
+	{
+		/* the input over and over, so that it need not be long */
+		for (size_t i = 0; i < sizeof(problem); i++)
+			bytes[i] = data[i % size];
+		make_bools(&problem.view, &problem.local, &problem.config);
+		make_likely(&problem, data[size - 1]);
+	}
 	make_times(&problem);
-	make_likely(&problem, data[size - 1]);
-	before = problem;
-
-	memset(&plan, 0xA5, sizeof(plan));
-	memset(&again, 0x5A, sizeof(again));
-	ha_decide(&problem.config, &problem.view, &problem.local, problem.now,
-			  &plan);
-	check_plan(&plan);
-	ha_decide(&problem.config, &problem.view, &problem.local, problem.now,
-			  &again);
-	if (memcmp(&plan, &again, sizeof(plan)) != 0 ||
-		memcmp(&problem, &before, sizeof(problem)) != 0)
-		abort();
+	decide_twice(&problem);
 	return 0;
 }

@@ -22,7 +22,8 @@ static const char *const keys[] = {
 	"config", "leader", "pg_ha/heartbeat", "pg_ha/term", "sync", "failover",
 	"failsafe", "initialize", "status", "history", "members/n1",
 	"pg_ha/votes/n1", "pg_ha/requests/n1", "pg_ha/stop",
-	"pg_ha/last_failover", "pg_ha/refused",
+	"pg_ha/last_failover", "pg_ha/refused", "pg_ha/identity",
+	"pg_ha/removed/n1",
 };
 
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
