@@ -161,9 +161,9 @@ ha_standby_cluster_lead(const HaConfig *config, const HaView *view,
 	}
 	if (local->timeline != 0 && record_is_past(&view->term, local))
 	{
-		set_plan(plan, HA_CONFIRM, view->term.standby ?
-				 "the source is on another timeline" :
-				 "leads a standby cluster");
+		set_plan(plan, HA_CONFIRM, view->term.intent || !view->term.standby ?
+				 "leads a standby cluster" :
+				 "the source is on another timeline");
 		return;
 	}
 	if (heed_wish(view, local, plan))

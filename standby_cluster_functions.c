@@ -90,6 +90,14 @@ pg_ha_promote_cluster(PG_FUNCTION_ARGS)
 				 errmsg("cluster \"%s\" is not a standby cluster", ha_scope),
 				 errhint("To let another member lead, call pg_ha_switchover().")));
 	refuse_in_pause(p);
+
+	/* who is to be elected is judged by what its leader has told */
+	if (!p->view.leader.present || !p->view.term.standby ||
+		p->view.term.intent)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("standby cluster \"%s\" has no leader", ha_scope),
+				 errhint("Try again when pg_ha_members() shows one.")));
 	if (!source_is_fenced)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
