@@ -24,7 +24,7 @@ BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 MODULE_big = pg_ha
 OBJS = $(SERVER_OBJS) $(SHARED_OBJS)
 # libpq is for sessions that ask a server elsewhere; the worker has no use for it.
-SHLIB_LINK = -lcurl -lgnutls -ljansson $(libpq)
+SHLIB_LINK = -lcurl -ljansson
 
 # PGXS builds a module or a program, not both; this gets pg_ha_boot installed.
 SCRIPTS_built = pg_ha_boot
@@ -69,7 +69,7 @@ boot/status_page.inc: boot/status_page.html
 
 # Not $(LIBS): that asks for libraries whose -dev packages are not there.
 BOOT_LIBS = -L$(pkglibdir) -lpgfeutils -lpgcommon -lpgport -lpq \
-	-lcrypto -lcurl -ljansson -lmicrohttpd -lyaml -lm -lpthread
+	-lcrypto -lcurl -lgnutls -ljansson -lmicrohttpd -lyaml -lm -lpthread
 
 pg_ha_boot: $(BOOT_OBJS) $(SHARED_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) $(BOOT_LIBS) -o $@

@@ -105,8 +105,8 @@ extern char *ha_member_json(const HaMember *member);
 extern const char *ha_member_state_name(HaMemberState state);
 extern const char *ha_role_name(HaRole role);	/* primary, replica,
 												 * uninitialized */
-#define HA_STANDBY_LEADER	"standby_leader"	/* ... and a standby that leads a
-											 * standby cluster */
+#define HA_STANDBY_LEADER	"standby_leader"	/* ... and a standby that
+												 * leads a standby cluster */
 extern const char *ha_verb_name(HaVerb verb);	/* "acquire", ... */
 
 /*

@@ -129,6 +129,30 @@ merged(const char *old, const char *patch)
 	return new;
 }
 
+/*
+ * Whether this is a standby cluster is decided where its guards are, which ask the
+ * source.
+ */
+static void
+refuse_to_turn(const char *patch, const HaPublished *p)
+{
+	int64		revision;
+	char	   *new = merged(ha_sql_document(HA_DOCUMENT_CONFIG, &revision), patch);
+	HaConfig	config;
+	char		reason[256];
+	bool		is_now = p->config.standby_cluster.active;
+
+	if (!ha_config_parse(new, strlen(new), &config, reason, sizeof(reason)) ||
+		config.standby_cluster.active == is_now)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cluster \"%s\" cannot be %s by a change of its configuration",
+					ha_scope, is_now ? "promoted" : "demoted"),
+			 errhint("Use %s, which makes sure of its source.", is_now ?
+					 "pg_ha_promote_cluster()" : "pg_ha_demote_cluster()")));
+}
+
 /* Until the worker has seen what another one wrote. */
 static void
 wait_for_other(int64 revision)
@@ -181,6 +205,7 @@ pg_ha_set_config(PG_FUNCTION_ARGS)
 	refuse_unknown_keys(patch);
 	refuse_parameters(patch);
 	ha_sql_check_rules(patch, &p->view);
+	refuse_to_turn(patch, p);
 	PG_RETURN_DATUM(jsonb_of(ha_sql_change_config(patch)));
 }
 

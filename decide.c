@@ -952,8 +952,10 @@ static void
 decide_standby(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
+	if (ha_standby_cluster_demotes(config, view, local, plan))
+		return;
 	if (key_is_mine(view, local) && ha_is_standby_cluster(config, view))
-		ha_standby_cluster_lead(config, view, local, now, plan);
+		ha_standby_cluster_lead(view, local, plan);
 	else if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
@@ -1238,7 +1240,7 @@ static void
 decide_primary(const HaConfig *config, const HaView *view,
 			   const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	if (ha_standby_cluster_demotes(config, view, plan) ||
+	if (ha_standby_cluster_demotes(config, view, local, plan) ||
 		ha_switchover_gone(config, view, local, now, plan) ||
 		is_superseded(config, view, local, plan))
 		return;

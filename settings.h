@@ -19,8 +19,8 @@ typedef struct HaManaged
 	char		follows[HA_NAME_SIZE];	/* '' = nobody */
 	char		host[HA_HOST_SIZE];
 	int			port;
-	HaStandbyCluster source;	/* follows HA_REMOTE_SOURCE: instead of host and
-								 * port */
+	HaStandbyCluster source;	/* follows HA_REMOTE_SOURCE: instead of host
+								 * and port */
 	bool		failover_slots; /* follows: copy the leader's logical slots */
 	int			nnames;			/* synchronous standbys */
 	int			confirm;		/* how many of them must confirm */

@@ -106,7 +106,7 @@ ask_facts(PGconn *conn, HaSourceFacts *facts, int64 give_up_at)
 		facts->answered = true;
 		facts->sysid = strtoull(PQgetvalue(system, 0, 0), NULL, 10);
 		facts->timeline = (uint32) strtoul(PQgetvalue(system, 0, 1), NULL,
-											   10);
+										   10);
 		facts->primary = strcmp(PQgetvalue(standby, 0, 0), "on") != 0;
 	}
 	PQclear(system);

@@ -138,8 +138,7 @@ heed_wish(const HaView *view, const HaLocal *local, HaPlan *plan)
 }
 
 void
-ha_standby_cluster_lead(const HaConfig *config, const HaView *view,
-						const HaLocal *local, int64_t now, HaPlan *plan)
+ha_standby_cluster_lead(const HaView *view, const HaLocal *local, HaPlan *plan)
 {
 	if (view->leader.lease != local->lease_id || !view->term.present ||
 		!is_name(view->term.owner, local->name))
@@ -152,18 +151,11 @@ ha_standby_cluster_lead(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_REASSERT, "took the leader key by an answer that was lost");
 		return;
 	}
-	if (local->promoting &&
-		now - local->promoting_since <= ha_promote_timeout(config))
-	{
-		/* the section came too late: what comes of it is demoted */
-		set_plan(plan, HA_WAIT, "its own promotion is under way");
-		return;
-	}
 	if (local->timeline != 0 && record_is_past(&view->term, local))
 	{
-		set_plan(plan, HA_CONFIRM, view->term.standby ?
-				 "the source is on another timeline" :
-				 "leads a standby cluster");
+		set_plan(plan, HA_CONFIRM, view->term.intent || !view->term.standby ?
+				 "leads a standby cluster" :
+				 "the source is on another timeline");
 		return;
 	}
 	if (heed_wish(view, local, plan))
@@ -183,12 +175,24 @@ ha_standby_cluster_starting(const HaConfig *config, const HaView *view,
 	return true;
 }
 
+/*
+ * A promotion that was begun can't be taken back but by a restart, and the key should
+ * not wait for that.
+ */
 bool
 ha_standby_cluster_demotes(const HaConfig *config, const HaView *view,
-						   HaPlan *plan)
+						   const HaLocal *local, HaPlan *plan)
 {
-	if (config->pause || !ha_is_standby_cluster(config, view))
+	bool		primary = local->role == HA_ROLE_PRIMARY;
+
+	if (!ha_is_standby_cluster(config, view) ||
+		(primary ? config->pause : !local->promoting))
 		return false;
-	set_plan(plan, HA_DEMOTE, "this is a standby cluster");
+	if (!primary && local->holding && !local->reassert &&
+		view->leader.present && is_name(view->leader.name, local->name) &&
+		view->leader.lease == local->lease_id)
+		set_plan(plan, HA_RELEASE, "this became a standby cluster");
+	else
+		set_plan(plan, HA_DEMOTE, "this is a standby cluster");
 	return true;
 }

@@ -14,8 +14,7 @@
 extern bool ha_is_standby_cluster(const HaConfig *config, const HaView *view);
 
 /* A standby that holds the leader key of such a cluster: what to do. */
-extern void ha_standby_cluster_lead(const HaConfig *config, const HaView *view,
-									const HaLocal *local, int64_t now,
+extern void ha_standby_cluster_lead(const HaView *view, const HaLocal *local,
 									HaPlan *plan);
 
 /*
@@ -27,10 +26,11 @@ extern bool ha_standby_cluster_starting(const HaConfig *config,
 										const HaLocal *local, HaPlan *plan);
 
 /*
- * A primary must not be in such a cluster.  False, plan untouched, if this is not
- * one, or people rule.
+ * A primary must not be in such a cluster, nor who is becoming one.  False, plan
+ * untouched, if this server is neither, the cluster no such one, or people rule.
  */
 extern bool ha_standby_cluster_demotes(const HaConfig *config,
-									   const HaView *view, HaPlan *plan);
+									   const HaView *view,
+									   const HaLocal *local, HaPlan *plan);
 
 #endif							/* HA_STANDBY_CLUSTER_H */

@@ -90,6 +90,14 @@ pg_ha_promote_cluster(PG_FUNCTION_ARGS)
 				 errmsg("cluster \"%s\" is not a standby cluster", ha_scope),
 				 errhint("To let another member lead, call pg_ha_switchover().")));
 	refuse_in_pause(p);
+
+	/* who is to be elected is judged by what its leader has told */
+	if (!p->view.leader.present || !p->view.term.standby ||
+		p->view.term.intent)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("standby cluster \"%s\" has no leader", ha_scope),
+				 errhint("Try again when pg_ha_members() shows one.")));
 	if (!source_is_fenced)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -103,6 +111,22 @@ pg_ha_promote_cluster(PG_FUNCTION_ARGS)
 											  p->config.standby_cluster.host)));
 }
 
+/* What makes this cluster a standby cluster of it. */
+static char *
+patch_of(const HaStandbyCluster *source)
+{
+	char	   *patch = ha_standby_cluster_patch(source);
+	char	   *copy;
+
+	if (patch == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the source must be named by text that is valid UTF-8")));
+	copy = pstrdup(patch);
+	free(patch);
+	return copy;
+}
+
 /* As the configuration would have it; an error if that is no good. */
 static HaStandbyCluster
 check_source(const char *host, int port, const char *slot)
@@ -111,7 +135,6 @@ check_source(const char *host, int port, const char *slot)
 	HaConfig	config;
 	char		reason[256];
 	char	   *patch;
-	bool		ok;
 
 	if (strlcpy(source.host, host, sizeof(source.host)) >= sizeof(source.host) ||
 		strlcpy(source.slot, slot, sizeof(source.slot)) >= sizeof(source.slot))
@@ -119,15 +142,9 @@ check_source(const char *host, int port, const char *slot)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the name of the source is too long")));
 	snprintf(source.port, sizeof(source.port), "%d", port);
-	patch = ha_standby_cluster_patch(&source);
-	if (patch == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the source must be named by text that is valid UTF-8")));
-	ok = ha_config_parse(patch, strlen(patch), &config, reason,
-						 sizeof(reason));
-	free(patch);
-	if (!ok)
+	patch = patch_of(&source);
+	if (!ha_config_parse(patch, strlen(patch), &config, reason,
+						 sizeof(reason)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid source: %s", reason)));
@@ -192,7 +209,6 @@ pg_ha_demote_cluster(PG_FUNCTION_ARGS)
 	char	   *confirm = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	HaStandbyCluster source;
 	HaPublished *p;
-	char	   *patch;
 
 	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
@@ -201,13 +217,7 @@ pg_ha_demote_cluster(PG_FUNCTION_ARGS)
 	ha_sql_refuse_in_failsafe(p);
 	refuse_in_pause(p);
 	require_source(&p->view, &source);
-	patch = ha_standby_cluster_patch(&source);
-	if (patch == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
-						errmsg("out of memory")));
-	host = pstrdup(patch);
-	free(patch);
-	(void) ha_sql_change_config(host);
+	(void) ha_sql_change_config(patch_of(&source));
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("cluster \"%s\" becomes a standby cluster of %s",
 											  ha_scope, source.host)));
 }

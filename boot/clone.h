@@ -20,8 +20,8 @@ typedef struct HaCloneOrder
 	bool		has_leader;
 	HaSource	leader;			/* makes our slot */
 	HaSource	source;			/* is copied: the leader, or a standby */
-	HaStandbyCluster remote;	/* active: instead, one of these servers, which
-								 * have no slot for us */
+	HaStandbyCluster remote;	/* active: instead, one of these servers,
+								 * which have no slot for us */
 	int64_t		slot_patience;	/* ms */
 	uint32_t	skip;			/* bit i: not by method i */
 } HaCloneOrder;

@@ -3,11 +3,12 @@
  * remote.c
  *	  The source of a standby cluster, as pg_ha_boot deals with it.
  *
- * A standby whose WAL has diverged from the source's never gets anything from it, nor
- * from a leader who has the source's, and can't tell that from one who is away.  When nothing has come for a moment the
- * source is asked for its history.  Only an answer that has this server's timeline
- * end before what is replayed here, or does not have it at all, is taken for a
- * divergence; then the data is rewound like any other (rebuild.c).
+ * A standby whose WAL has diverged from the source's never gets anything from it,
+ * nor from a leader who has the source's, and can't tell that from one who is away.
+ * When nothing has come for a moment the source is asked for its history.  Only an
+ * answer that has this server's timeline end before what is replayed here, or does
+ * not have it at all, is taken for a divergence; then the data is rewound like any
+ * other (rebuild.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +58,7 @@ start_asking(HaBoot *b, const HaStandbyCluster *source,
 	{
 		ha_source_environment(&b->node);
 		_exit(ha_remote_has_diverged(&b->node, source, w->sysid, w->timeline,
-						   w->replay_lsn) ? DIVERGED : NOT_DIVERGED);
+									 w->replay_lsn) ? DIVERGED : NOT_DIVERGED);
 	}
 }
 

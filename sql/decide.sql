@@ -283,5 +283,50 @@ SELECT * FROM decide('{"members": [{"name": "n3", "lease": 8, "state": "running"
 SELECT pg_ha_decide('{"vieuw": {}}');
 SELECT pg_ha_decide('[]');
 
+-- a standby cluster: the leader stays a standby, and follows the source
+\set follows '{"known": true, "revision": 30, "standby_cluster": {"active": true, "host": "h9", "port": "5432"}}'
+\set mine '{"leader": {"present": true, "name": "n1", "mod_revision": 48, "lease": 9}, "members": [{"name": "n1", "state": "running", "role": "standby"}, {"name": "n2", "lease": 4, "host": "h2", "port": 5432, "state": "running", "role": "standby", "lsn": 2000, "failover_priority": 1}]}'
+\set holds '{"lease_id": 9, "holding": true, "ancestors": [{"timeline": 1, "end_lsn": 1000}]}'
+\set acquired '{"term": {"present": true, "mod_revision": 48, "term": 6, "owner": "n1", "intent": true, "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2}}'
+\set told '{"term": {"present": true, "mod_revision": 49, "term": 6, "owner": "n1", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+SELECT * FROM decide(:'mine'::jsonb || :'acquired', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds'::jsonb || '{"timeline": 3, "ancestors": [{"timeline": 1, "end_lsn": 1000}, {"timeline": 2, "end_lsn": 1900}]}', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds'::jsonb || '{"lease_id": 8}', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds'::jsonb || '{"reassert": true}', :'follows');
+-- ... not promoted although the id of a promotion is reserved, by an election before the section came
+SELECT * FROM decide(:'mine'::jsonb || '{"term": {"present": true, "mod_revision": 48, "term": 6, "owner": "n1", "intent": true, "timeline": 2, "begin_lsn": 1000, "reserved": 3}}', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || '{"term": {"present": true, "mod_revision": 48, "term": 6, "owner": "n1", "intent": true, "timeline": 2, "begin_lsn": 1000, "reserved": 3}}', :'holds'::jsonb || '{"promoting": true, "promoting_since": 99000}', :'follows');
+-- ... an operator's wish
+SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "leader": "n1", "candidate": "n2"}}', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "leader": "n1"}}', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "candidate": "n1"}}', :'holds', :'follows');
+SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "candidate": "n2", "scheduled_at": 5}}', :'holds', :'follows');
+-- ... others follow it, whatever the record says of their WAL: that is for the source to say
+\set source_led '{"leader": {"present": true, "name": "n2", "mod_revision": 40, "lease": 9}, "members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "standby"}], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+SELECT * FROM decide(:'source_led', '{}', :'follows');
+SELECT * FROM decide(:'source_led', '{"timeline": 3}', :'follows');
+SELECT * FROM decide(:'source_led', '{"timeline": 1, "flush_lsn": 1500, "replay_lsn": 1500}', :'follows');
+-- ... a primary has no place there; in a pause a person rules
+SELECT * FROM decide(:'source_led', '{"role": "primary"}', :'follows');
+SELECT * FROM decide(:'mine', '{"role": "primary", "holding": true, "lease_id": 9}', :'follows');
+SELECT * FROM decide(:'mine', '{"role": "primary", "holding": true, "lease_id": 9}', :'follows'::jsonb || '{"pause": true}');
+-- ... elections are ordinary, but reserve no timeline, and the record judges nobody
+\set gone '{"members": [], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+SELECT * FROM decide(:'gone', '{"key_gone_since": 99900}', :'follows');
+SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900}', :'follows');
+SELECT pg_ha_decide(jsonb_build_object('now', 100000, 'config', :'follows'::jsonb, 'view', '{"valid": true, "sysid": 7}'::jsonb || :'gone' || :'voted', 'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2, "flush_lsn": 2000, "replay_lsn": 2000, "detached": true, "key_gone_since": 90000}'::jsonb))->>'reserve' AS reserve;
+-- ... who is short of consistency and has nobody to follow streams from the source
+SELECT * FROM decide('{}', '{"role": "starting"}', :'follows');
+SELECT * FROM decide(:'source_led', '{"role": "starting"}', :'follows');
+-- ... a configuration that is gone is no order to promote
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', '{"revision": 0}');
+SELECT * FROM decide(:'source_led', '{"role": "primary"}', '{"revision": 0}');
+-- ... the section is gone: the key is given back, an election comes, and leaves ids to the source
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', '{"known": true, "revision": 31}');
+SELECT * FROM decide(:'mine'::jsonb || :'acquired', :'holds', '{"known": true, "revision": 31}');
+SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900}', '{"known": true, "revision": 31}');
+SELECT pg_ha_decide(jsonb_build_object('now', 100000, 'config', '{"known": true, "revision": 31}'::jsonb, 'view', '{"valid": true, "sysid": 7}'::jsonb || :'gone' || :'voted', 'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2, "flush_lsn": 2000, "replay_lsn": 2000, "detached": true, "key_gone_since": 90000}'::jsonb))->>'reserve' AS reserve;
+
 DROP FUNCTION decide;
 DROP EXTENSION pg_ha;

@@ -76,6 +76,22 @@ SELECT pg_ha_set_config('{"postgresql": 1}');
 SELECT pg_ha_set_config('{"ttl": 5, "loop_wait": 10, "retry_timeout": 10}');
 SELECT pg_ha_set_config(NULL);
 
+SELECT pg_ha_set_config('{"standby_cluster": {"host": "h9", "prt": 5}}');
+SELECT pg_ha_set_config('{"standby_cluster": {"host": "h9; rm"}}');
+
+-- a standby cluster: nothing is done by mistake
+SELECT pg_ha_promote_cluster();
+SELECT pg_ha_promote_cluster('other', true);
+SELECT pg_ha_promote_cluster((SELECT scope FROM pg_ha_status()), true);
+SELECT pg_ha_promote_cluster(NULL);
+SELECT pg_ha_demote_cluster('h9');
+SELECT pg_ha_demote_cluster('h9', confirm => (SELECT scope FROM pg_ha_status()), port => 0);
+SELECT pg_ha_demote_cluster('-h9', confirm => (SELECT scope FROM pg_ha_status()));
+SELECT pg_ha_demote_cluster(repeat('h', 300), confirm => (SELECT scope FROM pg_ha_status()));
+SELECT pg_ha_demote_cluster('h9', slot => 'No', confirm => (SELECT scope FROM pg_ha_status()));
+SELECT pg_ha_demote_cluster('127.0.0.1', port => 1, confirm => (SELECT scope FROM pg_ha_status()));
+SELECT pg_ha_demote_cluster(NULL);
+
 -- access rules: the same
 SELECT count(*) FROM pg_ha_get_hba();
 SELECT pg_ha_set_hba(NULL);
@@ -140,6 +156,8 @@ SELECT pg_ha_get_config();
 SELECT pg_ha_set_config('{}');
 SELECT * FROM pg_ha_slots();
 SELECT pg_ha_remove_member('nobody');
+SELECT pg_ha_promote_cluster('x');
+SELECT pg_ha_demote_cluster('x');
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION pg_ha_remove_member(text, boolean) TO regress_ha_user;
 SET ROLE regress_ha_user;

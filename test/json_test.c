@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../standby_cluster_json.h"
 #include "../slots_json.h"
 
 static int	ntests;
@@ -217,6 +218,36 @@ static const struct
 	{"{\"ignore_slots\":[1]}", "\"ignore_slots\""},
 	{"{\"ignore_slots\":[{\"type\":\"x\"}]}", "\"ignore_slots\""},
 	{"{\"ignore_slots\":[{\"name\":7}]}", "\"ignore_slots\""},
+	{"{\"standby_cluster\":null}", NULL},
+	{"{\"standby_cluster\":{}}", NULL},
+	{"{\"standby_cluster\":{\"host\":\"10.1.0.5\"}}", NULL},
+	{"{\"standby_cluster\":{\"host\":\"a.b,::1\",\"port\":\"5432,5433\","
+	"\"primary_slot_name\":\"b_1\",\"restore_command\":\"rm -rf /\"}}", NULL},
+	{"{\"standby_cluster\":[]}", "\"standby_cluster\" must be an object"},
+	{"{\"standby_cluster\":{\"port\":5432}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"restore_command\":\"x\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":5}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"/tmp\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a b\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a'\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"-h\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a,,b\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a,\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a,b,c,d,e,f,g,h,i\"}}", "\"standby_cluster.host\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":0}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":65536}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":-1}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":\"1,2\"}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":\"\"}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":[1]}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":1.5}}", "\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"port\":\"99999999999999999999\"}}",
+	"\"standby_cluster.port\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"primary_slot_name\":\"A\"}}",
+	"\"standby_cluster.primary_slot_name\""},
+	{"{\"standby_cluster\":{\"host\":\"a\",\"primary_slot_name\":7}}",
+	"\"standby_cluster.primary_slot_name\""},
 };
 
 static void
@@ -264,6 +295,37 @@ test_config(void)
 	text = "{\"primary_start_timeout\":0,\"master_start_timeout\":5}";
 	OK(ha_config_parse(text, strlen(text), &config, err, sizeof(err)) &&
 	   config.primary_start_timeout == 0, "the newer name wins");
+}
+
+/* Whom it means, and that a change says it whole. */
+static void
+test_standby_cluster(void)
+{
+	const char *json = "{\"standby_cluster\":{\"host\":\"a,b,c\",\"port\":5433}}";
+	const char *each = "{\"standby_cluster\":{\"host\":\"a,b\",\"port\":\"5432,5433\","
+	"\"primary_slot_name\":\"s\"}}";
+	HaSourceServer servers[HA_MAX_SOURCES];
+	HaConfig	config;
+	char		err[160] = "";
+	char	   *text;
+
+	OK(ha_config_parse(json, strlen(json), &config, err, sizeof(err)) &&
+	   config.standby_cluster.active &&
+	   ha_standby_cluster_servers(&config.standby_cluster, servers) == 3 &&
+	   strcmp(servers[2].host, "c") == 0 && servers[2].port == 5433,
+	   "one port for all");
+	OK(ha_config_parse(each, strlen(each), &config, err, sizeof(err)) &&
+	   ha_standby_cluster_servers(&config.standby_cluster, servers) == 2 &&
+	   servers[0].port == 5432 && servers[1].port == 5433 &&
+	   strcmp(servers[1].host, "b") == 0, "one port for each");
+	text = ha_standby_cluster_patch(&config.standby_cluster);
+	IS(text, "{\"standby_cluster\":{\"host\":\"a,b\",\"port\":\"5432,5433\","
+	   "\"primary_slot_name\":\"s\",\"create_replica_methods\":null,"
+	   "\"restore_command\":null,\"archive_cleanup_command\":null,"
+	   "\"recovery_min_apply_delay\":null}}", "a change, with nothing left of before");
+	memset(&config, 0, sizeof(config));
+	OK(ha_standby_cluster_servers(&config.standby_cluster, servers) == 0,
+	   "none where there is no section");
 }
 
 static void
@@ -966,6 +1028,7 @@ main(void)
 	test_names();
 	test_config();
 	test_slots_config();
+	test_standby_cluster();
 	test_slot_book();
 	test_view_config();
 	test_malformed();

@@ -379,6 +379,7 @@ begin_history(uint64_t seed)
 	ha_faults_put_config();
 	for (int i = 0; i < ha_world.nnodes; i++)
 		begin_node(i);
+	ha_standby_cluster_begin();
 	ha_check_decide();
 }
 

@@ -15,6 +15,7 @@
  *	sim_store.c		the store and the network to it
  *	sim_server.c	PostgreSQL: WAL, streaming, settings, sessions
  *	sim_failsafe.c	questions between members, and what goes wrong there
+ *	sim_standby_cluster.c	a cluster that follows another one for a while
  *	sim_worker.c	the worker, which runs lease.c and decide.c
  *	sim_boot.c		pg_ha_boot, which runs boot/leader.c; the life of a node
  *	sim_check.c		what must never be seen
@@ -423,6 +424,8 @@ typedef struct SimNode
 	X(MINORITY, "one node never came back, and the others found a leader") \
 	X(GAVE_UP, "a sick leader gave up for another") \
 	X(MOVED, "a leader put its key under a lease of another TTL") \
+	X(STANDBY_CLUSTER, "the cluster became a standby cluster") \
+	X(CLUSTER_PROMOTED, "... and a cluster of its own again") \
 	X(SICK_LEADER, "a sick leader went on, since no other could lead")
 
 #define SIM_ENUM(name, text) SIM_##name,
@@ -446,6 +449,7 @@ typedef struct SimShape
 	int			sync_nodes;
 	bool		pause;
 	bool		failsafe;
+	bool		standby_cluster;
 	bool		archives;		/* so the WAL can't be stopped */
 	int			latency;		/* to the store, microseconds */
 	int			stragglers;		/* per mille of transactions that take long */
@@ -512,6 +516,11 @@ extern void ha_faults_next(int node, int64_t number, void *pointer);
 extern void ha_faults_end(void);
 extern void ha_faults_end_loss(void);
 extern void ha_faults_last(void);
+
+/* sim_standby_cluster.c */
+extern void ha_standby_cluster_begin(void);
+extern void ha_standby_cluster_end(void);
+extern void ha_standby_cluster_check(int node);
 
 /* sim_mishaps.c */
 typedef enum SimMoment

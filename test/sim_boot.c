@@ -64,6 +64,9 @@ member_text(int node)
 	memcpy(m.name, n->name, HA_NAME_SIZE);
 	m.state = n->boot.member_state;
 	m.role = runs ? n->control.role : HA_ROLE_STANDBY;
+	m.standby_leader = runs && n->worker.running &&
+		m.role == HA_ROLE_STANDBY && n->worker.lease.holding &&
+		n->worker.lease.view.term.standby;
 	snprintf(m.conn_url, sizeof(m.conn_url),
 			 "postgres://127.0.0.%d:5432/postgres", node + 1);
 	if (ha_failsafe_has_api(node))

@@ -318,14 +318,18 @@ ha_check_gate(int node)
  *-------------------------------------------------------------------------
  */
 
-/* I-7: who stands has nothing but the history of the contest that it stands in. */
+/*
+ * I-7: who stands has nothing but the history of the contest that it stands in.  In a
+ * standby cluster that is the source's to know, which is not here.
+ */
 static void
 check_vote_history(int node)
 {
 	const HaVote *vote = &votes[node];
 	SimPosition truth = {view.term.timeline, UINT64_MAX};
 
-	if (view.term.timeline != 0 && vote->term == view.term.term &&
+	if (view.term.timeline != 0 && !view.term.standby &&
+		vote->term == view.term.term &&
 		vote->term_revision == view.term.mod_revision &&
 		ha_timeline_limit(truth, vote->timeline) < vote->lsn)
 		ha_sim_fail("I-7: %s stands with WAL at %u/%llu, which is not on timeline %u",
@@ -476,12 +480,13 @@ check_acquired(const HaView *old, int node)
 		ha_sim_fail("I-4: %s was elected and is not in /sync",
 					node_of(node)->name);
 	if (old->term.timeline != 0 && server->state != SIM_DOWN &&
-		ha_timeline_limit(truth, held.timeline) < held.lsn)
+		!term->standby && ha_timeline_limit(truth, held.timeline) < held.lsn)
 		ha_sim_fail("I-7: %s was elected at %u/%llu, which is not on timeline %u",
 					node_of(node)->name, server->flush.timeline,
 					(unsigned long long) server->flush.lsn,
 					old->term.timeline);
-	if (term->intent && ha_world.timelines[term->reserved].used &&
+	if (term->intent && !term->standby &&
+		ha_world.timelines[term->reserved].used &&
 		server->flush.timeline != term->reserved)
 		ha_sim_fail("I-6: timeline %u was reserved twice", term->reserved);
 	if (term->intent && old->term.present && server->state == SIM_STANDBY)
@@ -506,8 +511,15 @@ note_failover(void)
 static void
 check_confirmed(int node)
 {
-	int			missing = count_missing(node, false);
+	int			missing;
 
+	if (view.term.standby)
+	{
+		/* who makes a standby cluster of it has given up what it had */
+		for (int i = 0; i < nacks; i++)
+			acks[i].lost = true;
+	}
+	missing = count_missing(node, false);
 	ha_world.timelines[view.term.timeline].led = true;
 	if (node_of(node)->server.flush.timeline != view.term.timeline)
 		ha_sim_fail("S-15: %s confirmed timeline %u and is on %u",

@@ -363,7 +363,7 @@ ha_faults_put_config(void)
 			 "{\"ttl\":%g,\"loop_wait\":%g,\"retry_timeout\":%g,"
 			 "\"primary_start_timeout\":%g,\"maximum_lag_on_failover\":%" PRId64
 			 ",\"synchronous_mode\":%s,\"synchronous_mode_strict\":%s,"
-			 "\"synchronous_node_count\":%d,\"pause\":%s,\"failsafe_mode\":%s}",
+			 "\"synchronous_node_count\":%d,\"pause\":%s,\"failsafe_mode\":%s%s}",
 			 (double) shape->ttl / 1000, (double) shape->loop_wait / 1000,
 			 (double) shape->retry_timeout / 1000,
 			 (double) shape->primary_start_timeout / 1000,
@@ -371,7 +371,9 @@ ha_faults_put_config(void)
 			 shape->quorum ? "\"quorum\"" : "true",
 			 shape->strict ? "true" : "false", shape->sync_nodes,
 			 shape->pause ? "true" : "false",
-			 shape->failsafe ? "true" : "false");
+			 shape->failsafe ? "true" : "false",
+			 shape->standby_cluster ?
+			 ",\"standby_cluster\":{\"host\":\"source\"}" : "");
 	ha_sim_say(-1, "configuration %s", json);
 	ha_store_put("config", json);
 }
@@ -927,6 +929,7 @@ ha_faults_end(void)
 	ha_failsafe_end_faults();
 	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
 	end_pause(-1, 0, NULL);
+	ha_standby_cluster_end();
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
 		SimNode    *n = &ha_world.nodes[i];

@@ -350,6 +350,7 @@ act(int node, int64_t now)
 			break;
 		case HA_DETACH:
 		case HA_REWIND:
+		case HA_FOLLOW_SOURCE:	/* which is out of reach */
 			act_detach(node, now);
 			break;
 		case HA_PROMOTE:
@@ -604,6 +605,7 @@ turn(int node, int64_t number, void *pointer)
 	ha_failsafe_take_question(node);
 	ha_decide(&w->lease.view.config, &w->lease.view, &w->local, now, &w->plan);
 	ha_lease_plan(&w->lease, &w->plan, now);
+	ha_standby_cluster_check(node);
 	publish_deadline(node, ha_lease_deadline(&w->lease));
 	w->local.deadline = ha_lease_deadline(&w->lease);
 	w->local.giving_up = w->plan.verb == HA_GIVE_UP;
