@@ -517,6 +517,7 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->timeline == b->timeline && a->streaming == b->streaming &&
 		a->pause == b->pause && a->sick == b->sick &&
 		strcmp(a->pending_restart, b->pending_restart) == 0 &&
+		a->restart_at == b->restart_at &&
 		a->nofailover == b->nofailover &&
 		a->nosync == b->nosync && a->clonefrom == b->clonefrom &&
 		strcmp(a->clone_method, b->clone_method) == 0 &&

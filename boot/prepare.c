@@ -22,8 +22,10 @@
 #include "common/logging.h"
 #include "pqexpbuffer.h"
 
+#include "datadir.h"
 #include "directories.h"
 #include "files.h"
+#include "limits.h"
 #include "prepare.h"
 #include "probe.h"
 
@@ -152,6 +154,10 @@ enum
 	SETTING_SOCKETS,			/* these only say which directories must be */
 	SETTING_COLLECTOR,
 	SETTING_LOG_DIRECTORY,
+	SETTING_CONNECTIONS,		/* limits.c, with max_wal_senders */
+	SETTING_WORKERS,
+	SETTING_PREPARED,
+	SETTING_LOCKS,
 	NUM_SETTINGS
 };
 
@@ -167,7 +173,9 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
 	static const char *const names[NUM_SETTINGS] = {
 		"shared_preload_libraries", "wal_level", "max_wal_senders",
 		"max_replication_slots", "wal_keep_size", "unix_socket_directories",
-		"logging_collector", "log_directory"
+		"logging_collector", "log_directory", "max_connections",
+		"max_worker_processes", "max_prepared_transactions",
+		"max_locks_per_transaction"
 	};
 	char		path[MAXPGPATH];
 	PQExpBufferData conf;
@@ -206,13 +214,41 @@ make_directories(const HaNode *node, const HaProbe *user)
 							   user[SETTING_LOG_DIRECTORY].value);
 }
 
+/* Which limits are the primary's (limits.c), as lines of pg_ha.conf. */
+static void
+raise_limits(const HaNode *node, const HaProbe *user, PQExpBuffer conf,
+			 HaPrepared *prepared)
+{
+	ControlFileData control;
+
+	if (!ha_datadir_control(node, &control))
+		return;
+	for (int i = 0; i < NUM_SETTINGS; i++)
+	{
+		int			limit = ha_limit_of_data(&control, user[i].name);
+		int			wanted = atoi(user[i].value);
+
+		if (i == SETTING_WAL_SENDERS)
+			wanted = Max(wanted, HA_MIN_WAL_SENDERS);
+		if (limit <= wanted)
+			continue;
+		pg_log_info("starting with %s = %d as the primary has, since a standby must not have less (%d is configured)",
+					user[i].name, limit, wanted);
+		appendPQExpBuffer(conf, "%s = %d\n", user[i].name, limit);
+		if (prepared->raised[0] != '\0')
+			strlcat(prepared->raised, ",", sizeof(prepared->raised));
+		strlcat(prepared->raised, user[i].name, sizeof(prepared->raised));
+	}
+}
+
 /*
  * Write pg_ha.conf.  What a user may need more of is only ever raised: a
  * server with more slots than max_replication_slots, or with logical ones and
  * a lower wal_level, would not even start.
  */
 static bool
-write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
+write_conf(const HaNode *node, bool as_primary, const HaProbe *user,
+		   HaPrepared *prepared)
 {
 	PQExpBufferData conf;
 	const char *old = user[SETTING_LIBRARIES].value;
@@ -247,6 +283,9 @@ write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
 						  HA_MIN_WAL_SENDERS),
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
+	prepared->raised[0] = '\0';
+	if (!as_primary)
+		raise_limits(node, user, &conf, prepared);
 	ha_append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
 	ok = !PQExpBufferDataBroken(conf) &&
 		(ha_data_file_is(node, CONF_FILE, conf.data) ||
@@ -348,7 +387,8 @@ ha_prepare_roll_back(const HaNode *node)
 
 /* pg_ha.conf, unless it is ready, and the line that includes it. */
 static bool
-write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
+write_configuration(const HaNode *node, bool as_primary, bool ready,
+					HaPrepared *prepared)
 {
 	char		path[MAXPGPATH];
 	char	   *real;
@@ -370,7 +410,7 @@ write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
 	ok = ha_read_file(real, &content) &&
 		(ready || (probe_user_settings(node, content.data, user) &&
 				   make_directories(node, user) &&
-				   write_conf(node, user, prepared))) && add_include(real, &content);
+				   write_conf(node, as_primary, user, prepared))) && add_include(real, &content);
 	termPQExpBuffer(&content);
 	free(real);
 	return ok;
@@ -481,7 +521,7 @@ ha_prepare(const HaNode *node, bool as_primary, bool again,
 
 	return check_auto_conf(node) && add_cluster_conf(node) &&
 		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&
-		write_configuration(node, ready, prepared) &&
+		write_configuration(node, as_primary, ready, prepared) &&
 		(ready || check_effective(node, as_primary)) &&
 		(!as_primary || remove_standby_signal(node));
 }

@@ -961,7 +961,7 @@ describe(HaBoot *b, const HaControlWorker *w)
 						  &b->clone_percent);
 	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
 	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
-	self.progress = b->duty.progress;
+	ha_request_describe(b, &self);
 	ha_session_describe(b->session, &self);
 }
 
