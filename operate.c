@@ -324,7 +324,7 @@ add_setting(StringInfo file, const char *name, const char *value)
 	appendStringInfo(file, "%s = %s\n", name, quoted + (quoted[0] == 'E'));
 }
 
-/* Where a standby has less than its primary, its server does not start. */
+/* A standby with less than its primary would have to be restarted twice. */
 static void
 add_limits(StringInfo file)
 {

@@ -31,6 +31,9 @@
 
 #define PROBE_CONF_FILE		"pg_ha.probe.conf"
 
+/* In pg_ha.conf, for a later pg_ha_boot: HaPrepared.raised. */
+#define RAISED_MARK			"# As the primary has, and not as configured: "
+
 /* What pg_ha alone sets, and postgresql.auto.conf would override. */
 static const char *const managed_names[] = {
 	"primary_conninfo", "primary_slot_name", "synchronous_standby_names",
@@ -286,12 +289,37 @@ write_conf(const HaNode *node, bool as_primary, const HaProbe *user,
 	prepared->raised[0] = '\0';
 	if (!as_primary)
 		raise_limits(node, user, &conf, prepared);
+	appendPQExpBuffer(&conf, RAISED_MARK "%s\n", prepared->raised);
 	ha_append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
 	ok = !PQExpBufferDataBroken(conf) &&
 		(ha_data_file_is(node, CONF_FILE, conf.data) ||
 		 ha_replace_data_file(node, CONF_FILE, conf.data, true));
 	termPQExpBuffer(&conf);
 	return ok;
+}
+
+void
+ha_prepare_remember(const HaNode *node, HaPrepared *prepared)
+{
+	char		path[MAXPGPATH];
+	PQExpBufferData conf;
+
+	if (!ha_exists_in(node->data_dir, CONF_FILE) ||
+		!ha_path_in(path, node->data_dir, CONF_FILE))
+		return;
+	initPQExpBuffer(&conf);
+	if (ha_read_file(path, &conf))
+	{
+		for (const char *line = conf.data; *line != '\0';
+			 line = next_line(line))
+		{
+			if (strncmp(line, RAISED_MARK, strlen(RAISED_MARK)) == 0)
+				strlcpy(prepared->raised, line + strlen(RAISED_MARK),
+						sizeof(prepared->raised));
+		}
+		prepared->raised[strcspn(prepared->raised, "\n")] = '\0';
+	}
+	termPQExpBuffer(&conf);
 }
 
 /* Add the include line to postgresql.conf if it has none. */

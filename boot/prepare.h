@@ -43,6 +43,9 @@ typedef struct HaPrepared
 extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
 					   HaPrepared *prepared);
 
+/* What of that an earlier pg_ha_boot started the server with, which still runs. */
+extern void ha_prepare_remember(const HaNode *node, HaPrepared *prepared);
+
 /*
  * What the cluster's configuration sets may be good to look at, and yet no server
  * starts with it.  So what a start is tried with is noted, kept as good when the

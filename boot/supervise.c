@@ -1097,6 +1097,7 @@ find_server(HaBoot *b, bool control_was_lost)
 	{
 		pg_log_info("attached to the server that is running (PID %d)",
 					(int) b->server.pid);
+		ha_prepare_remember(&b->node, &b->prepared);
 		b->member_state = HA_STATE_STARTING;
 		b->started_at = b->now;
 		if (ha_control_get_lease(b->control, &lease) &&

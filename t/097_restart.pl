@@ -204,12 +204,16 @@ sub check_fall
 			qr/starting with max_connections = 150 as the primary has, since a standby must not have less \(40 is configured\)/,
 			$sizes{ $standby->name }),
 		'and says so');
-	HaCluster::wait_until(
-		'which is shown',
-		sub {
-			$leader->safe_psql("SELECT pending_restart FROM pg_ha_members() WHERE name = '$standby->{name}'")
-			  =~ /max_connections/;
-		});
+	my $is_shown = sub {
+		my ($n) = $leader->safe_psql(
+			"SELECT count(*) FROM pg_ha_members() WHERE name = '$standby->{name}' AND pending_restart = 'max_connections,max_locks_per_transaction'");
+		return $n;
+	};
+	HaCluster::wait_until('which is shown', $is_shown);
+	$standby->kill9($standby->boot_pid);
+	HaCluster::wait_until('not without pg_ha_boot', sub { !$is_shown->() });
+	$standby->start;
+	HaCluster::wait_until('also by the next pg_ha_boot', $is_shown);
 	my ($rc, $out, $err) = $leader->psql('SELECT pg_ha_restart(pending => true)');
 	like($err, qr/leader "$leader->{name}" has to be restarted first, which ends this session/,
 		'not on the leader');
