@@ -262,6 +262,13 @@ typedef struct HaMemberRequest
 	int64_t		seen_revision;	/* of the store, when it was decided to ask */
 	bool		from_leader;	/* REINIT: clone from nobody else */
 	bool		pending;		/* RESTART: only if one is pending */
+	int64_t		at;				/* ... not before this time of day, Unix ms; 0
+								 * = at once */
+	int32_t		before_version; /* ... only a server that is older than this
+								 * PG_VERSION_NUM; 0 = any */
+	HaRole		role;			/* ... only in this one;
+								 * HA_ROLE_UNINITIALIZED = in any */
+	bool		force;			/* ... though commits will wait for it */
 	char		leader[HA_NAME_SIZE];	/* STOP: who leads, and is the last, */
 	int64_t		term;			/* ... and in which term */
 } HaMemberRequest;
@@ -321,6 +328,12 @@ typedef struct HaMember
 								 * election */
 	char		pending_restart[HA_WHY_SIZE];	/* the settings that wait for
 												 * a restart; '' = none does */
+	int64_t		restart_at;		/* its restart is scheduled for, Unix ms; 0 =
+								 * none is; this and the next three are told,
+								 * not read */
+	int32_t		restart_version;	/* ... if it is older than this */
+	HaRole		restart_role;	/* ... if it has this role */
+	bool		restart_pending;	/* ... if one is pending */
 	char		identity[40];	/* of the state directory behind the name */
 	uint64_t	discarded_bytes;	/* WAL that its last rejoin threw away */
 	uint32_t	discarded_timeline; /* ... and the timeline it was on */

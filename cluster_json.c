@@ -1535,6 +1535,31 @@ ha_question_parse(const char *text, size_t length, HaQuestion *question)
 	return ok && question->name[0] != '\0';
 }
 
+/* As Patroni shows it. */
+static json_t *
+scheduled_json(const HaMember *member)
+{
+	json_t	   *json = ha_json_object();
+	char		text[HA_TIME_SIZE];
+
+	ha_time_format(member->restart_at, text);
+	add(&json, "schedule", json_string(text));
+	if (member->restart_role != HA_ROLE_UNINITIALIZED)
+		add(&json, "role",
+			json_string(member->restart_role == HA_ROLE_PRIMARY ?
+						"primary" : "replica"));
+	if (member->restart_version != 0)
+	{
+		snprintf(text, sizeof(text), "%d.%d",
+				 (int) member->restart_version / 10000,
+				 (int) member->restart_version % 10000);
+		add(&json, "postgres_version", json_string(text));
+	}
+	if (member->restart_pending)
+		add(&json, "restart_pending", json_true());
+	return json;
+}
+
 char *
 ha_member_json(const HaMember *member)
 {
@@ -1572,6 +1597,8 @@ ha_member_json(const HaMember *member)
 		add(&json, "pg_ha_pending_restart",
 			text_json(member->pending_restart));
 	}
+	if (member->restart_at != 0)
+		add(&json, "scheduled_restart", scheduled_json(member));
 	add(&json, "pg_ha_version", text_json(member->version));
 	add(&json, "pg_ha_identity", text_json(member->identity));
 	if (member->discarded_bytes != 0)

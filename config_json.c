@@ -386,3 +386,19 @@ ha_parameters_file(const HaParameters *parameters)
 	}
 	return file;
 }
+
+bool
+ha_is_standby_limit(const char *name)
+{
+	static const char *const limits[] = {
+		"max_connections", "max_locks_per_transaction",
+		"max_prepared_transactions", "max_wal_senders", "max_worker_processes"
+	};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	{
+		if (strcmp(name, limits[i]) == 0)
+			return true;
+	}
+	return false;
+}

@@ -64,6 +64,12 @@ extern bool ha_config_parameters(const char *json, size_t length,
 								 HaParameters *parameters, char *err,
 								 size_t errlen);
 
+/*
+ * A setting that a standby must not have lower than its primary: with less its
+ * recovery stops, or its server does not even start.
+ */
+extern bool ha_is_standby_limit(const char *name);
+
 /* A configuration file of them.  malloc'd; NULL: out of memory. */
 extern char *ha_parameters_file(const HaParameters *parameters);
 

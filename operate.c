@@ -25,12 +25,12 @@
 #include "decide.h"
 #include "fence.h"
 #include "functions.h"
+#include "operate.h"
 #include "request_json.h"
+#include "wall_time.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_reinit);
 PG_FUNCTION_INFO_V1(pg_ha_requests);
-PG_FUNCTION_INFO_V1(pg_ha_restart);
-PG_FUNCTION_INFO_V1(pg_ha_reload);
 PG_FUNCTION_INFO_V1(pg_ha_stop_cluster);
 PG_FUNCTION_INFO_V1(pg_ha_join_command);
 PG_FUNCTION_INFO_V1(pg_ha_wait);
@@ -47,8 +47,8 @@ member_names(const HaView *view)
 	return names.data;
 }
 
-static void
-refuse_stranger(const HaView *view, const char *name)
+void
+ha_sql_refuse_stranger(const HaView *view, const char *name)
 {
 	if (ha_find_member(view, name) == NULL)
 		ereport(ERROR,
@@ -64,7 +64,15 @@ refuse_request_in_progress(const HaMember *member,
 	const HaProgress *progress = &member->progress;
 	bool		known = strcmp(progress->id, request->id) == 0 &&
 	progress->text[0] != '\0';
+	char		time[HA_TIME_SIZE];
 
+	ha_time_format(request->at, time);
+	if (request->at != 0 && !known)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a restart of \"%s\" is scheduled for %s",
+						member->name, time),
+				 errhint("pg_ha_cancel_restart() takes it back.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_IN_USE),
 			 errmsg("%s of \"%s\" already in progress (%s)",
@@ -74,17 +82,16 @@ refuse_request_in_progress(const HaMember *member,
 			 errhint("With force => true it is begun once more.")));
 }
 
-/* What is wrong with asking that member for it, if anything is. */
-static void
-refuse_request(const HaView *view, const char *name, HaMemberRequestKind kind,
-			   bool force)
+void
+ha_sql_refuse_request(const HaView *view, const char *name,
+					  HaMemberRequestKind kind, bool force)
 {
 	switch (ha_request_refusal(view, name, kind, force))
 	{
 		case HA_REFUSAL_NONE:
 			return;
 		case HA_REFUSAL_NO_MEMBER:
-			refuse_stranger(view, name);
+			ha_sql_refuse_stranger(view, name);
 			return;
 		case HA_REFUSAL_NO_LEADER:
 			ereport(ERROR,
@@ -138,10 +145,9 @@ wait_until_shown(const HaPublished *before, const char *name)
 	}
 }
 
-/* Begin a request to members. */
-static void
-new_request(HaMemberRequest *request, HaMemberRequestKind kind,
-			const HaView *view)
+void
+ha_sql_new_request(HaMemberRequest *request, HaMemberRequestKind kind,
+				   const HaView *view)
 {
 	uint8		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
 
@@ -157,14 +163,9 @@ new_request(HaMemberRequest *request, HaMemberRequestKind kind,
 	request->seen_revision = view->revision;
 }
 
-/*
- * Whatever else the request rests on, the leader must be the one that was seen.
- * The key as it was seen is replaced, so of two who ask the same member at a time
- * one is told to try again.
- */
-static void
-store_request(const HaView *view, const char *key, int64 revision,
-			  const HaMemberRequest *request, bool in_this_term)
+void
+ha_sql_store_request(const HaView *view, const char *key, int64 revision,
+					 const HaMemberRequest *request, bool in_this_term)
 {
 	HaAsk	   *ask = palloc0(sizeof(HaAsk));
 	char	   *json = ha_request_json(request);
@@ -184,11 +185,11 @@ store_reinit(const HaView *view, const HaMember *member, bool from_leader)
 	const HaMemberRequest *old = ha_find_request(view, member->name);
 	HaMemberRequest request;
 
-	new_request(&request, HA_REQUEST_REINIT, view);
+	ha_sql_new_request(&request, HA_REQUEST_REINIT, view);
 	strlcpy(request.identity, member->identity, sizeof(request.identity));
 	request.from_leader = from_leader;
-	store_request(view, psprintf("pg_ha/requests/%s", member->name),
-				  old != NULL ? old->mod_revision : 0, &request, false);
+	ha_sql_store_request(view, psprintf("pg_ha/requests/%s", member->name),
+						 old != NULL ? old->mod_revision : 0, &request, false);
 }
 
 static void
@@ -196,10 +197,10 @@ store_stop_cluster(const HaView *view)
 {
 	HaMemberRequest request;
 
-	new_request(&request, HA_REQUEST_STOP, view);
+	ha_sql_new_request(&request, HA_REQUEST_STOP, view);
 	strlcpy(request.leader, view->leader.name, sizeof(request.leader));
 	request.term = view->term.term;
-	store_request(view, "pg_ha/stop", view->stop.mod_revision, &request, true);
+	ha_sql_store_request(view, "pg_ha/stop", view->stop.mod_revision, &request, true);
 }
 
 Datum
@@ -213,173 +214,12 @@ pg_ha_reinit(PG_FUNCTION_ARGS)
 	ha_sql_require_operator(fcinfo);
 	p = ha_sql_look();
 	ha_sql_refuse_in_failsafe(p);
-	refuse_request(&p->view, name, HA_REQUEST_REINIT, force);
+	ha_sql_refuse_request(&p->view, name, HA_REQUEST_REINIT, force);
 	member = ha_find_member(&p->view, name);
 	store_reinit(&p->view, member, PG_GETARG_BOOL(2));
 	wait_until_shown(p, name);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("reinit of \"%s\" requested",
 											  name)));
-}
-
-/*
- * Restarts, reloads
- */
-
-/* Ask the member for it.  Returns the id of the request. */
-static char *
-store_simple(const HaView *view, const HaMember *member,
-			 HaMemberRequestKind kind, bool pending)
-{
-	HaMemberRequest request;
-
-	refuse_request(view, member->name, kind, false);
-	new_request(&request, kind, view);
-	strlcpy(request.identity, member->identity, sizeof(request.identity));
-	request.pending = pending;
-	store_request(view, psprintf("pg_ha/requests/%s", member->name), 0,
-				  &request, false);
-	return pstrdup(request.id);
-}
-
-/* Until the member is through with it: how that was.  An error if it failed. */
-static char *
-wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
-				int64 give_up)
-{
-	while (ha_now() < give_up)
-	{
-		HaPublished *p = ha_sql_look();
-		const HaMember *member = ha_find_member(&p->view, name);
-		HaProgress	progress = {0};
-
-		if (member != NULL)
-			progress = member->progress;
-		pfree(p);
-		if (strcmp(progress.id, id) == 0 &&
-			progress.state == HA_PROGRESS_FAILED)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("%s of \"%s\" failed: %s",
-							ha_request_kind_name(kind), name, progress.text)));
-		if (strcmp(progress.id, id) == 0 && progress.state == HA_PROGRESS_DONE)
-			return pstrdup(progress.text);
-		ha_sql_wait_a_little();
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("%s of member \"%s\" did not end in time",
-					ha_request_kind_name(kind), name),
-			 errhint("See pg_ha_requests() and pg_ha_members().")));
-}
-
-/* The members that are meant, standbys first: the leader is restarted only once. */
-static List *
-restart_order(const HaView *view, const char *name, bool leader, bool standby)
-{
-	List	   *order = NIL;
-
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		const HaMember *member = &view->members[i];
-		bool		leads = view->leader.present &&
-		strcmp(view->leader.name, member->name) == 0;
-
-		if ((name != NULL && strcmp(name, member->name) != 0) ||
-			(leads ? !leader : !standby))
-			continue;
-		order = leads ? lappend(order, pstrdup(member->name)) :
-			lcons(pstrdup(member->name), order);
-	}
-	return order;
-}
-
-static char *
-restart_one(const char *name, bool pending, int64 give_up)
-{
-	HaPublished *p = ha_sql_look();
-	const HaMember *member = ha_find_member(&p->view, name);
-	char	   *id;
-
-	if (member == NULL)
-		return "gone";
-	if (pending && member->pending_restart[0] == '\0')
-		return "no restart is pending";
-	id = store_simple(&p->view, member, HA_REQUEST_RESTART, pending);
-	pfree(p);
-	return wait_for_member(name, HA_REQUEST_RESTART, id, give_up);
-}
-
-Datum
-pg_ha_restart(PG_FUNCTION_ARGS)
-{
-	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	bool		pending = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-	char	   *role = PG_ARGISNULL(2) ? "any" : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	int			timeout = PG_ARGISNULL(3) ? 120 : PG_GETARG_INT32(3);
-	bool		any = strcmp(role, "any") == 0;
-	bool		leader = any || strcmp(role, "leader") == 0;
-	bool		standby = any || strcmp(role, "standby") == 0;
-	StringInfoData said;
-	HaPublished *p;
-	ListCell   *cell;
-
-	ha_sql_require_operator(fcinfo);
-	p = ha_sql_look();
-	ha_sql_refuse_in_failsafe(p);
-	if (!leader && !standby)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized role \"%s\"", role),
-				 errhint("Roles are \"leader\", \"standby\" and \"any\".")));
-	if (timeout <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("timeout must be greater than 0")));
-	if (name != NULL)
-		refuse_stranger(&p->view, name);
-	initStringInfo(&said);
-	foreach(cell, restart_order(&p->view, name, leader, standby))
-	{
-		char	   *member = lfirst(cell);
-		char	   *how = restart_one(member, pending,
-									  ha_now() + timeout * INT64CONST(1000));
-
-		ereport(NOTICE, (errmsg("member \"%s\": %s", member, how)));
-		appendStringInfo(&said, "%s%s: %s", said.len > 0 ? ", " : "", member,
-						 how);
-	}
-	PG_RETURN_TEXT_P(cstring_to_text(said.len > 0 ? said.data :
-									 "no member is meant"));
-}
-
-Datum
-pg_ha_reload(PG_FUNCTION_ARGS)
-{
-	char	   *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	HaPublished *p;
-	ListCell   *cell;
-	int			n = 0;
-
-	ha_sql_require_operator(fcinfo);
-	p = ha_sql_look();
-	ha_sql_refuse_in_failsafe(p);
-	if (name != NULL)
-		refuse_stranger(&p->view, name);
-	foreach(cell, restart_order(&p->view, name, true, true))
-	{
-		char	   *member = lfirst(cell);
-		HaPublished *now = ha_sql_look();
-		char	   *id;
-
-		if (ha_find_member(&now->view, member) == NULL)
-			continue;
-		id = store_simple(&now->view, ha_find_member(&now->view, member),
-						  HA_REQUEST_RELOAD, false);
-		wait_for_member(member, HA_REQUEST_RELOAD, id, ha_now() + 30000);
-		n++;
-	}
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d members have read their configuration files",
-											  n)));
 }
 
 /* NULL for what is not known. */
@@ -405,6 +245,16 @@ put_request(FunctionCallInfo fcinfo, const char *name,
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 }
 
+static const char *
+scheduled_time(const HaMemberRequest *request)
+{
+	char		time[HA_TIME_SIZE] = "";
+
+	if (request->at != 0)
+		ha_time_format(request->at, time);
+	return pstrdup(time);
+}
+
 /* For each member the last request, also when it is over. */
 Datum
 pg_ha_requests(PG_FUNCTION_ARGS)
@@ -425,8 +275,9 @@ pg_ha_requests(PG_FUNCTION_ARGS)
 		if (taken != NULL && strcmp(taken->id, progress->id) != 0)
 			taken = NULL;
 		if (request != NULL && taken == NULL)
-			put_request(fcinfo, member->name, request->kind, "requested", "",
-						request);
+			put_request(fcinfo, member->name, request->kind,
+						request->at != 0 ? "scheduled" : "requested",
+						scheduled_time(request), request);
 		else if (progress->state != HA_PROGRESS_NONE)
 			put_request(fcinfo, member->name, progress->kind,
 						ha_progress_state_name(progress->state),
@@ -491,7 +342,7 @@ add_setting(StringInfo file, const char *name, const char *value)
 	appendStringInfo(file, "%s = %s\n", name, quoted + (quoted[0] == 'E'));
 }
 
-/* Where a standby has less than its primary, its server does not start. */
+/* A standby with less than its primary would have to be restarted twice. */
 static void
 add_limits(StringInfo file)
 {

@@ -335,13 +335,24 @@ CREATE FUNCTION pg_ha_restart(
 	member pg_catalog.text DEFAULT NULL,
 	pending pg_catalog.bool DEFAULT false,
 	role pg_catalog.text DEFAULT 'any',
-	timeout pg_catalog.int4 DEFAULT 120)
+	version pg_catalog.text DEFAULT NULL,
+	at pg_catalog.timestamptz DEFAULT NULL,
+	timeout pg_catalog.int4 DEFAULT 120,
+	force pg_catalog.bool DEFAULT false)
 RETURNS pg_catalog.text
 AS 'MODULE_PATHNAME'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL RESTRICTED;
 
-COMMENT ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.int4) IS
-'restart the server of one member, or of all, one after the other';
+COMMENT ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.bool) IS
+'restart the server of one member, now or later, or of all, one after the other';
+
+CREATE FUNCTION pg_ha_cancel_restart(member pg_catalog.text)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION pg_ha_cancel_restart(pg_catalog.text) IS
+'take back the restart of a member that is scheduled';
 
 CREATE FUNCTION pg_ha_reload(member pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.text
@@ -434,7 +445,8 @@ REVOKE ALL ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_ha_requests() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pg_ha_wait(pg_catalog.text, pg_catalog.int4) TO pg_monitor;
 REVOKE ALL ON FUNCTION pg_ha_reinit(pg_catalog.text, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.int4) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_restart(pg_catalog.text, pg_catalog.bool, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pg_ha_cancel_restart(pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_reload(pg_catalog.text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_remove_member(pg_catalog.text, pg_catalog.bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pg_ha_stop_cluster(pg_catalog.text, pg_catalog.text) FROM PUBLIC;

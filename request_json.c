@@ -18,7 +18,12 @@
 #include "request_json.h"
 
 static const char *const kind_words[] = {"unreadable", "reinit", "stop", "restart", "reload"};
+static const char *const role_words[] = {"any", "leader", "standby"};
 static const char *const state_words[] = {"none", "running", "done", "failed"};
+
+/* The end of the year 9998, and more than any PG_VERSION_NUM. */
+#define MAX_TIME	INT64_C(253370764800000)
+#define MAX_VERSION	9999999
 
 #define LENGTH_OF(array)	(sizeof(array) / sizeof((array)[0]))
 
@@ -84,6 +89,33 @@ read_number(json_t *json, int64_t *out)
 	return json_is_integer(json) && *out >= 0;
 }
 
+/* What a restart depends on.  Absent is 0. */
+static bool
+read_terms(json_t *json, HaMemberRequest *request)
+{
+	json_t	   *at = json_object_get(json, "at");
+	json_t	   *version = json_object_get(json, "before_version");
+	json_t	   *role = json_object_get(json, "role");
+	json_t	   *force = json_object_get(json, "force");
+	int64_t		number = 0;
+
+	if ((at != NULL && (!read_number(at, &request->at) ||
+						request->at > MAX_TIME)) ||
+		(version != NULL && (!read_number(version, &number) ||
+							 number > MAX_VERSION)) ||
+		(force != NULL && !json_is_boolean(force)))
+		return false;
+	request->before_version = (int32_t) number;
+	request->force = json_is_true(force);
+	request->role = HA_ROLE_UNINITIALIZED;
+	if (role == NULL)
+		return true;
+	request->role =
+		find_word(role_words, LENGTH_OF(role_words), role) == 1 ?
+		HA_ROLE_PRIMARY : HA_ROLE_STANDBY;
+	return find_word(role_words, LENGTH_OF(role_words), role) != 0;
+}
+
 static bool
 read_request(json_t *json, HaMemberRequest *request)
 {
@@ -104,8 +136,11 @@ read_request(json_t *json, HaMemberRequest *request)
 		return false;
 	switch (request->kind)
 	{
-		case HA_REQUEST_REINIT:
 		case HA_REQUEST_RESTART:
+			if (!read_terms(json, request))
+				return false;
+			/* FALLTHROUGH */
+		case HA_REQUEST_REINIT:
 		case HA_REQUEST_RELOAD:
 			return read_id(json_object_get(json, "identity"),
 						   request->identity, sizeof(request->identity));
@@ -164,6 +199,15 @@ ha_request_json(const HaMemberRequest *request)
 		add(&json, "from_leader", json_true());
 	if (request->pending)
 		add(&json, "pending", json_true());
+	if (request->at != 0)
+		add(&json, "at", json_integer(request->at));
+	if (request->before_version != 0)
+		add(&json, "before_version", json_integer(request->before_version));
+	if (request->role != HA_ROLE_UNINITIALIZED)
+		add(&json, "role",
+			json_string(role_words[request->role == HA_ROLE_PRIMARY ? 1 : 2]));
+	if (request->force)
+		add(&json, "force", json_true());
 	if (request->kind == HA_REQUEST_STOP)
 	{
 		add(&json, "leader", json_string(request->leader));
@@ -257,11 +301,21 @@ ha_find_request(const HaView *view, const char *name)
 	return NULL;
 }
 
+/* Has the member ended it, and not removed it yet? */
+static bool
+is_over(const HaMember *member, const HaMemberRequest *request)
+{
+	return strcmp(member->progress.id, request->id) == 0 &&
+		(member->progress.state == HA_PROGRESS_DONE ||
+		 member->progress.state == HA_PROGRESS_FAILED);
+}
+
 HaRequestRefusal
 ha_request_refusal(const HaView *view, const char *name,
 				   HaMemberRequestKind kind, bool force)
 {
 	const HaMember *member = ha_find_member(view, name);
+	const HaMemberRequest *request = ha_find_request(view, name);
 	bool		reinit = kind == HA_REQUEST_REINIT;
 
 	if (member == NULL)
@@ -272,7 +326,7 @@ ha_request_refusal(const HaView *view, const char *name,
 		return HA_REFUSAL_LEADS;
 	if (member->identity[0] == '\0')
 		return HA_REFUSAL_NO_BOOT;
-	if (ha_find_request(view, name) != NULL && !(reinit && force))
+	if (request != NULL && !is_over(member, request) && !(reinit && force))
 		return HA_REFUSAL_IN_PROGRESS;
 	return HA_REFUSAL_NONE;
 }

@@ -5,7 +5,8 @@
  *
  *	pg_ha/requests/N	{"kind":"reinit","id":"0123...","asked_by":"n1",
  *						 "identity":"4567...","revision":88,"from_leader":true}
- *						{"kind":"restart",...,"pending":true}
+ *						{"kind":"restart",...,"pending":true,"role":"standby",
+ *						 "at":1795768496000,"before_version":150004,"force":true}
  *	pg_ha/stop			{"kind":"stop","id":"0123...","asked_by":"n3",
  *						 "revision":88,"leader":"n1","term":5}
  *	in a member key		"pg_ha_request":{"kind":"reinit","id":"0123...",

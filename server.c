@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "access/timeline.h"
+#include "access/twophase.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
@@ -303,4 +304,27 @@ uint64
 ha_server_confirmed_lsn(void)
 {
 	return *(volatile XLogRecPtr *) &WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+}
+
+void
+ha_server_end_for_limits(void)
+{
+	ControlFileData *primary;
+	bool		crc_ok;
+
+	if (!RecoveryInProgress() || GetRecoveryPauseState() != RECOVERY_PAUSED)
+		return;
+	primary = get_controlfile(DataDir, &crc_ok);
+	if (crc_ok &&
+		(primary->MaxConnections > MaxConnections ||
+		 primary->max_worker_processes > max_worker_processes ||
+		 primary->max_wal_senders > max_wal_senders ||
+		 primary->max_prepared_xacts > max_prepared_xacts ||
+		 primary->max_locks_per_xact > max_locks_per_xact))
+	{
+		ereport(LOG,
+				(errmsg("ending this server, which has lower limits than its primary, to start it with those")));
+		SetRecoveryPause(false);
+	}
+	pfree(primary);
 }

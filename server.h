@@ -56,4 +56,10 @@ extern void ha_server_request_checkpoint(void);
 /* The end of WAL that synchronous standbys have confirmed.  Takes no lock. */
 extern uint64 ha_server_confirmed_lsn(void);
 
+/*
+ * A standby that has stopped to replay since its primary has higher limits than it:
+ * let it end, for pg_ha_boot to start it with these (boot/limits.c).
+ */
+extern void ha_server_end_for_limits(void);
+
 #endif							/* HA_SERVER_H */

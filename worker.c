@@ -673,6 +673,8 @@ act(int64 now)
 			break;
 	}
 	act_sync_required();
+	if (local.has_boot)
+		ha_server_end_for_limits();
 	if (local.sick_since == 0)
 		ha_config_apply(now);
 	if (local.role == HA_ROLE_PRIMARY && local.recovered_lsn != 0 &&

@@ -97,7 +97,7 @@ become_callback(const HaNode *node, char *const *words, const char *action,
 	int			n = 0;
 
 	setpgid(0, 0);
-	while (words[n] != NULL && n < lengthof(argv) - 4)
+	while (n < lengthof(argv) - 4 && words[n] != NULL)
 	{
 		argv[n] = words[n];
 		n++;

@@ -19,6 +19,7 @@
 
 #include "files.h"
 #include "postmaster.h"
+#include "limits.h"
 #include "preflight.h"
 #include "processes.h"
 
@@ -196,21 +197,22 @@ ha_check_settings(HaPreflight *p)
 
 /* One of them, with the least that it ever is. */
 static void
-check_limit(HaPreflight *p, HaSettingName name, int needed, int floor)
+check_limit(HaPreflight *p, HaSettingName name, const ControlFileData *control,
+			int floor)
 {
+	int			needed = ha_limit_of_data(control, setting_names[name]);
 	int			value = Max(atoi(p->settings[name].value), floor);
 
 	if (value < needed)
-		ha_report_error(&p->report, "P16",
-						"Raise it: with less than what its data was last written with, a server does not start as a standby.",
-						"%s = %d is lower than on the primary (%d); hot standby would not start",
-						setting_names[name], value, needed);
+		ha_report_warning(&p->report, "P16",
+						  "A standby must not have less. It gets the lower value at its first restart after the leader's.",
+						  "%s = %d is lower than on the primary (%d), which it starts with as a standby",
+						  setting_names[name], value, needed);
 }
 
 /*
- * A standby must be able to hold whatever its primary had at once, and the server
- * does not start if it knows by pg_control that it is not.  That a node may be
- * meant to lead does not help: pg_ha starts it as a standby.
+ * A standby that has less than its primary had does not start, so it starts with
+ * what that had (limits.c), which may surprise.
  */
 void
 ha_check_standby_settings(HaPreflight *p)
@@ -224,12 +226,11 @@ ha_check_standby_settings(HaPreflight *p)
 	if ((p->starting && !ha_exists_in(p->node.data_dir, "pg_ha.conf")) ||
 		!ha_datadir_control(&p->node, &control))
 		return;
-	check_limit(p, HA_SETTING_CONNECTIONS, control.MaxConnections, 0);
-	check_limit(p, HA_SETTING_WORKERS, control.max_worker_processes, 0);
-	check_limit(p, HA_SETTING_WAL_SENDERS, control.max_wal_senders,
-				WAL_SENDERS_MIN);
-	check_limit(p, HA_SETTING_PREPARED, control.max_prepared_xacts, 0);
-	check_limit(p, HA_SETTING_LOCKS, control.max_locks_per_xact, 0);
+	check_limit(p, HA_SETTING_CONNECTIONS, &control, 0);
+	check_limit(p, HA_SETTING_WORKERS, &control, 0);
+	check_limit(p, HA_SETTING_WAL_SENDERS, &control, WAL_SENDERS_MIN);
+	check_limit(p, HA_SETTING_PREPARED, &control, 0);
+	check_limit(p, HA_SETTING_LOCKS, &control, 0);
 	if (control.wal_level == WAL_LEVEL_MINIMAL)
 		ha_report_error(&p->report, "P16",
 						"Start it once by hand with wal_level = replica, and stop it cleanly.",

@@ -560,6 +560,7 @@ says_the_same(const HaMember *a, const HaMember *b)
 		a->timeline == b->timeline && a->streaming == b->streaming &&
 		a->pause == b->pause && a->sick == b->sick &&
 		strcmp(a->pending_restart, b->pending_restart) == 0 &&
+		a->restart_at == b->restart_at &&
 		has_same_tags(a, b) &&
 		strcmp(a->clone_method, b->clone_method) == 0 &&
 		a->discarded_bytes == b->discarded_bytes &&

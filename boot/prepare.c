@@ -22,12 +22,17 @@
 #include "common/logging.h"
 #include "pqexpbuffer.h"
 
+#include "datadir.h"
 #include "directories.h"
 #include "files.h"
+#include "limits.h"
 #include "prepare.h"
 #include "probe.h"
 
 #define PROBE_CONF_FILE		"pg_ha.probe.conf"
+
+/* In pg_ha.conf, for a later pg_ha_boot: HaPrepared.raised. */
+#define RAISED_MARK			"# As the primary has, and not as configured: "
 
 /* What pg_ha alone sets, and postgresql.auto.conf would override. */
 static const char *const managed_names[] = {
@@ -152,6 +157,10 @@ enum
 	SETTING_SOCKETS,			/* these only say which directories must be */
 	SETTING_COLLECTOR,
 	SETTING_LOG_DIRECTORY,
+	SETTING_CONNECTIONS,		/* limits.c, with max_wal_senders */
+	SETTING_WORKERS,
+	SETTING_PREPARED,
+	SETTING_LOCKS,
 	NUM_SETTINGS
 };
 
@@ -167,7 +176,9 @@ probe_user_settings(const HaNode *node, const char *postgresql_conf,
 	static const char *const names[NUM_SETTINGS] = {
 		"shared_preload_libraries", "wal_level", "max_wal_senders",
 		"max_replication_slots", "wal_keep_size", "unix_socket_directories",
-		"logging_collector", "log_directory"
+		"logging_collector", "log_directory", "max_connections",
+		"max_worker_processes", "max_prepared_transactions",
+		"max_locks_per_transaction"
 	};
 	char		path[MAXPGPATH];
 	PQExpBufferData conf;
@@ -206,13 +217,41 @@ make_directories(const HaNode *node, const HaProbe *user)
 							   user[SETTING_LOG_DIRECTORY].value);
 }
 
+/* Which limits are the primary's (limits.c), as lines of pg_ha.conf. */
+static void
+raise_limits(const HaNode *node, const HaProbe *user, PQExpBuffer conf,
+			 HaPrepared *prepared)
+{
+	ControlFileData control;
+
+	if (!ha_datadir_control(node, &control))
+		return;
+	for (int i = 0; i < NUM_SETTINGS; i++)
+	{
+		int			limit = ha_limit_of_data(&control, user[i].name);
+		int			wanted = atoi(user[i].value);
+
+		if (i == SETTING_WAL_SENDERS)
+			wanted = Max(wanted, HA_MIN_WAL_SENDERS);
+		if (limit <= wanted)
+			continue;
+		pg_log_info("starting with %s = %d as the primary has, since a standby must not have less (%d is configured)",
+					user[i].name, limit, wanted);
+		appendPQExpBuffer(conf, "%s = %d\n", user[i].name, limit);
+		if (prepared->raised[0] != '\0')
+			strlcat(prepared->raised, ",", sizeof(prepared->raised));
+		strlcat(prepared->raised, user[i].name, sizeof(prepared->raised));
+	}
+}
+
 /*
  * Write pg_ha.conf.  What a user may need more of is only ever raised: a
  * server with more slots than max_replication_slots, or with logical ones and
  * a lower wal_level, would not even start.
  */
 static bool
-write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
+write_conf(const HaNode *node, bool as_primary, const HaProbe *user,
+		   HaPrepared *prepared)
 {
 	PQExpBufferData conf;
 	const char *old = user[SETTING_LIBRARIES].value;
@@ -247,12 +286,40 @@ write_conf(const HaNode *node, const HaProbe *user, HaPrepared *prepared)
 						  HA_MIN_WAL_SENDERS),
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
+	prepared->raised[0] = '\0';
+	if (!as_primary)
+		raise_limits(node, user, &conf, prepared);
+	appendPQExpBuffer(&conf, RAISED_MARK "%s\n", prepared->raised);
 	ha_append_setting(&conf, "include_if_exists", MANAGED_CONF_FILE);
 	ok = !PQExpBufferDataBroken(conf) &&
 		(ha_data_file_is(node, CONF_FILE, conf.data) ||
 		 ha_replace_data_file(node, CONF_FILE, conf.data, true));
 	termPQExpBuffer(&conf);
 	return ok;
+}
+
+void
+ha_prepare_remember(const HaNode *node, HaPrepared *prepared)
+{
+	char		path[MAXPGPATH];
+	PQExpBufferData conf;
+
+	if (!ha_exists_in(node->data_dir, CONF_FILE) ||
+		!ha_path_in(path, node->data_dir, CONF_FILE))
+		return;
+	initPQExpBuffer(&conf);
+	if (ha_read_file(path, &conf))
+	{
+		for (const char *line = conf.data; *line != '\0';
+			 line = next_line(line))
+		{
+			if (strncmp(line, RAISED_MARK, strlen(RAISED_MARK)) == 0)
+				strlcpy(prepared->raised, line + strlen(RAISED_MARK),
+						sizeof(prepared->raised));
+		}
+		prepared->raised[strcspn(prepared->raised, "\n")] = '\0';
+	}
+	termPQExpBuffer(&conf);
 }
 
 /* Add the include line to postgresql.conf if it has none. */
@@ -348,7 +415,8 @@ ha_prepare_roll_back(const HaNode *node)
 
 /* pg_ha.conf, unless it is ready, and the line that includes it. */
 static bool
-write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
+write_configuration(const HaNode *node, bool as_primary, bool ready,
+					HaPrepared *prepared)
 {
 	char		path[MAXPGPATH];
 	char	   *real;
@@ -370,7 +438,7 @@ write_configuration(const HaNode *node, bool ready, HaPrepared *prepared)
 	ok = ha_read_file(real, &content) &&
 		(ready || (probe_user_settings(node, content.data, user) &&
 				   make_directories(node, user) &&
-				   write_conf(node, user, prepared))) && add_include(real, &content);
+				   write_conf(node, as_primary, user, prepared))) && add_include(real, &content);
 	termPQExpBuffer(&content);
 	free(real);
 	return ok;
@@ -481,7 +549,7 @@ ha_prepare(const HaNode *node, bool as_primary, bool again,
 
 	return check_auto_conf(node) && add_cluster_conf(node) &&
 		(as_primary ? prepare_primary(node) : prepare_standby(node)) &&
-		write_configuration(node, ready, prepared) &&
+		write_configuration(node, as_primary, ready, prepared) &&
 		(ready || check_effective(node, as_primary)) &&
 		(!as_primary || remove_standby_signal(node));
 }

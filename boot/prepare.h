@@ -18,10 +18,12 @@
 /* A server with less has it raised. */
 #define HA_MIN_WAL_SENDERS	10
 
-/* Which libraries the server must be started with; "" = never prepared yet. */
+/* What the server is started with. */
 typedef struct HaPrepared
 {
-	char		libraries[HA_TEXT_SIZE + 16];
+	char		libraries[HA_TEXT_SIZE + 16];	/* "" = never prepared yet */
+	char		raised[HA_WHY_SIZE];	/* limits that are its primary's, and not
+										 * as configured: names with commas */
 } HaPrepared;
 
 /*
@@ -40,6 +42,9 @@ typedef struct HaPrepared
  */
 extern bool ha_prepare(const HaNode *node, bool as_primary, bool again,
 					   HaPrepared *prepared);
+
+/* What of that an earlier pg_ha_boot started the server with, which still runs. */
+extern void ha_prepare_remember(const HaNode *node, HaPrepared *prepared);
 
 /*
  * What the cluster's configuration sets may be good to look at, and yet no server

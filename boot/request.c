@@ -45,6 +45,7 @@
 #include "common/logging.h"
 
 #include "../request_json.h"
+#include "../wall_time.h"
 #include "cluster_stop.h"
 #include "files.h"
 #include "leader.h"
@@ -62,6 +63,12 @@
 
 /* The lease of a leader that restarts is not renewed for longer than this. */
 #define RESTART_WAIT		120000
+
+/* What was scheduled is not done when this node comes back so much later. */
+#define LATEST				60000
+
+/* The leader has got over a member that left /sync after it. */
+#define STEPPED_OUT_FOR		500
 
 static const char *const stage_words[] = {"none", "begun", "moved", "ended"};
 
@@ -157,6 +164,7 @@ end(HaBoot *b, HaProgressState state, const char *why)
 {
 	(void) note_stage(b, REQUEST_ENDED);
 	b->duty.stage = REQUEST_NONE;
+	b->duty.steps_out = false;
 	b->duty.progress.state = state;
 	say(b, why);
 	if (state == HA_PROGRESS_DONE)
@@ -199,6 +207,9 @@ reason_to_refuse(const HaBoot *b, const HaView *view,
 		return "it can't be read";
 	if (strcmp(request->identity, b->identity) != 0)
 		return "it was meant for another node of this name";
+	if (request->at != 0 && strcmp(request->id, memory->id) != 0 &&
+		ha_wall_clock() - request->at > LATEST)
+		return "its time has passed";
 	if (memory->stage != REQUEST_ENDED ||
 		memory->cluster_id != view->cluster_id)
 		return NULL;
@@ -218,6 +229,8 @@ take_up(HaBoot *b, const HaMemberRequest *request)
 	duty->request = *request;
 	duty->stage = resumed ? REQUEST_MOVED : REQUEST_BEGUN;
 	duty->taken_at = ha_now();
+	duty->steps_out = false;
+	duty->stepped_out_at = 0;
 	memset(&duty->progress, 0, sizeof(duty->progress));
 	duty->progress.state = HA_PROGRESS_RUNNING;
 	duty->progress.kind = request->kind;
@@ -256,7 +269,8 @@ look_for_request(HaBoot *b, const HaView *view, bool may_remove)
 	why = reason_to_refuse(b, view, request);
 	if (!ended && why == NULL)
 	{
-		take_up(b, request);
+		if (request->at <= ha_wall_clock())
+			take_up(b, request);
 		return;
 	}
 	if (!may_remove)
@@ -331,12 +345,96 @@ end_restart(HaBoot *b, const HaControlWorker *w)
 			"leads" : "streaming");
 }
 
+/* What waits for a restart: what the server says, and the limits of limits.c. */
+static void
+pending_settings(const HaBoot *b, const char *told, char *names, size_t size)
+{
+	strlcpy(names, told, size);
+	if (!b->up || b->prepared.raised[0] == '\0')
+		return;
+	if (names[0] != '\0')
+		strlcat(names, ",", size);
+	strlcat(names, b->prepared.raised, size);
+}
+
+/* Why it need not be restarted; NULL = it has to be. */
+static const char *
+reason_to_go_on(const HaMemberRequest *request, const HaControlWorker *w,
+				const char *pending)
+{
+	if (request->role == HA_ROLE_PRIMARY && w->role != HA_ROLE_PRIMARY)
+		return "it is no leader";
+	if (request->role == HA_ROLE_STANDBY && w->role != HA_ROLE_STANDBY)
+		return "it is no standby";
+	if (request->before_version != 0 &&
+		w->server_version >= request->before_version)
+		return "its version is not older";
+	if (request->pending && pending[0] == '\0')
+		return "no restart is pending";
+	return NULL;
+}
+
+/* Could the leader have somebody else confirm its commits? */
+static bool
+others_could_confirm(const HaBoot *b, const HaView *view)
+{
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (strcmp(member->name, b->node.name) != 0 && member->streaming &&
+			strcmp(member->name, view->leader.name) != 0 &&
+			!member->nosync && member->sync_priority > 0 &&
+			!member->nofailover && member->failover_priority > 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A standby that confirms commits asks the leader, by the tag nosync in its key, to
+ * have others do that, so that none waits for a server that is down.  The names of
+ * those who confirm change only after /sync, which is all that can be seen from here.
+ * false: not yet, or never.
+ */
+static bool
+has_stepped_out(HaBoot *b, const HaControlWorker *w)
+{
+	HaDuty	   *duty = &b->duty;
+	const HaView *view = ha_session_last_view(b->session);
+	int64_t		patience = Max(2 * view->config.loop_wait, 5000);
+	bool		listed = ha_leader_may_count_on(view, b->node.name);
+
+	if (w->role != HA_ROLE_STANDBY || (!listed && !duty->steps_out))
+		return true;
+	if (listed && !duty->request.force &&
+		view->config.synchronous_mode != HA_SYNC_OFF &&
+		view->config.synchronous_mode_strict &&
+		!others_could_confirm(b, view))
+	{
+		end(b, HA_PROGRESS_FAILED, "it is the only standby that can confirm commits, and synchronous_mode_strict is on");
+		return false;
+	}
+	if (!duty->steps_out)
+		pg_log_info("asking the leader to do without this standby while it restarts");
+	duty->steps_out = true;
+	say(b, "waiting to be taken out of /sync");
+	if (listed)
+		duty->stepped_out_at = 0;
+	else if (duty->stepped_out_at == 0)
+		duty->stepped_out_at = b->now;
+	return b->now - duty->taken_at > patience ||
+		(!listed && b->now - duty->stepped_out_at >= STEPPED_OUT_FOR);
+}
+
 static const char *
 serving_restart(HaBoot *b)
 {
 	HaDuty	   *duty = &b->duty;
 	HaControlWorker w;
 	bool		known = ha_boot_worker(b, &w);
+	char		pending[HA_WHY_SIZE];
+	const char *why;
 
 	if (duty->stage == REQUEST_MOVED)
 	{
@@ -346,17 +444,40 @@ serving_restart(HaBoot *b)
 			end_restart(b, &w);
 		return NULL;
 	}
-	if (duty->request.pending && known && w.pending_restart[0] == '\0')
-	{
-		end(b, HA_PROGRESS_DONE, "no restart is pending");
-		return NULL;
-	}
-	if (!note_stage(b, REQUEST_MOVED))
+	pending_settings(b, known ? w.pending_restart : "", pending,
+					 sizeof(pending));
+	why = known ? reason_to_go_on(&duty->request, &w, pending) : NULL;
+	if (why != NULL)
+		end(b, HA_PROGRESS_DONE, why);
+	if (why != NULL || (known && !has_stepped_out(b, &w)) ||
+		!note_stage(b, REQUEST_MOVED))
 		return NULL;
 	duty->stage = REQUEST_MOVED;
 	b->rolled_back = false;
 	say(b, "stopping the server");
 	return "it is to be restarted";
+}
+
+void
+ha_request_describe(const HaBoot *b, HaMember *self)
+{
+	const HaView *view = ha_session_last_view(b->session);
+	const HaMemberRequest *request = ha_find_request(view, b->node.name);
+
+	char		told[HA_WHY_SIZE];
+
+	strlcpy(told, self->pending_restart, sizeof(told));
+	pending_settings(b, told, self->pending_restart,
+					 sizeof(self->pending_restart));
+	self->progress = b->duty.progress;
+	self->nosync |= b->duty.steps_out;
+	if (request == NULL || request->at <= ha_wall_clock() ||
+		strcmp(request->identity, b->identity) != 0)
+		return;
+	self->restart_at = request->at;
+	self->restart_version = request->before_version;
+	self->restart_role = request->role;
+	self->restart_pending = request->pending;
 }
 
 static const char *

@@ -41,6 +41,9 @@ typedef struct HaDuty
 	int64_t		keep_at;		/* STOP, RESTART: when the leader lease is
 								 * renewed next */
 	int64_t		stopped_at;		/* STOP: when our own server was seen down */
+	bool		steps_out;		/* RESTART: out of /sync, before the server
+								 * stops */
+	int64_t		stepped_out_at; /* ... since when it is; 0 = it is not yet */
 	int			releases;		/* STOP: how often the key was given up */
 } HaDuty;
 
@@ -56,6 +59,9 @@ extern const char *ha_request_serving(struct HaBoot *b);
  */
 extern bool ha_request_look(struct HaBoot *b, const HaView *view,
 							const HaDataFacts *facts);
+
+/* What the member key tells of it. */
+extern void ha_request_describe(const struct HaBoot *b, HaMember *self);
 
 /* Is a restart what the server is stopped for? */
 extern bool ha_request_wants_restart(const struct HaBoot *b);

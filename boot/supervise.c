@@ -983,7 +983,7 @@ describe(HaBoot *b, const HaControlWorker *w)
 						  &b->clone_percent);
 	strlcpy(self.clone_method, b->clone_method, sizeof(self.clone_method));
 	self.clone_percent = b->state == BOOT_CLONE ? b->clone_percent : 0;
-	self.progress = b->duty.progress;
+	ha_request_describe(b, &self);
 	ha_session_describe(b->session, &self);
 }
 
@@ -1120,6 +1120,7 @@ find_server(HaBoot *b, bool control_was_lost)
 	{
 		pg_log_info("attached to the server that is running (PID %d)",
 					(int) b->server.pid);
+		ha_prepare_remember(&b->node, &b->prepared);
 		b->member_state = HA_STATE_STARTING;
 		b->started_at = b->now;
 		if (ha_control_get_lease(b->control, &lease) &&

@@ -181,10 +181,21 @@ subtest 'a server that runs is attached to, whatever else is wrong' => sub {
 	ok(!$n1->log_contains(qr/P16/, $offset), 'nothing was checked');
 };
 
-subtest 'P16: less than the primary had' => sub {
+subtest 'P16: less than the primary had is no reason not to start' => sub {
+	my $offset = $n1->log_size;
+
 	$n1->stop;
-	is_refused($n1, CONFIGURATION, qr/P16 max_connections = 20 is lower than on the primary \(60\)/);
+	$n1->start;
+	is($cluster->wait_for_leader, $n1, 'it leads');
+	is($n1->safe_psql('SHOW max_connections'), 60, 'with what it had');
+	ok($n1->log_contains(qr/P16 max_connections = 20 is lower than on the primary \(60\)/, $offset),
+		'which is told before');
+	ok($n1->log_contains(qr/starting with max_connections = 60 as the primary has/, $offset),
+		'and when it is done');
+	HaCluster::wait_until('and shown',
+		sub { $n1->safe_psql('SELECT pending_restart FROM pg_ha_members()') =~ /max_connections/ });
 	$n1->add_settings('max_connections = 60');
+	$n1->stop;
 };
 
 d6();

@@ -15,6 +15,9 @@
 #include "../request_json.h"
 
 #define ID "0123456789abcdef0123456789abcdef"
+#define RESTART \
+	"{\"kind\":\"restart\",\"id\":\"" ID "\",\"asked_by\":\"n1\"," \
+	"\"revision\":88,\"identity\":\"" ID "\""
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 static int	ntests;
@@ -74,6 +77,12 @@ test_unreadable(void)
 		"\"identity\":\"../../../../../../../../../etc/\"}",
 		"{\"kind\":\"reinit\",\"id\":\"" ID "\",\"asked_by\":\"n1\",\"revision\":1,"
 		"\"identity\":\"" ID "\",\"from_leader\":\"yes\"}",
+		RESTART ",\"at\":-1}", RESTART ",\"at\":\"soon\"}",
+		RESTART ",\"at\":9223372036854775807}",
+		RESTART ",\"before_version\":1.5}",
+		RESTART ",\"before_version\":99999999999}",
+		RESTART ",\"role\":\"king\"}", RESTART ",\"role\":1}",
+		RESTART ",\"force\":\"yes\"}", RESTART ",\"pending\":1}",
 		"{\"kind\":\"unreadable\",\"id\":\"" ID "\",\"asked_by\":\"n1\",\"revision\":1}",
 		"{\"kind\":\"stop\",\"id\":\"" ID "\",\"asked_by\":\"n1\",\"revision\":1}",
 	};
@@ -114,6 +123,36 @@ test_readable(void)
 							  "\"revision\":88,\"identity\":\"" ID "\",\"from_leader\":true}") == 0,
 	   "and as it is written");
 	free(json);
+}
+
+/* What is written is what is read, with each of its terms and without any. */
+static void
+test_restart(void)
+{
+	static const char *const values[] = {
+		RESTART "}",
+		RESTART ",\"pending\":true,\"at\":1795768496000,\"before_version\":150004,"
+		"\"role\":\"standby\",\"force\":true}",
+		RESTART ",\"role\":\"leader\"}",
+	};
+	const HaMemberRequest *request;
+
+	for (int i = 0; i < LENGTH_OF(values); i++)
+	{
+		char	   *json;
+
+		LOOK("pg_ha/requests/n2", values[i]);
+		request = ha_find_request(&view, "n2");
+		json = request != NULL ? ha_request_json(request) : NULL;
+		OK(json != NULL && strcmp(json, values[i]) == 0, values[i]);
+		OK(request != NULL && request->force == (i == 1) &&
+		   request->at == (i == 1 ? INT64_C(1795768496000) : 0) &&
+		   request->before_version == (i == 1 ? 150004 : 0) &&
+		   request->role == (i == 0 ? HA_ROLE_UNINITIALIZED :
+							 i == 1 ? HA_ROLE_STANDBY : HA_ROLE_PRIMARY),
+		   "its terms");
+		free(json);
+	}
 }
 
 /* A stop counts in the reign that it was put in. */
@@ -191,6 +230,7 @@ main(void)
 {
 	test_unreadable();
 	test_readable();
+	test_restart();
 	test_stop();
 	test_progress();
 	printf("1..%d\n", ntests);
