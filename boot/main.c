@@ -27,6 +27,7 @@ static const HaCommand *const commands[] = {
 	&ha_command_detach,
 	&ha_command_wipe,
 	&ha_command_forget_cluster,
+	&ha_command_upgrade_major,
 };
 
 /* No command has more options of its own. */
