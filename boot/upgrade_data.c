@@ -348,8 +348,9 @@ sync_data(const HaUpgrade *u)
 }
 
 /*
- * The old server has settings that are not for it now: whom commits wait for, who may
- * connect, where to archive.
+ * The old server has settings that are not for it now: who may connect, to which
+ * cluster it belongs, whom commits wait for, where to archive.  In the cluster it would
+ * be a primary that takes the leader key.
  */
 static bool
 run_pg_upgrade(const HaUpgrade *u, const char *private_dir)
@@ -365,8 +366,8 @@ run_pg_upgrade(const HaUpgrade *u, const char *private_dir)
 	add_option(argv, "--username", u->superuser);
 	add_option(argv, "--old-options",
 			   psprintf("-c hba_file=%s/" PRIVATE_HBA
-						" -c synchronous_standby_names= -c archive_mode=off",
-						private_dir));
+						" -c pg_ha.scope= -c synchronous_standby_names="
+						" -c archive_mode=off", private_dir));
 	if (u->check_only)
 		add_option(argv, "--check", NULL);
 	if (ha_program_listen(&u->new, argv, "pg_upgrade", end, sizeof(end)))

@@ -15,14 +15,14 @@ use lib $FindBin::RealBin;
 
 use HaCluster;
 use HaVersions;
-use HaFault;
+use File::Basename;
+use File::Path;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use constant { EXIT_CONFIGURATION => 10, EXIT_TEMPORARY => 11, EXIT_REFUSED => 12 };
+use constant { EXIT_CONFIGURATION => 10, EXIT_REFUSED => 12 };
 
-seed_random();
 my $base = "$PostgreSQL::Test::Utils::tmp_check/upgrade_major";
 File::Path::rmtree($base);
 my $new = HaVersions::bin_dir();
@@ -38,12 +38,12 @@ my $leader = $cluster->wait_for_leader;
 $cluster->wait_streaming(2);
 my ($standby, $other) = $cluster->standbys;
 my $sysid = $cluster->etcd_get('initialize');
-my ($rows, $stopped) = (0, 0);
+my ($rows, $deadly) = (0, 0);
 
 subtest 'refused while the cluster runs' => \&running;
 subtest 'refused with other data' => \&wrong_data;
 subtest 'checked only' => \&check_only;
-subtest 'interrupted before anything has changed' => \&interrupted_early;
+subtest 'killed before anything has changed' => \&interrupted_early;
 subtest 'others were started meanwhile' => \&overtaken;
 subtest 'upgraded, killed after each step' => \&upgraded;
 subtest 'the others' => \&others;
@@ -66,6 +66,13 @@ sub stop_cluster
 		!defined $cluster->etcd_get('leader') && !grep { defined $cluster->etcd_get("members/$_") } qw(n1 n2 n3);
 	});
 	return;
+}
+
+# All keys with their revisions
+sub everything
+{
+	my ($rc, $out) = $cluster->etcdctl('get', '--prefix', '-w', 'json', $cluster->key(''));
+	return join "\n", map { "$_->{key} $_->{mod_revision}" } @{ decode_json($out)->{kvs} };
 }
 
 sub identity { return decode_json($cluster->etcd_get('pg_ha/identity'))->{uuid}; }
@@ -138,8 +145,10 @@ sub wrong_data
 
 sub check_only
 {
+	my $before = everything();
 	my ($code, $said) = upgrade($leader, '--check');
 	is($code, 0, 'it would work') or diag $said;
+	is(everything(), $before, 'nothing was written to etcd');
 	like($said, qr/cluster "$scope" can be upgraded to PostgreSQL \d+/, 'it says so');
 	like($said, qr/pg_upgrade: .*Clusters are compatible/, 'and so does pg_upgrade');
 	ok(!-e "$leader->{dir}.upgrade", 'nothing is left');
@@ -147,54 +156,60 @@ sub check_only
 	return;
 }
 
-# A program that does its work and kills pg_ha_boot in the end, once.
+# Programs of which one kills pg_ha_boot when its work is done, always or only when the
+# journal is there.
 sub deadly
 {
-	my ($program) = @_;
-	my $bin = "$base/deadly";
+	my ($bindir, $program, $when) = @_;
+	my $bin = "$base/deadly." . ++$deadly;
 
-	File::Path::rmtree($bin);
 	File::Path::make_path($bin);
-	foreach my $file (glob "$new/*")
+	foreach my $file (glob "$bindir/*")
 	{
 		my $name = File::Basename::basename($file);
 		symlink $file, "$bin/$name" or die "could not link: $!" if $name ne $program;
 	}
 	append_to_file("$bin/$program", <<"END_OF_FILE");
 #!/bin/sh
-$new/$program "\$@"
-kill -9 \$PPID
+$bindir/$program "\$@" || exit
+if $when; then kill -9 \$PPID; fi
 END_OF_FILE
 	chmod 0755, "$bin/$program" or die "could not chmod: $!";
-	return "--new-bindir=$bin";
+	return $bin;
 }
 
-sub interrupted_early
+sub is_killed
 {
+	my ($when, @dirs) = @_;
 	my ($rc, $out, $err) = HaCluster::capture(120, "$old/pg_ha_boot", 'upgrade-major',
-		'-D', $leader->{dir}, '-c', $leader->{file}, $bindirs[0], deadly('pg_upgrade'));
-	is($rc & 127, 9, 'killed after pg_upgrade') or diag "$rc $out $err";
-	ok(-d "$leader->{dir}.upgrade", 'what it has made is there');
-	is($cluster->etcd_get('initialize'), $sysid, 'the system identifier is the same');
+		'-D', $leader->{dir}, '-c', $leader->{file}, "--old-bindir=$dirs[0]",
+		"--new-bindir=$dirs[1]");
 
-	# The cluster lives on as if nothing had been.
-	$cluster->start_all;
-	$leader = $cluster->wait_for_leader;
-	$cluster->wait_streaming(2);
-	is($leader->safe_psql('SELECT count(*) FROM acked'), $rows, 'with all rows');
-	($standby, $other) = $cluster->standbys;
-	stop_cluster($standby);
+	is($rc & 127, 9, "killed $when") or diag "$rc $out $err";
 	return;
 }
 
-# Stop the command when it has written its journal, let another node lead, go on.
+sub journal { return "$leader->{dir}.pg_ha/upgrade"; }
+sub has_journal { return 'test -e ' . journal(); }
+
+# Nothing has changed yet; the next attempt begins anew.
+sub interrupted_early
+{
+	my $before = everything();
+	is_killed('after pg_upgrade', $old, deadly($new, 'pg_upgrade', 'true'));
+	is(everything(), $before, 'nothing was written to etcd');
+	ok(-d "$leader->{dir}.upgrade", 'what it has made is there');
+	ok(!-e journal(), 'there is no journal');
+	is($cluster->etcd_get('initialize'), $sysid, 'the system identifier is the same');
+	return;
+}
+
+# Killed when it has written its journal; then other nodes are started.
 sub overtaken
 {
-	my $journal = "$leader->{dir}.pg_ha/upgrade";
-
-	stop_at_journal();
-	ok(-e $journal, 'the journal is there');
+	is_killed('with a journal', deadly($old, 'pg_controldata', has_journal()), $new);
 	is($cluster->etcd_get('initialize'), $sysid, 'the system identifier is the same');
+	ok(scalar(glob "$leader->{dir}.upgrade.failed-*"), 'the first attempt was put aside');
 
 	$leader->start;
 	is($leader->wait_for_exit, EXIT_REFUSED, 'this node does not start');
@@ -226,42 +241,22 @@ sub overtaken
 	return;
 }
 
-# etcd answers the first look, and is away when the journal is written.
-sub stop_at_journal
-{
-	my $log = "$cluster->{log_prefix}_stopped" . ++$stopped . '.log';
-	my $pid = HaCluster::spawn($log, "$old/pg_ha_boot", 'upgrade-major',
-		'-D', $leader->{dir}, '-c', $leader->{file}, @bindirs);
-
-	HaCluster::wait_until('pg_upgrade runs', sub { slurp_file($log) =~ /pg_upgrade: Performing/ });
-	$cluster->cut_from_etcd($leader);
-	my $status;
-	HaCluster::wait_until('it has ended',
-		sub { waitpid($pid, POSIX::WNOHANG()) == $pid and $status = $? // 0, 1 });
-	is($status >> 8, EXIT_TEMPORARY, 'it ends when etcd is away') or diag slurp_file($log);
-	$cluster->heal($leader);
-	return;
-}
-
 sub upgraded
 {
 	my $uuid = identity();
 	my $config = $cluster->etcd_get('config');
 
-	# etcd is away; then the data can't be moved; then half of that is done already
-	stop_at_journal();
-	my ($journal) = slurp_file("$leader->{dir}.pg_ha/upgrade") =~ /^\d+ (\d+) /;
-	chmod 0500, $cluster->{base};
-	my ($code, $said) = upgrade($leader);
-	chmod 0700, $cluster->{base};
-	is($code, EXIT_TEMPORARY, 'the data can not be moved');
-	like($said, qr/hint: Cluster "$scope" has its new identity.  Run this command again/,
-		'it says how far it is');
-	is($cluster->etcd_get('initialize'), $journal, 'which is true');
+	# with the journal alone; when etcd knows; in the midst of two renamings
+	is_killed('with a journal', deadly($old, 'pg_controldata', has_journal()), $new);
+	is($cluster->etcd_get('initialize'), $sysid, 'the system identifier is the same');
+	my ($journal, $aside) = slurp_file(journal()) =~ m{^\d+ (\d+) \S+ (/.*)$}m;
+	is_killed('when etcd knows', $old, deadly($new, 'pg_controldata', has_journal()));
+	is($cluster->etcd_get('initialize'), $journal, 'it has the new identifier');
 	$leader->start;
 	is($leader->wait_for_exit, EXIT_REFUSED, 'the old data is not started');
-	my ($aside) = slurp_file("$leader->{dir}.pg_ha/upgrade") =~ m{ (/.*)$}m;
 	rename $leader->{dir}, $aside or die "could not rename: $!";
+	my ($code, $said) = upgrade($leader, '--check');
+	is($code, EXIT_REFUSED, 'too late for a check');
 	($code, $said) = upgrade($leader);
 	is($code, 0, 'done, between the two renamings') or diag $said;
 	like($said, qr/cluster "$scope" is upgraded to PostgreSQL \d+; its system identifier is $journal/, 'it says so');
@@ -299,7 +294,6 @@ sub others
 		ok($node->log_contains(qr/hint: .*To make this node a copy of "$scope"|hint: /), 'with the hint how it becomes a copy');
 		my ($code, $said) = $node->boot('wipe', "--confirm=$scope");
 		is($code, 0, 'moved away') or diag $said;
-		unlink "$node->{dir}.pg_ha/cluster";
 		$node->start;
 	}
 	$cluster->wait_streaming(2);
