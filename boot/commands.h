@@ -59,6 +59,7 @@ extern const HaCommand ha_command_run;
 extern const HaCommand ha_command_wipe;
 extern const HaCommand ha_command_forget_cluster;
 extern const HaCommand ha_command_import_patroni;
+extern const HaCommand ha_command_upgrade_major;
 
 /* Were -D and -c given?  If not, that is reported. */
 extern bool ha_invocation_is_complete(const HaInvocation *invocation);

@@ -28,6 +28,7 @@ static const HaCommand *const commands[] = {
 	&ha_command_wipe,
 	&ha_command_forget_cluster,
 	&ha_command_import_patroni,
+	&ha_command_upgrade_major,
 };
 
 /* No command has more options of its own. */

@@ -41,6 +41,7 @@
 
 #include "common/logging.h"
 
+#include "../dcs.h"
 #include "callbacks.h"
 #include "postmaster.h"
 #include "processes.h"
@@ -237,6 +238,33 @@ ha_postmaster_attach(HaPostmaster *pm, const HaNode *node,
 	pm->child = false;
 	pm->pidfd = pidfd;
 	return true;
+}
+
+bool
+ha_postmaster_runs(const HaNode *node)
+{
+	HaPostmaster pm = {.pidfd = -1};
+	char		err[HA_ERROR_SIZE];
+	HaControl  *control = ha_control_open(node->state_dir, true, err,
+										  sizeof(err));
+	bool		runs;
+
+	if (control == NULL)
+	{
+		pg_log_error("could not open the control block in \"%s\": %s",
+					 node->state_dir, err);
+		return true;
+	}
+	runs = ha_postmaster_attach(&pm, node, control);
+	if (runs)
+	{
+		pg_log_error("P06 server already runs on \"%s\" (pid %d)",
+					 node->data_dir, (int) pm.pid);
+		pg_log_error_hint("Stop it first.");
+		ha_postmaster_forget(&pm);
+	}
+	ha_control_close(control);
+	return runs;
 }
 
 bool

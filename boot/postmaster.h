@@ -52,6 +52,9 @@ extern int	ha_postmaster_pid_file(const HaNode *node, HaPidFile lines);
 extern bool ha_postmaster_attach(HaPostmaster *pm, const HaNode *node,
 								 const HaControl *control);
 
+/* The same for commands that want none there: true is reported. */
+extern bool ha_postmaster_runs(const HaNode *node);
+
 /* For one that is not our child: has it ended? */
 extern bool ha_postmaster_has_ended(const HaPostmaster *pm);
 

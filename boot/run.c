@@ -11,12 +11,14 @@
 
 #include "common/logging.h"
 
+#include "files.h"
 #include "import_patroni.h"
 #include "lock.h"
 #include "notify.h"
 #include "preflight.h"
 #include "run.h"
 #include "supervise.h"
+#include "upgrade_major.h"
 
 enum
 {
@@ -64,6 +66,12 @@ ha_run(const HaNode *node, const HaRun *run)
 
 	if (code != 0)
 		return code;
+	if (ha_exists_in(node->state_dir, HA_UPGRADE_JOURNAL))
+	{
+		pg_log_error("U01 a major upgrade of this node is not finished");
+		pg_log_error_hint("Run \"pg_ha_boot upgrade-major\" again, with the same options: it goes on from where it was.");
+		return HA_EXIT_REFUSED;
+	}
 	if (!ha_identity_read(node->state_dir, identity))
 		return HA_EXIT_CONFIGURATION;
 

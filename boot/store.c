@@ -18,6 +18,8 @@
 /* An endpoint that does not answer is not waited for longer. */
 #define ENDPOINT_TIMEOUT	2000
 
+#define RETRY_PAUSE_US		(500 * 1000L)
+
 HaDcsOptions
 ha_store_options(const HaNode *node)
 {
@@ -111,6 +113,7 @@ ha_store_look(HaDcs *dcs, int64_t timeout, HaAnswer *keys, HaView *view)
 			break;
 		if (last)
 			return false;
+		pg_usleep(RETRY_PAUSE_US);	/* who refuses does so at once */
 	}
 	ha_config_defaults(&config);
 	ha_view_parse(keys, &config, view);

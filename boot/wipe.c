@@ -104,34 +104,6 @@ show(const HaNode *node)
 	fflush(stdout);
 }
 
-/* Is a server there, or what is left of one?  Reported. */
-static bool
-server_runs(const HaNode *node)
-{
-	HaPostmaster pm = {.pidfd = -1};
-	char		err[HA_ERROR_SIZE];
-	HaControl  *control = ha_control_open(node->state_dir, true, err,
-										  sizeof(err));
-	bool		runs;
-
-	if (control == NULL)
-	{
-		pg_log_error("could not open the control block in \"%s\": %s",
-					 node->state_dir, err);
-		return true;
-	}
-	runs = ha_postmaster_attach(&pm, node, control);
-	if (runs)
-	{
-		pg_log_error("P06 server already runs on \"%s\" (pid %d)",
-					 node->data_dir, (int) pm.pid);
-		pg_log_error_hint("Stop it first.");
-		ha_postmaster_forget(&pm);
-	}
-	ha_control_close(control);
-	return runs;
-}
-
 /* While others live and nobody leads, ours may be what they lack. */
 static bool
 others_elect(const HaView *view, const char *name)
@@ -223,7 +195,7 @@ wipe(const HaInvocation *invocation)
 	code = ha_lock_take(node.state_dir);
 	if (code != HA_EXIT_OK)
 		return code;
-	if (server_runs(&node))
+	if (ha_postmaster_runs(&node))
 		return HA_EXIT_REFUSED;
 	code = ask_store(&node);
 	if (code != HA_EXIT_OK)
