@@ -474,7 +474,7 @@ sub all_refused
 
 	foreach my $request (@unsafe)
 	{
-		is(say_of($node, @$request, %args), $expected, "$why: $request->[0] $request->[1]");
+		is(say_of($node, @$request[ 0 .. 2 ], %args), $expected, "$why: $request->[0] $request->[1]");
 	}
 	return;
 }
@@ -577,5 +577,25 @@ END_OF_FILE
 	like(curl($dir, 'stranger', @reload), qr/^(rc \d+|client certificate required403)$/,
 		'one of another CA');
 	is(curl($dir, 'client', @reload), 'reload scheduled202', 'the right one');
+
+	# Members show each other theirs.
+	$n1->stop;
+	$n1->add_settings(<<"END_OF_FILE");
+pg_ha.rest_cert = '$dir/server.crt'
+pg_ha.rest_key = '$dir/server.key'
+pg_ha.rest_cafile = '$dir/ca.crt'
+END_OF_FILE
+	$n1->start;
+	HaCluster::wait_until('n1 streams',
+		sub { curl($dir, '', "https://127.0.0.1:$n1->{rest_port}/readiness") eq '200' });
+	HaCluster::wait_until('n2 leads', sub { $n2->status('leader') eq 'n2' });
+	$cluster->configure({ ttl => 3, failsafe_mode => JSON::PP::true });
+	HaCluster::wait_until('both are listed',
+		sub { ($cluster->etcd_get('failsafe') // '') =~ m{"n1":"https.*"n2":"https} });
+	$cluster->etcd_kill;
+	HaCluster::wait_until('n2 leads by the promise of n1',
+		sub { $n2->status('failsafe') eq 'active' });
+	is(curl($dir, '', "$url/primary", '-o', '/dev/null'), '200', 'over TLS');
+	$cluster->etcd_start;
 	return;
 }
