@@ -589,9 +589,10 @@ END_OF_FILE
 	HaCluster::wait_until('n1 streams',
 		sub { curl($dir, '', "https://127.0.0.1:$n1->{rest_port}/readiness") eq '200' });
 	HaCluster::wait_until('n2 leads', sub { $n2->status('leader') eq 'n2' });
-	$cluster->configure({ ttl => 3, failsafe_mode => JSON::PP::true });
+	$cluster->configure({ failsafe_mode => JSON::PP::true });
+	HaCluster::wait_until('the mode is on', sub { $n2->status('failsafe') eq 'on' });
 	HaCluster::wait_until('both are listed',
-		sub { ($cluster->etcd_get('failsafe') // '') =~ m{"n1":"https.*"n2":"https} });
+		sub { 2 == (() = ($cluster->etcd_get('failsafe') // '') =~ m{"n[12]":"https}g) });
 	$cluster->etcd_kill;
 	HaCluster::wait_until('n2 leads by the promise of n1',
 		sub { $n2->status('failsafe') eq 'active' });
