@@ -22,6 +22,9 @@
 /* As many as a round can need, and as many again that are late. */
 #define MAX_REQUESTS		(2 * HA_MAX_MEMBERS)
 
+/* A file with certificates or a key */
+#define MAX_PEM				(256 * 1024)
+
 /* An answer that is longer than that is none of ours. */
 #define MAX_ANSWER			4096
 
@@ -43,6 +46,11 @@ struct HaPeers
 	int			epoll_fd;
 	int64_t		timer_at;		/* when curl wants to be called; 0 = never */
 	char		authorization[HA_BASIC_SIZE + 32];	/* a header; '' = none */
+
+	/* PEM, read once: no disk on the way of a question; no data = none */
+	struct curl_blob ca;
+	struct curl_blob cert;
+	struct curl_blob key;
 	Call		calls[MAX_REQUESTS];
 };
 
@@ -121,9 +129,17 @@ finish_call(HaPeers *peers, Call *call, CURLcode rc)
 	} while (0)
 
 static CURLcode
-set_options(Call *call, const HaPeerRequest *request)
+set_options(HaPeers *peers, Call *call, const HaPeerRequest *request)
 {
 	CURLcode	rc = CURLE_OK;
+
+	if (peers->ca.data != NULL)
+		SET(CURLOPT_CAINFO_BLOB, &peers->ca);
+	if (peers->cert.data != NULL && peers->key.data != NULL)
+	{
+		SET(CURLOPT_SSLCERT_BLOB, &peers->cert);
+		SET(CURLOPT_SSLKEY_BLOB, &peers->key);
+	}
 
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -166,7 +182,7 @@ launch(HaPeers *peers, Call *call, const HaPeerRequest *request)
 		!add_header(call, "Content-Type:") || !add_header(call, "Expect:") ||
 		(peers->authorization[0] != '\0' &&
 		 !add_header(call, peers->authorization)) ||
-		set_options(call, request) != CURLE_OK)
+		set_options(peers, call, request) != CURLE_OK)
 	{
 		curl_easy_cleanup(call->easy);
 		call->easy = NULL;
@@ -187,28 +203,60 @@ set_up(HaPeers *peers)
 		!curl_multi_setopt(peers->multi, CURLMOPT_TIMERDATA, peers);
 }
 
+/* A small file as a whole; nothing if none is named. */
+static bool
+read_pem(const char *path, struct curl_blob *blob, char *err, size_t errlen)
+{
+	FILE	   *file;
+	char	   *data = malloc(MAX_PEM);
+
+	if (path[0] == '\0' || data == NULL)
+	{
+		free(data);
+		return path[0] == '\0';
+	}
+	file = fopen(path, "re");
+	blob->data = data;
+	blob->len = file != NULL ? fread(data, 1, MAX_PEM, file) : 0;
+	if (file != NULL)
+		fclose(file);
+	if (blob->len > 0 && blob->len < MAX_PEM)
+		return true;
+	snprintf(err, errlen, "could not read file \"%s\", or it is empty or too long",
+			 path);
+	return false;
+}
+
+static bool
+take_options(HaPeers *peers, const HaPeerOptions *options, char *err,
+			 size_t errlen)
+{
+	char		basic[HA_BASIC_SIZE];
+
+	if (!read_pem(options->cafile, &peers->ca, err, errlen) ||
+		!read_pem(options->cert, &peers->cert, err, errlen) ||
+		!read_pem(options->key, &peers->key, err, errlen))
+		return false;
+	if (options->auth_file[0] == '\0')
+		return true;
+	if (!ha_secret_basic(options->auth_file, basic, err, errlen))
+		return false;
+	snprintf(peers->authorization, sizeof(peers->authorization),
+			 "Authorization: %s", basic);
+	return true;
+}
+
 HaPeers *
-ha_peers_open(int64_t (*now) (void), const char *auth_file, char *err,
-			  size_t errlen)
+ha_peers_open(const HaPeerOptions *options, char *err, size_t errlen)
 {
 	HaPeers    *peers = calloc(1, sizeof(HaPeers));
-	char		basic[HA_BASIC_SIZE];
 
 	snprintf(err, errlen, "out of memory or descriptors");
 	if (peers == NULL)
 		return NULL;
-	peers->now = now;
-	if (set_up(peers))
-	{
-		if (auth_file[0] == '\0')
-			return peers;
-		if (ha_secret_basic(auth_file, basic, err, errlen))
-		{
-			snprintf(peers->authorization, sizeof(peers->authorization),
-					 "Authorization: %s", basic);
-			return peers;
-		}
-	}
+	peers->now = options->now;
+	if (set_up(peers) && take_options(peers, options, err, errlen))
+		return peers;
 	ha_peers_close(peers);
 	return NULL;
 }
@@ -228,6 +276,11 @@ ha_peers_close(HaPeers *peers)
 	leave_curl(&saved);
 	if (peers->epoll_fd >= 0)
 		close(peers->epoll_fd);
+	if (peers->key.data != NULL)
+		explicit_bzero(peers->key.data, peers->key.len);
+	free(peers->ca.data);
+	free(peers->cert.data);
+	free(peers->key.data);
 	free(peers);
 }
 

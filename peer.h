@@ -37,12 +37,20 @@ typedef struct HaPeerAnswer
 
 typedef struct HaPeers HaPeers;
 
-/*
- * "now" is a clock in ms.  "auth_file" holds "user:password" for all members; ''
- * = they ask for none.  NULL, and the reason in *err, if that can't be.
- */
-extern HaPeers *ha_peers_open(int64_t (*now) (void), const char *auth_file,
-							  char *err, size_t errlen);
+/* What is shown to members, and what they are verified by; strings are copied. */
+typedef struct HaPeerOptions
+{
+	int64_t		(*now) (void);	/* a clock in ms */
+	const char *auth_file;		/* "user:password" for all; '' = they ask for
+								 * none */
+	const char *cafile;			/* '' = the system's authorities */
+	const char *cert;			/* of a client; '' = none */
+	const char *key;
+} HaPeerOptions;
+
+/* NULL, and the reason in *err, if that can't be. */
+extern HaPeers *ha_peers_open(const HaPeerOptions *options, char *err,
+							  size_t errlen);
 extern void ha_peers_close(HaPeers *peers);
 
 /*

@@ -36,6 +36,9 @@ char	   *ha_etcd_key = NULL;
 char	   *ha_etcd_user = NULL;
 char	   *ha_etcd_password_file = NULL;
 char	   *ha_rest_auth_file = NULL;
+char	   *ha_rest_cafile = NULL;
+char	   *ha_rest_cert = NULL;
+char	   *ha_rest_key = NULL;
 char	   *ha_state_dir = NULL;
 char	   *ha_tags = NULL;
 
@@ -153,7 +156,7 @@ define_boot_settings(void)
 {
 	static const char *const names[] = {
 		"connect_address", "etcd_srv", "rest_listen", "rest_connect_address",
-		"rest_cert", "rest_key", "rest_cafile", "rest_allow",
+		"rest_allow",
 		"clone_methods", "rewind", "rebuild_on_divergence", "clone_max_rate",
 		"tablespace_mapping", "wal_dir", "keep_aside", "on_start", "on_stop",
 		"on_restart", "on_reload", "on_role_change", "pre_promote",
@@ -194,6 +197,15 @@ define_settings(void)
 	define_string("pg_ha.rest_auth_file",
 				  "File with user:password for HTTP between members, of mode 0600.",
 				  &ha_rest_auth_file, "", PGC_POSTMASTER);
+	define_string("pg_ha.rest_cafile",
+				  "CA certificates for HTTP between members.",
+				  &ha_rest_cafile, "", PGC_POSTMASTER);
+	define_string("pg_ha.rest_cert",
+				  "Certificate of this member for HTTP.",
+				  &ha_rest_cert, "", PGC_POSTMASTER);
+	define_string("pg_ha.rest_key",
+				  "Key of the certificate of this member for HTTP.",
+				  &ha_rest_key, "", PGC_POSTMASTER);
 	define_string("pg_ha.state_dir",
 				  "Directory shared with pg_ha_boot; empty means the data directory's name with .pg_ha appended.",
 				  &ha_state_dir, "", PGC_POSTMASTER);

@@ -1475,6 +1475,7 @@ static void
 open_store(void)
 {
 	HaDcsOptions options = {0};
+	HaPeerOptions peer_options;
 	char		err[256];
 
 	options.endpoints = ha_etcd_endpoints;
@@ -1493,7 +1494,12 @@ open_store(void)
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("could not set up the etcd client: %s", err),
 				 errhint("Correct the pg_ha.etcd_* settings in the node file.")));
-	peers = ha_peers_open(ha_now, ha_rest_auth_file, err, sizeof(err));
+	peer_options.now = ha_now;
+	peer_options.auth_file = ha_rest_auth_file;
+	peer_options.cafile = ha_rest_cafile;
+	peer_options.cert = ha_rest_cert;
+	peer_options.key = ha_rest_key;
+	peers = ha_peers_open(&peer_options, err, sizeof(err));
 	if (peers == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),

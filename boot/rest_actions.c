@@ -8,9 +8,10 @@
  * comes of it is seen in the store as pg_ha_boot reads it anyway.  All of it can be
  * asked for while the server is down, as far as no server is needed for it.
  *
- * What goes by the cluster as it is begins with a read of the store that is no older
- * than FRESH_MS and than what was last changed through us.  So does GET of /cluster,
- * /history and /config, which is why that is here.
+ * What goes by the cluster as it is begins with a read of the store that was sent after
+ * the request came.  So does GET of /cluster, /history and /config, which is why that
+ * is here.  One read is for all who wait, and however many these are, there is one in
+ * READ_EVERY_MS at most.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,8 +26,7 @@
 #include "../wall_time.h"
 #include "rest_ask.h"
 
-/* A read of the store that began so long ago will do; it bounds how many there are. */
-#define FRESH_MS			250
+#define READ_EVERY_MS		100
 
 /* How long a look at the cluster waits for etcd; then it tells what was seen last. */
 #define LOOK_MS				1000
@@ -625,11 +625,22 @@ static void
 hear_reinit(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 {
 	if (reply->ok)
-		ha_rest_finish(call, MHD_HTTP_OK, "reinitialize started");
+	{
+		strlcpy(call->id, reply->id, sizeof(call->id));
+		call->stage = HA_REST_OUTCOME;
+		call->give_up_at = ha_now() + LOOK_MS;
+	}
 	else if (reply->refusal != HA_REFUSAL_NONE)
 		finish_refused_request(call, reply->refusal, "reinitialize");
 	else
 		finish_unheard(call, reply, "reinitialize");
+}
+
+/* As soon as we have seen it, GET /patroni tells of it. */
+static void
+look_for_reinit(HaRestCall *call, const HaView *view, const char *self)
+{
+	ha_rest_finish(call, MHD_HTTP_OK, "reinitialize started");
 }
 
 /* It is for Patroni's own tests on an operating system without signals. */
@@ -663,7 +674,7 @@ static const HaRestAction actions[] = {
 	{"POST", "/restart", false, false, false, begin_restart, hear_restart, look_for_restart},
 	{"DELETE", "/restart", false, false, false, begin_unschedule},
 	{"POST", "/reload", false, false, false, begin_reload},
-	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit},
+	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit, look_for_reinit},
 	{"POST", "/sigterm", false, false, false, begin_sigterm},
 	{"POST", "/citus", false, false, false, begin_citus},
 	{"POST", "/mpp", false, false, false, begin_citus},
@@ -699,7 +710,7 @@ ha_rest_act(HaRest *rest, HaRestCall *call)
 		return;
 	}
 	call->stage = HA_REST_VIEW;
-	call->look_after = Max(rest->changed_at, ha_now() - FRESH_MS);
+	call->look_after = ha_now();
 	ha_rest_suspend(rest, call, &rest->waiting, LOOK_MS);
 }
 
@@ -709,10 +720,21 @@ ha_rest_forget(HaRest *rest, HaRestCall *call)
 	ha_rest_stop_asking(rest, call);
 }
 
-/*
- * See how one that waits gets on.  The store is read anew only as often as somebody
- * waits for it, and never faster than it answers.
- */
+/* A view that was sent after that time; NULL = not yet. */
+static const HaView *
+view_after(HaRest *rest, int64_t time)
+{
+	const HaView *last = ha_session_last_view(rest->session);
+	int64_t		now = ha_now();
+
+	if (last->valid && last->sent_at > time)
+		return last;
+	if (now > time && now - last->sent_at >= READ_EVERY_MS)
+		(void) ha_session_view(rest->session, time);
+	return NULL;
+}
+
+/* See how one that waits gets on. */
 static void
 serve_call(HaRest *rest, HaRestCall *call)
 {
@@ -723,15 +745,12 @@ serve_call(HaRest *rest, HaRestCall *call)
 	{
 		if (!ha_rest_hear(rest, call, &reply))
 			return;
-		rest->changed_at = ha_now();
-		call->look_after = rest->changed_at;
+		call->look_after = ha_now();
 		call->action->hear(rest, call, &reply);
 		free(reply.result);
 		return;
 	}
-	if (ha_now() <= call->look_after)
-		return;
-	view = ha_session_view(rest->session, call->look_after);
+	view = view_after(rest, call->look_after);
 	if (call->stage == HA_REST_VIEW)
 	{
 		if (view != NULL ||
@@ -742,11 +761,13 @@ serve_call(HaRest *rest, HaRestCall *call)
 						   "etcd is not reachable");
 		return;
 	}
-	if (view == NULL && ha_now() < call->give_up_at)
-		return;
-	call->action->look(call, ha_session_last_view(rest->session),
-					   rest->node->name);
-	call->look_after = ha_now() + LOOK_EVERY_MS;
+	if (view != NULL)
+		call->action->look(call, view, rest->node->name);
+	else if (ha_now() >= call->give_up_at)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "status unknown: etcd is not reachable");
+	if (view != NULL)
+		call->look_after = ha_now() + LOOK_EVERY_MS;
 }
 
 void

@@ -305,7 +305,7 @@ begin_child(HaRest *rest, HaRestCall *call, int *fd)
 void
 ha_rest_ask_server(HaRest *rest, HaRestCall *call, const HaRestSql *sql)
 {
-	int			fd;
+	int			fd = -1;
 
 	if (begin_child(rest, call, &fd) == 0)
 		ask_server(fd, rest->node, sql);
@@ -314,7 +314,7 @@ ha_rest_ask_server(HaRest *rest, HaRestCall *call, const HaRestSql *sql)
 void
 ha_rest_ask_store(HaRest *rest, HaRestCall *call, const HaRestRequest *request)
 {
-	int			fd;
+	int			fd = -1;
 
 	if (begin_child(rest, call, &fd) == 0)
 		ask_store(fd, rest->node, request);

@@ -17,6 +17,7 @@
 #include "../tags_json.h"
 #include "../decide.h"
 #include "../json_guard.h"
+#include "../request_json.h"
 #include "../wall_time.h"
 #include "rest_parts.h"
 
@@ -152,6 +153,25 @@ role_to_tell(const HaRestSnapshot *snap)
 	return ha_role_name(HA_ROLE_STANDBY);
 }
 
+/*
+ * What is to be made anew counts as being made, from the request to the end: those who
+ * wait for it look at nothing else.
+ */
+static HaMemberState
+state_to_tell(const HaRest *rest, const HaRestSnapshot *snap)
+{
+	const HaView *view = ha_session_last_view(rest->session);
+	const HaMemberRequest *request = ha_find_request(view, rest->node->name);
+	const HaMember *self = ha_find_member(view, rest->node->name);
+
+	if (request != NULL && request->kind == HA_REQUEST_REINIT)
+		return HA_STATE_CLONING;
+	if (self != NULL && self->progress.kind == HA_REQUEST_REINIT &&
+		self->progress.state == HA_PROGRESS_RUNNING)
+		return HA_STATE_CLONING;
+	return snap->state;
+}
+
 char *
 ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
 {
@@ -161,7 +181,7 @@ ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
 	char	   *text;
 
 	json_object_set_new(json, "state",
-						json_string(ha_member_state_name(snap->state)));
+						json_string(ha_member_state_name(state_to_tell(rest, snap))));
 	json_object_set_new(json, "role", json_string(role_to_tell(snap)));
 	if (running && snap->known)
 		add_server(json, snap);

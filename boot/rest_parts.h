@@ -99,8 +99,6 @@ struct HaRest
 	HaRestCall *line;			/* the first of it is before the worker */
 	HaRestCall *waiting;
 	int			children;
-	int64_t		changed_at;		/* when we last had something changed in the
-								 * store: nothing older is shown */
 	struct MHD_Daemon *daemon;
 	int			epoll_fd;		/* the daemon's, and the pipes of children */
 	uint64_t	requests;

@@ -14,7 +14,7 @@ PACKAGES_BUILD="gcc make libc6-dev postgresql-$PG_VERSION
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev etcd-server
 	etcd-client procps"
 PACKAGES_TAP="chromium haproxy pgbouncer perl libipc-run-perl valgrind iproute2 nftables strace openssl
-	pgbackrest systemd"
+	pgbackrest systemd patroni python3-etcd curl"
 
 # Do not start services from here on; see invoke-rc.d(8).
 packages_hold_services()

@@ -1,0 +1,283 @@
+#
+# patronictl as Debian has it, on a cluster of pg_ha: every command that people have in
+# their fingers shows what is so, and does what it says.
+#
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use HaCluster;
+use JSON::PP;
+use POSIX qw(strftime);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($program) = grep { -x $_ } qw(/usr/bin/patronictl);
+
+plan skip_all => 'there is no patronictl' unless $program;
+
+my $cluster = HaCluster->new(nodes => 2);
+my ($n1, $n2) = $cluster->nodes;
+my $scope = $cluster->{scope};
+my $yml = "$cluster->{base}/patroni.yml";
+
+append_to_file($yml, <<"END_OF_FILE");
+scope: $scope
+namespace: /service/
+etcd3:
+  hosts: 127.0.0.1:$cluster->{etcds}[0]{port}
+END_OF_FILE
+
+$cluster->start_all('n1');
+my $leader = $cluster->wait_for_leader;
+$n2->start;
+$cluster->wait_streaming(1);
+HaCluster::wait_until('the standby has the functions',
+	sub { ($n2->psql('SELECT pg_ha_get_config()'))[0] == 0 });
+
+subtest 'version' => \&version;
+subtest 'list' => \&list;
+subtest 'topology' => \&topology;
+subtest 'dsn' => \&dsn;
+subtest 'query' => \&query;
+subtest 'show-config and edit-config' => \&config;
+subtest 'pause and resume' => \&pause;
+subtest 'switchover' => \&switchover;
+subtest 'switchovers that are refused' => \&refused;
+subtest 'a scheduled switchover, and flush' => \&flush;
+subtest 'failover' => \&failover;
+subtest 'history' => \&history;
+subtest 'restart' => \&restart;
+subtest 'reload' => \&reload;
+subtest 'reinit' => \&reinit;
+subtest 'remove' => \&remove;
+done_testing();
+
+# All that it says.  It must not have come to its fallback, which is to write into etcd.
+sub ctl
+{
+	my ($command, @args) = @_;
+	my ($rc, $out, $err) = HaCluster::capture(90, $program, '-c', $yml, $command, @args);
+
+	unlike("$out$err", qr/Traceback|falling back|not accessible/, "$command @args");
+	return "$out$err" . ($rc == 0 ? '' : "exit code $rc");
+}
+
+sub rows
+{
+	return @{ decode_json(ctl('list', '-f', 'json')) };
+}
+
+# Its gate opens a moment after the store knows.
+sub leads
+{
+	my ($name) = @_;
+
+	HaCluster::wait_until("$name leads", sub { $cluster->node($name)->rest('/primary') == 200 });
+	is($cluster->leader->name, $name, "$name leads");
+	return;
+}
+
+sub version
+{
+	my $out = ctl('version', $scope);
+	my $server = $n1->safe_psql('SHOW server_version') =~ s/ .*//r;
+
+	diag($out =~ /^(patronictl version .*)$/m);
+	like($out, qr/^n$_: Patroni 1\.0 PostgreSQL \Q$server\E$/m, "n$_") foreach 1, 2;
+	return;
+}
+
+sub list
+{
+	my @rows = rows();
+
+	is(join(' ', map { "$_->{Member}=$_->{Role}=$_->{State}" } @rows),
+		'n1=Leader=running n2=Replica=running', 'the members');
+	is($rows[0]{Cluster}, $scope, 'the cluster');
+	is($rows[1]{Host}, "127.0.0.1:$n2->{port}", 'where it is') if $rows[1]{Host} =~ /:/;
+	is($rows[1]{TL}, $n1->timeline, 'the timeline');
+	is($rows[1]{'Lag in MB'}, 0, 'the lag');
+	$cluster->configure({ synchronous_mode => JSON::PP::true });
+	HaCluster::wait_until('it is a synchronous standby',
+		sub { (rows())[1]{Role} eq 'Sync Standby' });
+	$cluster->configure({ synchronous_mode => JSON::PP::false });
+	HaCluster::wait_until('no more', sub { (rows())[1]{Role} eq 'Replica' });
+	return;
+}
+
+sub topology
+{
+	like(ctl('topology'), qr/^\| n1 .*Leader.*\n\| \+ n2 .*Replica/m, 'who follows whom');
+	return;
+}
+
+sub dsn
+{
+	is(ctl('dsn'), "host=127.0.0.1 port=$n1->{port}", 'of the leader');
+	is(ctl('dsn', '-r', 'replica'), "host=127.0.0.1 port=$n2->{port}", 'of a standby');
+	is(ctl('dsn', '-m', 'n2'), "host=127.0.0.1 port=$n2->{port}", 'of a member');
+	return;
+}
+
+sub query
+{
+	$n1->safe_psql(q{CREATE ROLE app LOGIN PASSWORD 'app'});
+	local $ENV{PGPASSWORD} = 'app';
+	my @as = ('-U', 'app', '-d', 'postgres', '-c', 'SELECT pg_is_in_recovery() AS recovers');
+
+	$n1->safe_psql(q{SELECT pg_reload_conf()});
+	like(ctl('query', '-r', 'leader', @as), qr/^False$/m, 'on the leader');
+	HaCluster::wait_until('the standby knows the role',
+		sub { $n2->safe_psql(q{SELECT count(*) FROM pg_roles WHERE rolname = 'app'}) });
+	like(ctl('query', '-r', 'replica', @as), qr/^True$/m, 'on a standby');
+	return;
+}
+
+sub config
+{
+	like(ctl('show-config'), qr/^ttl: 3$/m, 'shown');
+	like(ctl('edit-config', '--force', '-s', 'ttl=4', '-p', 'work_mem=3MB'),
+		qr/^Configuration changed$/m, 'changed');
+	HaCluster::wait_until('it is in force',
+		sub { $n2->safe_psql('SHOW work_mem') eq '3MB' });
+	like(ctl('show-config'), qr/^ttl: 4$/m, 'shown');
+	like(ctl('edit-config', '--force', '-s', 'ttl=3', '-p', 'work_mem=null'),
+		qr/^Configuration changed$/m, 'changed back');
+	HaCluster::wait_until('it is in force',
+		sub { $n2->safe_psql('SHOW work_mem') eq '4MB' });
+	return;
+}
+
+sub pause
+{
+	like(ctl('pause', '--wait'), qr/^Success: cluster management is paused$/m, 'pause');
+	is(join(' ', map { $_->status('paused') } $n1, $n2), 't t', 'all servers are');
+	like(ctl('list'), qr/Maintenance mode: on/, 'list shows it');
+	like(ctl('pause'), qr/Cluster is already paused/, 'once');
+	like(ctl('resume', '--wait'), qr/^Success: cluster management is resumed$/m, 'resume');
+	is(join(' ', map { $_->status('paused') } $n1, $n2), 'f f', 'none is paused');
+	return;
+}
+
+sub switchover
+{
+	like(ctl('switchover', '--force', '--master', 'n1', '--candidate', 'n2'),
+		qr/Successfully switched over to "n2"/, 'to a member');
+	leads('n2');
+	$cluster->wait_streaming(1);
+	like(ctl('switchover', '--force'), qr/Successfully switched over to "n1"/, 'to anybody');
+	leads('n1');
+	$cluster->wait_streaming(1);
+	return;
+}
+
+sub refused
+{
+	like(ctl('switchover', '--force', '--candidate', 'n9'),
+		qr/Member n9 does not exist/, 'a stranger');
+	$n2->stop;
+	HaCluster::wait_until('its key is gone', sub { !defined $cluster->etcd_get('members/n2') });
+	like(ctl('switchover', '--force'), qr/No candidates found to switchover to/, 'nobody is there');
+	$n2->start;
+	$cluster->wait_streaming(1);
+	leads('n1');
+	return;
+}
+
+sub flush
+{
+	my $at = strftime('%Y-%m-%dT%H:%M:%S+00:00', gmtime(time + 3600));
+
+	like(ctl('flush', $scope, 'switchover', '--force'), qr/No pending scheduled switchover/,
+		'there is none');
+	like(ctl('switchover', '--force', '--candidate', 'n2', '--scheduled', $at),
+		qr/Switchover scheduled/, 'scheduled');
+	like(ctl('list'), qr/Switchover scheduled at: .*\n\s+from: n1\n\s+to: n2/, 'list shows it');
+	like(ctl('flush', $scope, 'switchover', '--force'),
+		qr/Success: scheduled switchover deleted/, 'flushed');
+	unlike(ctl('list'), qr/Switchover scheduled/, 'it is gone');
+	like(ctl('flush', $scope, 'restart', '--force'), qr/No scheduled restart for member n1/,
+		'no restart is scheduled');
+	return;
+}
+
+sub failover
+{
+	like(ctl('failover', '--force', '--candidate', 'n2'),
+		qr/Successfully (failed|switched) over to "n2"/, 'to a member');
+	leads('n2');
+	$cluster->wait_streaming(1);
+	like(ctl('failover', '--force', '--candidate', 'n1'),
+		qr/Successfully (failed|switched) over to "n1"/, 'and back');
+	$cluster->wait_streaming(1);
+	return;
+}
+
+sub history
+{
+	my @lines = @{ decode_json(ctl('history', '-f', 'json')) };
+
+	is(scalar @lines, 4, 'four timelines have ended');
+	is(join(' ', map { $_->{TL} } @lines), '1 2 3 4', 'which');
+	is(join(' ', map { $_->{'New Leader'} } @lines), 'n2 n1 n2 n1', 'who led then');
+	return;
+}
+
+sub restart
+{
+	my %before = map { $_->name => $_->postmaster_pid } $n1, $n2;
+
+	like(ctl('restart', '--force', $scope, 'n2'), qr/^Success: restart on member n2$/m, 'one');
+	isnt($n2->postmaster_pid, $before{n2}, 'n2 was');
+	is($n1->postmaster_pid, $before{n1}, 'n1 was not');
+	like(ctl('restart', '--force', '--pending', $scope),
+		qr/restart conditions are not satisfied/, 'none is pending');
+	like(ctl('restart', '--force', $scope, 'n1'), qr/^Success: restart on member n1$/m,
+		'the leader');
+	isnt($n1->postmaster_pid, $before{n1}, 'it was');
+	leads('n1');
+	$cluster->wait_streaming(1);
+	return;
+}
+
+sub reload
+{
+	$n2->add_settings("log_min_duration_statement = '77s'");
+	like(ctl('reload', '--force', $scope, 'n2'), qr/^Reload request received for member n2/m,
+		'reload');
+	HaCluster::wait_until('the node file was read',
+		sub { $n2->safe_psql('SHOW log_min_duration_statement') eq '77s' });
+	return;
+}
+
+sub reinit
+{
+	my $before = (stat $n2->{dir})[1];
+
+	like(ctl('reinit', '--force', $scope, 'n1'), qr/I am the leader|not a replica|No replica/i,
+		'not the leader');
+	like(ctl('reinit', '--force', '--wait', $scope, 'n2'),
+		qr/Success: reinitialize for member n2.*Reinitialize is completed on: n2/s, 'a standby');
+	isnt((stat $n2->{dir})[1], $before, 'its data was made anew');
+	is(scalar $n2->rest('/replica'), 200, 'and it serves');
+	return;
+}
+
+# It asks for confirmations on its standard input.
+sub remove
+{
+	$n2->stop;
+	$n1->stop;
+	HaCluster::wait_until('the leader key is gone', sub { !defined $cluster->etcd_get('leader') });
+	my $answers = "$cluster->{base}/answers";
+	append_to_file($answers, "$scope\nYes I am aware\n");
+	my ($rc, $out, $err) =
+	  HaCluster::capture(60, 'sh', '-c', "exec $program -c $yml remove $scope <$answers");
+	is($rc, 0, 'remove') or diag("$out$err");
+	my (undef, $left) = $cluster->etcdctl('get', '--prefix', '--keys-only', $cluster->key(''));
+	is($left, '', 'no key is left');
+	return;
+}
