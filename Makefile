@@ -24,7 +24,7 @@ BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 MODULE_big = pg_ha
 OBJS = $(SERVER_OBJS) $(SHARED_OBJS)
 # libpq is for sessions that ask a server elsewhere; the worker has no use for it.
-SHLIB_LINK = -lcurl -ljansson
+SHLIB_LINK = -lcurl -ljansson $(libpq)
 
 # PGXS builds a module or a program, not both; this gets pg_ha_boot installed.
 SCRIPTS_built = pg_ha_boot
