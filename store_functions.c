@@ -24,6 +24,7 @@
 
 #include "control.h"
 #include "dcs.h"
+#include "decide.h"
 #include "endpoint.h"
 #include "functions.h"
 #include "rows.h"
@@ -230,13 +231,23 @@ pick_endpoints(const HaStore *store, char *urls, bool *endpoints)
 	}
 }
 
-static void
-warn_of_sites(const HaStore *store, int voters, StringInfo warning)
+/* One site of pg_ha.etcd_sites. */
+typedef struct Site
+{
+	char		name[HA_NAME_SIZE];
+	int			voters;
+} Site;
+
+/* Returns how many sites there are. */
+static int
+read_sites(const HaStore *store, Site *sites)
 {
 	char	   *map = pstrdup(ha_etcd_sites);
 	char	   *save = NULL;
+	int			n = 0;
 
-	for (char *entry = strtok_r(map, ",", &save); entry != NULL;
+	for (char *entry = strtok_r(map, ",", &save);
+		 entry != NULL && n < HA_MAX_ENDPOINTS;
 		 entry = strtok_r(NULL, ",", &save))
 	{
 		bool		endpoints[HA_MAX_ENDPOINTS] = {0};
@@ -247,11 +258,84 @@ warn_of_sites(const HaStore *store, int voters, StringInfo warning)
 		*urls++ = '\0';
 		entry += strspn(entry, " \t\n");
 		pick_endpoints(store, urls, endpoints);
-		if (voters - count_behind(store, endpoints, false) < voters / 2 + 1)
-			warn(warning, "losing site \"%s\" also loses the etcd majority",
-				 entry);
+		strlcpy(sites[n].name, entry, sizeof(sites[n].name));
+		sites[n].voters = count_behind(store, endpoints, false);
+		n++;
 	}
 	pfree(map);
+	return n;
+}
+
+/*
+ * The site at which all are who may lead; NULL if there are more, or somebody has not
+ * told where it is.
+ */
+static const char *
+site_of_candidates(const HaView *view)
+{
+	const char *site = NULL;
+
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (member->nofailover || member->failover_priority <= 0)
+			continue;
+		if (member->site[0] == '\0' ||
+			(site != NULL && strcmp(site, member->site) != 0))
+			return NULL;
+		site = member->site;
+	}
+	return site;
+}
+
+static bool
+is_another_site(const HaView *view, const Site *sites, int n,
+				const char *site)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(sites[i].name, site) != 0)
+			return true;
+	}
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		if (view->members[i].site[0] != '\0' &&
+			strcmp(view->members[i].site, site) != 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What a site takes along.  Where no site has the majority, such as with one member of
+ * etcd at each of three, the leader may be anywhere.
+ */
+static void
+warn_of_sites(const HaView *view, const HaStore *store, int voters,
+			  StringInfo warning)
+{
+	const HaMember *leader = view->leader.present ?
+	ha_find_member(view, view->leader.name) : NULL;
+	const char *candidates = site_of_candidates(view);
+	Site		sites[HA_MAX_ENDPOINTS];
+	int			n = read_sites(store, sites);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (voters - sites[i].voters < voters / 2 + 1)
+			warn(warning, "losing site \"%s\" also loses the etcd majority",
+				 sites[i].name);
+		if (leader != NULL && leader->site[0] != '\0' &&
+			strcmp(leader->site, sites[i].name) != 0 &&
+			sites[i].voters >= voters / 2 + 1)
+			warn(warning,
+				 "the leader is at site \"%s\", and cannot lead without site \"%s\", which has the etcd majority",
+				 leader->site, sites[i].name);
+	}
+	if (candidates != NULL && is_another_site(view, sites, n, candidates))
+		warn(warning, "all members that may lead are at site \"%s\"",
+			 candidates);
 }
 
 /* A member that we have no endpoint of can't be told from one that is down. */
@@ -318,7 +402,7 @@ pg_ha_quorum(PG_FUNCTION_ARGS)
 		if (ha_even_voters(voters, text, sizeof(text)))
 			warn(&warning, "%s", text);
 		warn_of_strangers(store, &warning);
-		warn_of_sites(store, voters, &warning);
+		warn_of_sites(&p->view, store, voters, &warning);
 	}
 	add_text(&row, warning.data);
 	add_time(&row, store->nendpoints > 0 ? oldest_fact(store) : 0);

@@ -396,11 +396,12 @@ sub enter
 }
 
 =item cut(from, to...), cut_one_way(from, to...), forget_connections(from, to),
-slow_down(from, to, rate), heal()
+slow_down(from, to, rate), lose(from, to, percent), heal()
 
 Nothing passes between the host "from" and the hosts "to"; nothing that "from" sends
 passes; nothing passes that belongs to a connection which "from" has open now; what
-"from" sends passes at no more than "rate", in the words of nft(8).  Nobody is told.
+"from" sends passes at no more than "rate", in the words of nft(8); that many of a
+hundred packets between the two are lost, at random.  Nobody is told.
 All these add up until heal().  Clients are never cut off.
 
 =cut
@@ -440,6 +441,14 @@ sub slow_down
 	my ($self, $from, $to, $rate) = @_;
 
 	$self->_drop($from, $to, "limit rate over $rate");
+	return;
+}
+
+sub lose
+{
+	my ($self, $from, $to, $percent) = @_;
+
+	$self->_drop(@$_, "numgen random mod 100 < $percent") foreach [ $from, $to ], [ $to, $from ];
 	return;
 }
 
