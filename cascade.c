@@ -29,6 +29,7 @@
 #include <string.h>
 
 #define PATIENCE_LEAST	3000	/* ms: as long as one try to connect takes */
+#define SETTLE_MORE		1000	/* ms, beside two loops: for the requests between */
 #define AVOID_LOOPS		5		/* in loop_wait, for the first time */
 #define AVOID_MOST		(10 * 60 * 1000)
 
@@ -98,8 +99,9 @@ is_listed(const HaSync *sync, const char *name)
 	return false;
 }
 
-const HaMember *
-ha_cascade_own_source(const HaView *view, const HaLocal *local)
+/* As things are at this moment */
+static const HaMember *
+own_source(const HaView *view, const HaLocal *local)
 {
 	if (local->replicatefrom[0] == '\0' ||
 		is_name(local->replicatefrom, local->avoids) ||
@@ -107,6 +109,25 @@ ha_cascade_own_source(const HaView *view, const HaLocal *local)
 		ha_switchover_wants(view, local->name))
 		return NULL;
 	return ha_cascade_source(view, local->name, local->replicatefrom);
+}
+
+/*
+ * A leader that has not seen yet that the member is good may be about to list this
+ * standby in /sync, and its commits would wait for one that is gone.  By and by both
+ * have read what the other knows.
+ */
+const HaMember *
+ha_cascade_own_source(const HaConfig *config, const HaView *view,
+					  const HaLocal *local, int64_t now)
+{
+	const HaMember *source = own_source(view, local);
+
+	if (source == NULL || is_name(local->follows, source->name) ||
+		config->synchronous_mode == HA_SYNC_OFF)
+		return source;
+	return local->source_since != 0 &&
+		now - local->source_since >= 2 * config->loop_wait + SETTLE_MORE ?
+		source : NULL;
 }
 
 bool
@@ -138,5 +159,10 @@ ha_cascade_watch(HaCascadeWatch *watch, const HaView *view, HaLocal *local,
 	memset(local->avoids, 0, sizeof(local->avoids));
 	if (now < watch->avoid_until)
 		memcpy(local->avoids, watch->avoided, HA_NAME_SIZE);
+	if (own_source(view, local) == NULL)
+		watch->good_since = 0;
+	else if (watch->good_since == 0)
+		watch->good_since = now;
+	local->source_since = watch->good_since;
 	return gives_up;
 }

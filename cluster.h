@@ -572,6 +572,8 @@ typedef struct HaLocal
 										 * names */
 	char		avoids[HA_NAME_SIZE];	/* a member from which nothing came when
 										 * it was followed; '' = none */
+	int64_t		source_since;	/* when the member that this one should
+								 * stream from became good; 0 = it is not */
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
 								 * gone (S-2) */
@@ -721,6 +723,7 @@ typedef struct HaPlan
 								 * up to the proven deadline */
 	int64_t		wake_at;		/* 0 = at the next event or read */
 	char		follow[HA_NAME_SIZE];
+	bool		cascade;		/* FOLLOW: that is not the leader */
 	bool		resume;			/* ACQUIRE by the node that led last */
 
 	/* VOTE: the position to publish */

@@ -1895,6 +1895,7 @@ static const Field local_fields[] = {
 	BOOL(HaLocal, giving_up),
 	TEXT(HaLocal, follows),
 	TEXT(HaLocal, avoids),
+	INT64(HaLocal, source_since),
 	BOOL(HaLocal, detached),
 	BOOL(HaLocal, replaying),
 	UINT64(HaLocal, line_begins_at),

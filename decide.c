@@ -777,10 +777,10 @@ decide_promotion(const HaConfig *config, const HaView *view,
  * Nobody in plan.follow means that it comes from the archive.
  */
 static void
-choose_source(const HaView *view, const HaLocal *local, const char *leader,
-			  HaPlan *plan)
+choose_source(const HaConfig *config, const HaView *view, const HaLocal *local,
+			  const char *leader, int64_t now, HaPlan *plan)
 {
-	const HaMember *source = ha_cascade_own_source(view, local);
+	const HaMember *source = ha_cascade_own_source(config, view, local, now);
 
 	set_plan(plan, HA_FOLLOW, "leader is ");
 	because_name(plan, leader);
@@ -791,6 +791,7 @@ choose_source(const HaView *view, const HaLocal *local, const char *leader,
 	}
 	else if (source != NULL)
 	{
+		plan->cascade = true;
 		copy_name(plan->follow, source->name);
 		because(plan, ", whose WAL comes from ");
 		because_name(plan, source->name);
@@ -799,8 +800,8 @@ choose_source(const HaView *view, const HaLocal *local, const char *leader,
 
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
-decide_follow(const HaView *view, const HaLocal *local, const char *name,
-			  HaPlan *plan)
+decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
+			  const char *name, int64_t now, HaPlan *plan)
 {
 	const HaMember *leader = ha_find_member(view, name);
 	const HaVote *mine = find_vote(view, local->name);
@@ -839,7 +840,7 @@ decide_follow(const HaView *view, const HaLocal *local, const char *name,
 		set_plan(plan, HA_WAIT, "the leader's address is not known");
 		return;
 	}
-	choose_source(view, local, name, plan);
+	choose_source(config, view, local, name, now, plan);
 }
 
 /*-------------------------------------------------------------------------
@@ -900,9 +901,10 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
  * to be streamed.
  */
 static void
-decide_promised(const HaView *view, const HaLocal *local, HaPlan *plan)
+decide_promised(const HaConfig *config, const HaView *view,
+				const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	decide_follow(view, local, local->promised_to, plan);
+	decide_follow(config, view, local, local->promised_to, now, plan);
 	if (plan->verb == HA_FOLLOW || plan->verb == HA_WITHDRAW)
 		set_plan(plan, plan->verb, "promised not to lead to leader ");
 	else
@@ -918,11 +920,11 @@ decide_standby(const HaConfig *config, const HaView *view,
 	if (key_is_mine(view, local))
 		decide_promotion(config, view, local, now, plan);
 	else if (view->leader.present)
-		decide_follow(view, local, view->leader.name, plan);
+		decide_follow(config, view, local, view->leader.name, now, plan);
 	else if (view->sysid == 0)
 		set_plan(plan, HA_WAIT, "the cluster is not initialized");
 	else if (has_promised(local, now))
-		decide_promised(view, local, plan);
+		decide_promised(config, view, local, now, plan);
 	else if (config->pause && !names_candidate(&view->failover))
 		set_plan(plan, HA_WAIT, "no leader, but the cluster is paused");
 	else
@@ -970,7 +972,7 @@ decide_starting(const HaConfig *config, const HaView *view,
 	if (local->timeline != 0 && view->leader.present &&
 		now - local->replay_moved_at >= STALLED_AFTER)
 	{
-		decide_follow(view, local, view->leader.name, plan);
+		decide_follow(config, view, local, view->leader.name, now, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
 			plan->verb == HA_REWIND)
 			return;

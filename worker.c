@@ -337,9 +337,6 @@ wants_failover_slots(void)
 static void
 set_source(HaManaged *settings, const HaMember *source)
 {
-	bool		cascades = source != NULL &&
-	source == ha_cascade_own_source(&lease.view, &local);
-
 	strlcpy(settings->follows, source != NULL ? source->name : "",
 			sizeof(settings->follows));
 	strlcpy(settings->host, source != NULL ? source->host : "",
@@ -347,7 +344,7 @@ set_source(HaManaged *settings, const HaMember *source)
 	settings->port = source != NULL ? source->port : 0;
 
 	/* the server copies slots of a primary only */
-	settings->failover_slots = source != NULL && !cascades &&
+	settings->failover_slots = source != NULL && !plan.cascade &&
 		wants_failover_slots();
 }
 

@@ -47,6 +47,9 @@ subtest 'a standby streams from another one' => sub {
 	is_deeply([ map { $_->postmaster_pid } $cluster->nodes ], \@pids, 'no server was restarted');
 };
 
+# Where nobody is synchronous it goes at once to where it should
+$cluster->configure({ synchronous_mode => 'off' });
+
 subtest 'slots of who cascades' => sub {
 	is($n2->safe_psql(q{SELECT owner || ' ' || active FROM pg_ha_slots() WHERE slot = 'n3'}),
 		'member true', 'it has one where its WAL comes from');
@@ -128,6 +131,7 @@ subtest 'the member in between refuses' => sub {
 
 subtest 'another one leads' => sub {
 	my $offset = $n3->log_size;
+	$cluster->configure({ synchronous_mode => 'on' });
 	set_tags($n4, 'sync_priority=2, failover_priority=2');
 	wait_for_sync('n4');
 	my $writer = $cluster->start_writer;
@@ -165,6 +169,9 @@ subtest 'who cascades comes to the leader to lead' => sub {
 	arrives($n3, $n4);
 
 	# Its tag is for when it is a standby again
+	wait_for_source($n2, 'n3');
+	HaCluster::wait_until('n2 says that it runs', sub { $n1->safe_psql(
+		q{SELECT state = 'running' AND role = 'replica' FROM pg_ha_members() WHERE name = 'n2'}) eq 't' });
 	like($n1->safe_psql(q{SELECT pg_ha_switchover('n2')}), qr/switched over from "n3" to "n2"/, 'and back');
 	wait_for_source($n3, 'n4', $n2->timeline);
 	arrives($n2, $n3);

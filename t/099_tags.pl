@@ -32,7 +32,7 @@ subtest 'in three places' => sub {
 
 	$n2->add_settings("pg_ha.tags = 'clonefrom, nofailover = false, failover_priority = 2, nosync,"
 		  . " sync_priority=3, noloadbalance, replicatefrom=n9, rack = b7, weight=10, blue'");
-	is($n1->safe_psql(q{SELECT pg_ha_reload('n2')}), '1 members asked to reload', 'a reload from elsewhere');
+	is($n1->safe_psql(q{SELECT pg_ha_reload('n2')}), '1 members have read their configuration files', 'a reload from elsewhere');
 	HaCluster::wait_until('the key has them', sub { key_tags($n2) eq $expected });
 	is(key_tags($n2), $expected, 'in the key');
 	is(rest_tags($n2), $expected, 'over HTTP');
@@ -59,6 +59,8 @@ subtest 'noloadbalance' => sub {
 };
 
 subtest 'tags that are wrong' => sub {
+	HaCluster::wait_until('the server has read the last',
+		sub { $n2->safe_psql('SHOW pg_ha.tags') eq 'rack=b7' });
 	my $offset = $n2->log_size;
 	$n2->add_settings("pg_ha.tags = 'nofailover=maybe, replicatefrom=a/b, failover_priority=high'");
 	kill 'HUP', $n2->boot_pid;

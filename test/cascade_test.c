@@ -68,7 +68,8 @@ begin(const char *n2_wants)
 static const char *
 source(void)
 {
-	const HaMember *member = ha_cascade_own_source(&view, &local);
+	const HaMember *member = ha_cascade_own_source(&view.config, &view, &local,
+												   100000);
 
 	return member != NULL ? member->name : "the leader";
 }
@@ -197,6 +198,22 @@ test_watch(void)
 	(void) LOOK("", false, 200000);
 	OK(!LOOK("", false, 300000) && local.avoids[0] == '\0', "nor is nobody");
 	OK(!LOOK("n2", false, 300001), "and who is followed anew has time");
+
+	begin("");
+	memset(&watch, 0, sizeof(watch));
+	view.config.synchronous_mode = HA_SYNC_ON;
+	(void) LOOK("n1", true, 97001);
+	IS("the leader", "with synchronous standbys nobody goes at once");
+	(void) LOOK("n1", true, 99000);
+	OK(local.source_since == 97001, "it counts from when the member is good");
+	local.source_since = 97000;
+	IS("n2", "but after two loops");
+	local.source_since = 99000;
+	snprintf(local.follows, sizeof(local.follows), "n2");
+	IS("n2", "who is there stays");
+	view.members[1].streaming = false;
+	(void) LOOK("n2", true, 99500);
+	OK(local.source_since == 0, "until it is good no more");
 }
 
 int
