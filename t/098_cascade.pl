@@ -143,7 +143,6 @@ subtest 'another one leads' => sub {
 	arrives($n4, $n3);
 	ok(!$n3->log_contains(qr/cloning|pg_basebackup|pg_rewind/, $offset), 'nothing was copied');
 	$n1->start;
-	wait_for_source($n1, 'n4');
 	my $history = $cluster->check_history($writer);
 	is($history->{lost}, 0, 'nothing is lost');
 
@@ -151,9 +150,10 @@ subtest 'another one leads' => sub {
 	set_tags($n4, '');
 	set_tags($n2, 'sync_priority=3');
 	wait_for_sync('n2');
-	like($n1->safe_psql(q{SELECT pg_ha_switchover('n2')}), qr/switched over/, 'n2 leads');
+	like($n3->safe_psql(q{SELECT pg_ha_switchover('n2')}), qr/switched over/, 'n2 leads');
 	wait_for_source($n3, 'n2', $n2->timeline);
 	arrives($n2, $n3);
+	wait_for_source($n1, 'n2');
 };
 
 subtest 'who cascades comes to the leader to lead' => sub {
