@@ -134,8 +134,8 @@ bool
 ha_cascade_watch(HaCascadeWatch *watch, const HaView *view, HaLocal *local,
 				 bool receives, int64_t now)
 {
-	bool		cascades = local->follows[0] != '\0' &&
-	!is_leader(view, local->follows);
+	bool		cascades = local->role != HA_ROLE_PRIMARY &&
+	local->follows[0] != '\0' && !is_leader(view, local->follows);
 	int64_t		patience = 2 * view->config.loop_wait;
 	bool		gives_up;
 

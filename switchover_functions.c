@@ -238,10 +238,13 @@ wait_for_outcome(const char *old_leader, int64 before)
 			strcmp(view->term.owner, view->leader.name) == 0 &&
 			strcmp(view->leader.name, old_leader) != 0)
 			return pstrdup(view->leader.name);
-		if (!view->failover.present && wish != 0 &&
-			view->leader.present && view->failover.mod_revision > wish)
+
+		/* it may have come and gone between two looks */
+		if (!view->failover.present && view->leader.present &&
+			view->failover.mod_revision > Max(wish, before))
 		{
-			check_refusal(view, wish);
+			check_refusal(view, Max(wish, view->refusal.wish > before ?
+									view->refusal.wish : 0));
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the switchover was called off")));

@@ -208,6 +208,10 @@ subtest 'who does not stream' => sub {
 	arrives($n2, $n3);
 };
 
+foreach my $node ($n1, $n2, $n4)
+{
+	ok(!$node->log_contains(qr/no WAL comes from member/), $node->name . ' gave nobody up');
+}
 done_testing();
 
 sub set_tags

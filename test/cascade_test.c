@@ -198,6 +198,8 @@ test_watch(void)
 	(void) LOOK("", false, 200000);
 	OK(!LOOK("", false, 300000) && local.avoids[0] == '\0', "nor is nobody");
 	OK(!LOOK("n2", false, 300001), "and who is followed anew has time");
+	local.role = HA_ROLE_PRIMARY;
+	OK(!LOOK("n2", false, 400000), "a primary has followed it once");
 
 	begin("");
 	memset(&watch, 0, sizeof(watch));
