@@ -347,6 +347,7 @@ begin_node(int node)
 		ha_sim_between(-5000, 5000);
 	n->promote_ms = ha_sim_chance(500) ? 10 : ha_sim_between(10, 1000);
 	n->nosync = n->nofailover = false;
+	n->replicatefrom = -1;
 	n->failover_priority = ha_sim_chance(200) ? 2 : 1;
 	ha_node_begin(node, node == 0);
 }

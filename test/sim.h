@@ -25,6 +25,7 @@
 #ifndef HA_SIM_H
 #define HA_SIM_H
 
+#include "../cascade.h"
 #include "../cluster.h"
 #include "../control.h"
 #include "../dcs.h"
@@ -198,6 +199,7 @@ typedef struct SimWorker
 	HaLease		lease;
 	HaLocal		local;
 	HaPlan		plan;
+	HaCascadeWatch watch;
 	SimSettings managed;
 	int64_t		managed_at;
 	bool		managed_written;
@@ -327,7 +329,8 @@ typedef struct SimNode
 	int64_t		frozen_until[SIM_SCOPES];
 	int64_t		promote_ms;		/* how long the next promotion takes */
 	int64_t		recover_ms;		/* ... and the next recovery, 0 = as usual */
-	bool		nosync;			/* tags */
+	int			replicatefrom;	/* tags; -1 = the leader */
+	bool		nosync;
 	bool		nofailover;
 	int			failover_priority;
 	SimNetwork	network;
@@ -414,6 +417,8 @@ typedef struct SimNode
 	X(ORPHANS_MET, "a new pg_ha_boot met orphans of the old server") \
 	X(DUPLICATED, "a request was carried out twice") \
 	X(TAGGED, "a member was not to lead or not to confirm") \
+	X(CASCADED, "a standby streamed from another one") \
+	X(SOURCE_GIVEN_UP, "it left one from which nothing came") \
 	X(GHOST, "a member key outlived its node") \
 	X(MINORITY, "one node never came back, and the others found a leader") \
 	X(GAVE_UP, "a sick leader gave up for another") \

@@ -74,6 +74,9 @@ member_text(int node)
 	m.failover_priority = n->failover_priority;
 	m.sync_priority = 1;
 	m.nosync = n->nosync;
+	if (n->replicatefrom >= 0)
+		memcpy(m.replicatefrom, node_of(n->replicatefrom)->name,
+			   HA_NAME_SIZE);
 	m.nofailover = n->nofailover;
 	if (runs)
 	{

@@ -145,6 +145,7 @@ static void
 untag(int node, int64_t number, void *pointer)
 {
 	node_of(node)->nosync = node_of(node)->nofailover = false;
+	node_of(node)->replicatefrom = -1;
 }
 
 void
@@ -152,12 +153,23 @@ ha_mishap_tags(int node, int64_t how_long)
 {
 	SimNode    *n = node_of(node);
 
+	/* as random as a draw, and moves no later one */
+	int64_t		by_time = ha_world.now / SIM_MS;
+
 	ha_sim_sometimes(SIM_TAGGED);
 	n->nosync = ha_sim_chance(600);
 	n->nofailover = !n->nosync || ha_sim_chance(300);
 	n->failover_priority = (int) ha_sim_between(1, 2);
-	ha_sim_say(node, "FAULT is tagged%s%s", n->nosync ? " nosync" : "",
-			   n->nofailover ? " nofailover" : "");
+	if (by_time % 2 == 0)
+	{
+		n->replicatefrom = (int) (by_time / 2 % ha_world.nnodes);
+		n->nosync &= by_time / 16 % 2 == 0;
+		n->nofailover &= by_time / 32 % 2 == 0;
+	}
+	ha_sim_say(node, "FAULT is tagged%s%s%s%s", n->nosync ? " nosync" : "",
+			   n->nofailover ? " nofailover" : "",
+			   n->replicatefrom >= 0 ? " replicatefrom=" : "",
+			   n->replicatefrom >= 0 ? node_of(n->replicatefrom)->name : "");
 	ha_sim_at(ha_world.now + how_long, SIM_WORLD, node, untag, 0, NULL);
 }
 

@@ -24,6 +24,7 @@
 static void session_step(int node, int64_t number, void *pointer);
 static void ship(int upstream, int node);
 static void kick_senders(int node);
+static void kick_senders(int node);
 static void status_reply(int node, int64_t number, void *pointer);
 
 static SimServer *
@@ -305,6 +306,8 @@ try_connect(int node, int64_t number, void *pointer)
 		sender->streaming = true;
 	}
 	memset(&server->receiver, 0, sizeof(server->receiver));
+	if (upstream->state == SIM_STANDBY)
+		ha_sim_sometimes(SIM_CASCADED);
 	server->receiver.connection = sender->connection;
 	server->receiver.upstream = to;
 	ha_check_names(to);
@@ -477,6 +480,7 @@ receive(int node, int64_t connection, void *pointer)
 	if (receiver->sent.lsn > ha_world.timelines[receiver->sent.timeline].begin)
 		server->flush = receiver->sent;
 	ha_check_received(node);
+	kick_senders(node);
 	schedule_replay(node);
 	if (server_of(from)->senders[node].connection == receiver->connection)
 		ha_sim_at(ha_world.now + link_delay(), SIM_SERVER, from, take_reply,

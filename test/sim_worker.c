@@ -122,11 +122,18 @@ worker_gather(int node, int64_t now)
 
 	local->failover_priority = n->failover_priority;
 	local->nofailover = n->nofailover;
+	memset(local->replicatefrom, 0, sizeof(local->replicatefrom));
+	if (n->replicatefrom >= 0)
+		memcpy(local->replicatefrom, node_of(n->replicatefrom)->name,
+			   HA_NAME_SIZE);
 	local->has_boot = n->boot.state != SIM_BOOT_DEAD;
 	memset(local->follows, 0, sizeof(local->follows));
 	if (w->managed.follows >= 0)
 		memcpy(local->follows, node_of(w->managed.follows)->name,
 			   HA_NAME_SIZE);
+	if (ha_cascade_watch(&w->watch, &w->lease.view, local,
+						 n->server.receiver.connection != 0, now))
+		ha_sim_sometimes(SIM_SOURCE_GIVEN_UP);
 	if (state != SIM_PRIMARY)
 		local->detached = w->managed_written && w->managed.follows < 0 &&
 			ha_server_is_detached(node, w->managed.epoch);
