@@ -29,7 +29,8 @@
 #include <string.h>
 
 #define PATIENCE_LEAST	3000	/* ms: as long as one try to connect takes */
-#define SETTLE_MORE		1000	/* ms, beside two loops: for the requests between */
+#define SETTLE_MORE		1000	/* ms, beside two loops: for the requests
+								 * between */
 #define AVOID_LOOPS		5		/* in loop_wait, for the first time */
 #define AVOID_MOST		(10 * 60 * 1000)
 

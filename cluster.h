@@ -274,9 +274,11 @@ typedef struct HaMember
 	int32_t		failover_priority;	/* default 1, <= 0 is nofailover */
 	int32_t		sync_priority;	/* default 1, <= 0 is nosync */
 	char		replicatefrom[HA_NAME_SIZE];	/* the member that it wants to
-												 * stream from; '' = the leader */
+												 * stream from; '' = the
+												 * leader */
 	char		site[HA_NAME_SIZE]; /* where it is; '' = not told */
-	char		other_tags[HA_TAGS_SIZE];	/* the user's own, as JSON; '' = none */
+	char		other_tags[HA_TAGS_SIZE];	/* the user's own, as JSON; '' =
+											 * none */
 	bool		pause;			/* has seen the pause */
 	bool		sick;			/* a health check fails: it goes last in an
 								 * election */
@@ -570,10 +572,10 @@ typedef struct HaLocal
 	/* standby */
 	char		follows[HA_NAME_SIZE];	/* whom primary_conninfo in force
 										 * names */
-	char		avoids[HA_NAME_SIZE];	/* a member from which nothing came when
-										 * it was followed; '' = none */
-	int64_t		source_since;	/* when the member that this one should
-								 * stream from became good; 0 = it is not */
+	char		avoids[HA_NAME_SIZE];	/* a member from which nothing came
+										 * when it was followed; '' = none */
+	int64_t		source_since;	/* when the member that this one should stream
+								 * from became good; 0 = it is not */
 	bool		detached;		/* startup has applied an empty
 								 * primary_conninfo and the walreceiver is
 								 * gone (S-2) */

@@ -32,8 +32,8 @@ typedef struct Tag
 {
 	const char *name;
 	size_t		offset;			/* in HaMember */
-	bool		refuses;		/* a switch that can't be read is on, since the
-								 * operator meant something by it */
+	bool		refuses;		/* a switch that can't be read is on, since
+								 * the operator meant something by it */
 } Tag;
 
 static const Tag switches[] = {
