@@ -60,6 +60,7 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 		MAKE_BOOL(view->members[i].streaming);
 		MAKE_BOOL(view->members[i].nofailover);
 		MAKE_BOOL(view->members[i].nosync);
+		MAKE_BOOL(view->members[i].nostream);
 		MAKE_BOOL(view->members[i].pause);
 		MAKE_BOOL(view->members[i].sick);
 		MAKE_BOOL(view->votes[i].withdrawn);
@@ -76,6 +77,7 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(local->names_written);
 	MAKE_BOOL(local->names_in_force);
 	MAKE_BOOL(local->nofailover);
+	MAKE_BOOL(local->nostream);
 	MAKE_BOOL(local->holding);
 	MAKE_BOOL(local->reassert);
 	MAKE_BOOL(local->reign_checked);
@@ -113,7 +115,7 @@ make_times(Problem *problem)
 		&local->promised_until, &problem->view.sent_at,
 		&problem->view.failover.scheduled_at, &local->wall_clock,
 		&local->prepared_at, &local->held_since, &local->frozen_since,
-		&local->wish_seen_at, &local->handed_over_at,
+		&local->wish_seen_at, &local->handed_over_at, &local->source_since,
 	};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
@@ -133,7 +135,11 @@ make_likely(Problem *problem, uint8_t how)
 	if ((how & 8) != 0)
 		memcpy(problem->view.term.owner, problem->local.name, HA_NAME_SIZE);
 	if ((how & 16) != 0)
+	{
 		problem->local.time_jumped = problem->local.stopping = false;
+		memcpy(problem->local.replicatefrom, problem->view.members[0].name,
+			   HA_NAME_SIZE);
+	}
 	if ((how & 32) != 0)
 		problem->local.role = HA_ROLE_STANDBY;
 	if ((how & 64) != 0)
