@@ -593,6 +593,10 @@ END_OF_FILE
 	HaCluster::wait_until('the mode is on', sub { $n2->status('failsafe') eq 'on' });
 	HaCluster::wait_until('both are listed',
 		sub { 2 == (() = ($cluster->etcd_get('failsafe') // '') =~ m{"n[12]":"https}g) });
+	# What is in the store counts as soon as a later proof has told so.
+	my $proofs = $cluster->etcd_version('pg_ha/heartbeat');
+	HaCluster::wait_until('n2 has proven its lease again',
+		sub { $cluster->etcd_version('pg_ha/heartbeat') > $proofs + 2 });
 	$cluster->etcd_kill;
 	HaCluster::wait_until('n2 leads by the promise of n1',
 		sub { $n2->status('failsafe') eq 'active' });
