@@ -513,8 +513,8 @@ typedef struct HaView
 	int64_t		identity_revision;	/* 0 = no such key */
 	char		cluster_uuid[HA_UUID_SIZE]; /* pg_ha/identity; '' = not told */
 	int32_t		schema;			/* ... of the keys; 0 = not told */
-	char		schema_since[HA_VERSION_SIZE];	/* ... which pg_ha knows it; ''
-												 * = not told */
+	char		schema_since[HA_VERSION_SIZE];	/* ... which pg_ha knows it;
+												 * '' = not told */
 	uint64_t	optime;			/* /status: leader's LSN, a loop_wait old */
 	int64_t		status_revision;
 	HaSlotBook	slots;			/* /status */

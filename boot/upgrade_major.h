@@ -36,7 +36,8 @@ typedef struct HaClusterData
 /* The journal, and what follows from the command line. */
 typedef struct HaUpgrade
 {
-	HaNode		old;			/* each with its programs and its data directory */
+	HaNode		old;			/* each with its programs and its data
+								 * directory */
 	HaNode		new;
 	bool		check_only;
 	char		superuser[NAMEDATALEN * 2]; /* who made the old data */
