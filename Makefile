@@ -42,10 +42,9 @@ SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
 PURE_SOURCES = decide.c switchover.c quorum.c lease.c failsafe.c cluster_json.c request_json.c history_json.c wall_time.c slots_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 
-
-EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/fuzzed test/sim test/writer test/faultlib.so \
-	test/clock_shim.so \
-	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_check_fuzz tmp_lint
+EXTRA_CLEAN = $(BOOT_OBJS) test/sanitized test/fuzzed test/sim test/writer \
+	test/faultlib.so test/clock_shim.so \
+	$(UNIT_TESTS) $(FUZZERS) tmp_check_regress tmp_lint
 
 # No bitcode: it would need clang and nothing of ours is worth inlining.
 override with_llvm = no
@@ -137,9 +136,11 @@ print-%:
 
 FUZZ_CC = clang-14
 FUZZ_SECONDS = 10
+
 # gcc's printf is not clang's; PostgreSQL's headers have what gcc has found.
-FUZZ_FLAGS = -Wno-ignored-attributes -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping
+FUZZ_FLAGS = -Wno-ignored-attributes -g -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fprofile-instr-generate -fcoverage-mapping
 FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
 # What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
