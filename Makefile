@@ -144,9 +144,11 @@ print-%:
 
 FUZZ_CC = clang-14
 FUZZ_SECONDS = 10
+
 # gcc's printf is not clang's; PostgreSQL's headers have what gcc has found.
-FUZZ_FLAGS = -Wno-ignored-attributes -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping
+FUZZ_FLAGS = -Wno-ignored-attributes -g -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fprofile-instr-generate -fcoverage-mapping
 FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
 # What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
