@@ -127,8 +127,9 @@ static void
 require_candidate(const HaPublished *p, const char *name)
 {
 	const HaMember *member = require_member(&p->view, name);
-	bool		synchronous = p->config.synchronous_mode != HA_SYNC_OFF ||
-	p->view.sync.present;
+	bool		synchronous = p->view.sync.present ||
+	(p->config.synchronous_mode != HA_SYNC_OFF &&
+	 !p->config.standby_cluster.active);
 
 	if (p->view.leader.present && strcmp(p->view.leader.name, name) == 0)
 		ereport(ERROR,

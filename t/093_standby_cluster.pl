@@ -162,6 +162,9 @@ sub check_failover
 	cmp_ok(term_record($b)->{term}, '>', $term, '... in another term');
 	$old->start;
 	has_row($b->nodes);
+	like(ask($old, 'SELECT pg_ha_switchover()'),
+		qr/switched over from "\w+" to "\w+"/, 'a switchover');
+	HaCluster::wait_until('it leads', sub { $old->rest('/standby-leader') == 200 });
 	nobody_was_promoted($b);
 	return;
 }
