@@ -266,8 +266,8 @@ typedef struct HaMemberRequest
 								 * = at once */
 	int32_t		before_version; /* ... only a server that is older than this
 								 * PG_VERSION_NUM; 0 = any */
-	HaRole		role;			/* ... only in this one;
-								 * HA_ROLE_UNINITIALIZED = in any */
+	HaRole		role;			/* ... only in this one; HA_ROLE_UNINITIALIZED
+								 * = in any */
 	bool		force;			/* ... though commits will wait for it */
 	char		leader[HA_NAME_SIZE];	/* STOP: who leads, and is the last, */
 	int64_t		term;			/* ... and in which term */

@@ -21,8 +21,10 @@
 #include "postmaster/bgwriter.h"
 #include "replication/syncrep.h"
 #include "replication/walreceiver.h"
+#include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "storage/fd.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 

@@ -22,8 +22,9 @@
 typedef struct HaPrepared
 {
 	char		libraries[HA_TEXT_SIZE + 16];	/* "" = never prepared yet */
-	char		raised[HA_WHY_SIZE];	/* limits that are its primary's, and not
-										 * as configured: names with commas */
+	char		raised[HA_WHY_SIZE];	/* limits that are its primary's, and
+										 * not as configured: names with
+										 * commas */
 } HaPrepared;
 
 /*
