@@ -149,7 +149,8 @@ put_roles(Page *page, const HaRestSnapshot *snap)
 	gauge(page, "patroni_primary",
 		  "Value is 1 if this node is the leader, 0 otherwise.", snap->leader);
 	gauge(page, "patroni_standby_leader",
-		  "Value is 1 if this node is the standby_leader, 0 otherwise.", 0);
+		  "Value is 1 if this node is the standby_leader, 0 otherwise.",
+		  snap->standby_leader);
 	gauge(page, "patroni_replica",
 		  "Value is 1 if this node is a replica, 0 otherwise.", standby);
 	gauge(page, "patroni_sync_standby",
