@@ -257,6 +257,48 @@ restart_and_tell(const char *name, const Restart *restart, bool rise,
 	appendStringInfo(said, "%s%s: %s", said->len > 0 ? ", " : "", name, how);
 }
 
+static bool
+standbys_have_replayed(const HaView *view, uint64 lsn)
+{
+	for (int i = 0; i < view->nmembers; i++)
+	{
+		const HaMember *member = &view->members[i];
+
+		if (!leads(view, member->name) &&
+			member->state == HA_STATE_RUNNING && member->replay_lsn < lsn)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * That the leader has lower limits now is in its WAL, and a standby may have them when
+ * it has replayed that.  The leader has been restarted: every heartbeat from now on is
+ * of after that record.  Who takes too long gets the restart as it is.
+ */
+static void
+wait_for_replay(int64 give_up)
+{
+	int64		before = 0;
+	uint64		reached = 0;
+	bool		done = false;
+
+	while (!done && ha_now() < give_up)
+	{
+		HaPublished *p = ha_sql_look();
+		const HaHeartbeat *heartbeat = &p->view.heartbeat;
+
+		if (before == 0)
+			before = heartbeat->mod_revision;
+		else if (reached == 0 && heartbeat->mod_revision > before)
+			reached = heartbeat->lsn;
+		done = reached != 0 && standbys_have_replayed(&p->view, reached);
+		pfree(p);
+		if (!done)
+			ha_sql_wait_a_little();
+	}
+}
+
 /* Standbys that could not have lower limits before the leader had. */
 static void
 restart_late(const Restart *restart, StringInfo said)
@@ -307,7 +349,13 @@ restart_all(const Restart *restart)
 				 errhint("Call it on a standby.")));
 	initStringInfo(&said);
 	foreach(cell, restart_order(&p->view, restart, leader_first))
-		restart_and_tell(lfirst(cell), restart, rise, &said);
+	{
+		const char *name = lfirst(cell);
+
+		restart_and_tell(name, restart, rise, &said);
+		if (leader_first && leads(&p->view, name))
+			wait_for_replay(ha_now() + restart->timeout);
+	}
 	if (whole && said.len > 0)
 		restart_late(restart, &said);
 	return said.len > 0 ? said.data : "no member is meant";
