@@ -471,6 +471,7 @@ pg_ha_cancel_restart(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const HaMemberRequest *request;
+	int64		scheduled = 0;	/* revision of the request */
 	HaPublished *p;
 	HaAsk	   *ask;
 
@@ -478,15 +479,16 @@ pg_ha_cancel_restart(PG_FUNCTION_ARGS)
 	p = ha_sql_look();
 	ha_sql_refuse_stranger(&p->view, name);
 	request = ha_find_request(&p->view, name);
-	if (request == NULL || request->kind != HA_REQUEST_RESTART ||
-		request->at == 0)
+	if (request != NULL && request->kind == HA_REQUEST_RESTART &&
+		request->at != 0)
+		scheduled = request->mod_revision;
+	if (scheduled == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no restart of \"%s\" is scheduled", name)));
 	ask = palloc0(sizeof(HaAsk));
 	ha_ask_guard_leader(ask, &p->view);
-	ha_ask_remove(ask, psprintf("pg_ha/requests/%s", name),
-				  request->mod_revision);
+	ha_ask_remove(ask, psprintf("pg_ha/requests/%s", name), scheduled);
 	ha_ask_store(ask);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("restart of \"%s\" is not scheduled any more",
 											  name)));
