@@ -180,6 +180,17 @@ lose_lease(HaLease *lease)
 	lose_key(lease);
 }
 
+/*
+ * While it is in doubt whether nobody led before, a proof says nothing of that: should
+ * the key go again, the doubt must still reach as far back (S-5).
+ */
+static void
+note_proof(HaLease *lease, int64_t revision)
+{
+	if (lease->reign_checked)
+		lease->proof_revision = later(lease->proof_revision, revision);
+}
+
 static void
 gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
 {
@@ -189,7 +200,7 @@ gain_key(HaLease *lease, int64_t key_revision, int64_t term, int64_t sent_at)
 	lease->key_revision = key_revision;
 	lease->term = term;
 	lease->proof_base = sent_at;
-	lease->proof_revision = key_revision;
+	note_proof(lease, key_revision);
 	lease->proof_due = sent_at;
 	lease->keepalive_due = sent_at;
 	lease->handed_over_at = 0;
@@ -428,7 +439,7 @@ take_proof(HaLease *lease, const HaAnswer *answer, int64_t now)
 	}
 	lease->asking.announced = lease->proof_announces;
 	lease->proof_base = later(lease->proof_base, answer->sent_at);
-	lease->proof_revision = later(lease->proof_revision, answer->revision);
+	note_proof(lease, answer->revision);
 	if (lease->proof_puts)
 		lease->put_at = later(lease->put_at, answer->sent_at);
 }
@@ -519,10 +530,10 @@ op_succeeded(HaLease *lease, const HaAnswer *answer, int64_t now)
 	switch (lease->op_verb)
 	{
 		case HA_ACQUIRE:
+			lease->reign_checked = !lease->op_resume || lease->check_from == 0;
 			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
 			lease->change.acquire_ms += now - lease->key_taken_at;
 			lease->key_taken_at = now;
-			lease->reign_checked = !lease->op_resume || lease->check_from == 0;
 			know_own_write(lease, answer);
 			break;
 		case HA_CONFIRM:
@@ -531,8 +542,8 @@ op_succeeded(HaLease *lease, const HaAnswer *answer, int64_t now)
 			know_own_write(lease, answer);
 			break;
 		case HA_REASSERT:
-			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
 			lease->reign_checked = lease->check_from == 0;
+			gain_key(lease, answer->revision, lease->op_term, answer->sent_at);
 			break;
 		case HA_RELEASE:
 		case HA_HAND_OVER:

@@ -366,6 +366,7 @@ typedef struct SimNode
 	X(RACE_LOST, "an acquiring transaction failed its guards") \
 	X(REASSERTED, "a key was put anew") \
 	X(REIGN_LOST, "a former leader found that another had led") \
+	X(UNCHECKED, "a key went again before its owner had looked who had it") \
 	X(COMPACTED, "a check of events met a compacted history") \
 	X(WITHHELD, "an acknowledgement was withheld after the deadline") \
 	X(UNCONFIRMED, "an acknowledgement was withheld for want of standbys") \

@@ -625,6 +625,30 @@ end_worker(int node, int64_t number, void *pointer)
 }
 
 /*
+ * The key goes once more, when its owner has put it anew and has not yet read whether
+ * somebody else had it meanwhile.
+ */
+static void
+unchecked_vacancy(int owner, int64_t attempts, void *pointer)
+{
+	const SimWorker *worker = &ha_world.nodes[owner].worker;
+
+	if (ha_world.healing || attempts > 10000)
+		return;
+	if (!worker->running || !worker->lease.holding ||
+		worker->lease.reign_checked || worker->lease.reign_lost)
+	{
+		ha_sim_at(ha_world.now + SIM_MS, SIM_WORLD, owner,
+				  unchecked_vacancy, attempts + 1, NULL);
+		return;
+	}
+	ha_sim_sometimes(SIM_UNCHECKED);
+	ha_sim_say(-1, "FAULT the store drops the leader key before it is checked");
+	cut(owner, ha_sim_about(ha_world.shape.ttl * SIM_MS / 4));
+	ha_store_delete_leader();
+}
+
+/*
  * Somebody else leads for a while, who is no pg_ha and writes no term, and the
  * leader does not see it.
  */
@@ -649,8 +673,15 @@ fault_foreign(void)
 
 	/* then the key is as it was, but for its revision and its lease */
 	if (ha_sim_chance(500))
-		ha_sim_at(ha_world.now + ttl * SIM_MS + ha_sim_about(SIM_SECOND),
-				  SIM_WORLD, -1, bring_back, 0, NULL);
+	{
+		int64_t		back = ha_world.now + ttl * SIM_MS + ha_sim_about(SIM_SECOND);
+
+		ha_sim_at(back, SIM_WORLD, -1, bring_back, 0, NULL);
+
+		/* as random as a draw, and moves no later one */
+		if (back / SIM_MS % 2 == 0)
+			ha_sim_at(back, SIM_WORLD, leader, unchecked_vacancy, 0, NULL);
+	}
 }
 
 /* Those whose attempt at the key is held back know nothing of what follows. */
