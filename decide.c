@@ -329,8 +329,8 @@ ha_leader_lsn(const HaView *view, const HaLocal *local)
  * Why this standby does not stand for election; NULL if it may.
  */
 static const char *
-not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
-			 int64_t now)
+not_eligible(const HaConfig *config, const HaView *view,
+			 const HaLocal *local)
 {
 	uint64_t	reached = ha_leader_lsn(view, local);
 	uint32_t	timeline;
@@ -342,8 +342,6 @@ not_eligible(const HaConfig *config, const HaView *view, const HaLocal *local,
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))
 		return "it is no synchronous standby";
-	if (now < local->stay_out_until)
-		return "its last promotion failed";
 	if (local->flush_lsn < local->line_begins_at)
 		return "it lacks WAL that its next timeline begins with";
 
@@ -715,12 +713,13 @@ decide_election(const HaConfig *config, const HaView *view,
 	const char *hindrance;
 	const HaVote *mine = find_vote(view, local->name);
 	bool		sick = local->sick_since != 0;
+	bool		stays_out = now < local->stay_out_until;
 
 	(void) find_position(view, local, &plan->timeline, &plan->lsn);
 
 	/* who holds all of a closed reign loses nothing by leading at once */
-	hindrance = not_eligible(config, view, local, now);
-	if (hindrance == NULL && !sick && released_cleanly(view) &&
+	hindrance = not_eligible(config, view, local);
+	if (hindrance == NULL && !sick && !stays_out && released_cleanly(view) &&
 		view->heartbeat.released_lsn > 0 &&
 		plan->lsn >= view->heartbeat.released_lsn &&
 		plan->timeline == view->term.timeline)
@@ -740,8 +739,7 @@ decide_election(const HaConfig *config, const HaView *view,
 
 	if (hindrance != NULL)
 	{
-		wait_until(plan, local->stay_out_until > now ? local->stay_out_until : 0,
-				   "does not stand for election: ");
+		wait_until(plan, 0, "does not stand for election: ");
 		because(plan, hindrance);
 		return;
 	}
@@ -767,7 +765,14 @@ decide_election(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_VOTE, "the leader key is gone");
 		return;
 	}
-	elect(config, view, local, mine, now, plan);
+
+
+	/* it does not stand, but others may need its vote for their quorum */
+	if (stays_out)
+		wait_until(plan, local->stay_out_until,
+				   "does not stand for election: its last promotion failed");
+	else
+		elect(config, view, local, mine, now, plan);
 }
 
 /* In recovery, and the leader key is ours: we are on the way to promotion. */

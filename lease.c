@@ -1571,16 +1571,19 @@ int64_t
 ha_lease_wake_at(const HaLease *lease)
 {
 	int64_t		wake_at = INT64_MAX;
+	bool		only_looks = ha_is_too_old(&lease->view);
 
 	/* what is in flight wakes by its answer or its timeout */
 	if (lease->read_tag == 0)
 		wake_at = earlier(wake_at, lease->read_due);
+	if (lease->watch_tag == 0 && lease->view.valid)
+		wake_at = earlier(wake_at, lease->watch_due);
+	if (only_looks)
+		return wake_at;			/* nothing else is sent, however due it is */
 	if (lease->holding && !lease->reassert && lease->proof_tag == 0)
 		wake_at = earlier(wake_at, lease->proof_due);
 	if (lease->lease_id != 0 && lease->keepalive_tag == 0)
 		wake_at = earlier(wake_at, lease->keepalive_due);
-	if (lease->watch_tag == 0 && lease->view.valid)
-		wake_at = earlier(wake_at, lease->watch_due);
 	if (lease->op_tag == 0 && lease->op_due != 0)
 		wake_at = earlier(wake_at, lease->op_due);
 	if (ha_lease_deadline(lease) != 0 && lease->asking.began_at == 0)

@@ -166,6 +166,17 @@ ha_rest_suspend(HaRest *rest, HaRestCall *call, HaRestCall **line,
 		client->end_at = NEVER;
 }
 
+/* It is answered now, for which it has as long as any other. */
+void
+ha_rest_resume(HaRest *rest, HaRestCall *call)
+{
+	HaRestClient *client = client_of(rest, call->connection);
+
+	if (client != NULL)
+		client->end_at = ha_now() + HA_REST_MAX_MS;
+	MHD_resume_connection(call->connection);
+}
+
 static void
 leave_line(HaRestCall **line, const HaRestCall *call)
 {

@@ -236,7 +236,7 @@ candidate_of(const HaRestCall *call)
 
 /* A time of the future, as Patroni checks it.  0, or the status. */
 static unsigned int
-check_schedule(const char *text, const char **why)
+check_schedule(const char *text, const char *what, char *why, size_t size)
 {
 	int64_t		ms;
 	size_t		length = strlen(text);
@@ -244,7 +244,7 @@ check_schedule(const char *text, const char **why)
 
 	if (ha_time_parse(text, &ms))
 	{
-		*why = "Cannot schedule switchover in the past";
+		snprintf(why, size, "Cannot schedule %s in the past", what);
 		return ms <= ha_wall_clock() ? MHD_HTTP_UNPROCESSABLE_CONTENT : 0;
 	}
 	if (length < HA_TIME_SIZE)
@@ -252,17 +252,19 @@ check_schedule(const char *text, const char **why)
 		snprintf(with_zone, sizeof(with_zone), "%sZ", text);
 		if (ha_time_parse(with_zone, &ms))
 		{
-			*why = "Timezone information is mandatory for the scheduled switchover";
+			snprintf(why, size, "Timezone information is mandatory for the scheduled %s",
+					 what);
 			return MHD_HTTP_BAD_REQUEST;
 		}
 	}
-	*why = "Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601";
+	snprintf(why, size, "Unable to parse scheduled timestamp. It should be in an unambiguous format, e.g. ISO 8601");
 	return MHD_HTTP_UNPROCESSABLE_CONTENT;
 }
 
 /* What is wrong with the request as such, in Patroni's order; 0 = nothing. */
 static unsigned int
-check_wish(const HaRestCall *call, bool paused, const char **why)
+check_wish(const HaRestCall *call, bool paused, const char **why, char *buf,
+		   size_t size)
 {
 	bool		failover = strcmp(call->action->path, "/failover") == 0;
 	const char *leader = text_of(call, "leader");
@@ -279,8 +281,12 @@ check_wish(const HaRestCall *call, bool paused, const char **why)
 		*why = "Failover can't be scheduled";
 	else if (at != NULL && paused)
 		*why = "Can't schedule switchover in the paused state";
-	else if (at != NULL && (status = check_schedule(at, why)) != 0)
+	else if (at != NULL &&
+			 (status = check_schedule(at, "switchover", buf, size)) != 0)
+	{
+		*why = buf;
 		return status;
+	}
 	else if (paused && candidate == NULL)
 		*why = "Switchover is possible only to a specific candidate in a paused state";
 	else if (leader != NULL && candidate != NULL &&
@@ -309,7 +315,9 @@ begin_wish(HaRest *rest, HaRestCall *call)
 		.parameters = {candidate, at},
 	};
 	const char *why;
-	unsigned int status = check_wish(call, view->config.pause, &why);
+	char		buf[128];
+	unsigned int status = check_wish(call, view->config.pause, &why, buf,
+									 sizeof(buf));
 
 	if (status == 0 && leader != NULL &&
 		(now_leads == NULL || strcmp(leader, now_leads) != 0))
@@ -472,8 +480,6 @@ check_filters(const HaRestCall *call, char *buf, size_t size)
 			return buf;
 		}
 	}
-	if (is_given(call, "schedule"))
-		return "Restarts can not be scheduled here";
 	for (int i = 0; role != NULL && i < lengthof(roles); i++)
 		found |= strcmp(role, roles[i]) == 0;
 	if (!found)
@@ -504,20 +510,75 @@ filters_are_met(const HaRestCall *call, const HaRestSnapshot *snap)
 		snap->worker.pending_restart[0] != '\0';
 }
 
+static HaRole
+role_wanted(const HaRestCall *call)
+{
+	const char *role = text_of(call, "role");
+
+	if (role == NULL)
+		return HA_ROLE_UNINITIALIZED;
+	return strcmp(role, "primary") == 0 || strcmp(role, "master") == 0 ?
+		HA_ROLE_PRIMARY : HA_ROLE_STANDBY;
+}
+
+/* The conditions are looked at when it is time. */
+static void
+schedule_restart(HaRest *rest, HaRestCall *call)
+{
+	static const char *const words[] = {
+		[HA_ROLE_UNINITIALIZED] = "any",
+		[HA_ROLE_PRIMARY] = "leader",
+		[HA_ROLE_STANDBY] = "standby",
+	};
+	HaRestSql	sql = {
+		.function = "pg_ha_restart",
+		.arguments = "$1::pg_catalog.text, $2::pg_catalog.bool, $3::pg_catalog.text, "
+		"$4::pg_catalog.text, $5::pg_catalog.timestamptz",
+		.n = 5,
+		.parameters = {
+			rest->node->name, flag_of(call, "restart_pending") ? "true" : "false",
+			words[role_wanted(call)], text_of(call, "postgres_version"),
+			text_of(call, "schedule")
+		},
+	};
+	char		why[128] = "Unable to parse scheduled timestamp.";
+	unsigned int status = MHD_HTTP_UNPROCESSABLE_CONTENT;
+
+	if (ha_session_last_view(rest->session)->config.pause)
+	{
+		ha_rest_finish(call, MHD_HTTP_INTERNAL_SERVER_ERROR,
+					   "Can't schedule restart in the paused state");
+		return;
+	}
+	if (text_of(call, "schedule") != NULL)
+		status = check_schedule(text_of(call, "schedule"), "restart", why,
+								sizeof(why));
+	if (status != 0)
+		ha_rest_finish(call, status, "%s", why);
+	else
+		ha_rest_ask_server(rest, call, &sql);
+}
+
 static void
 begin_restart(HaRest *rest, HaRestCall *call)
 {
+	const char *version = text_of(call, "postgres_version");
 	HaRestRequest request = {
 		.kind = HA_REQUEST_RESTART,
 		.pending = flag_of(call, "restart_pending"),
+		.role = role_wanted(call),
 	};
 	HaRestSnapshot snap;
 	char		buf[192];
 	const char *why = check_filters(call, buf, sizeof(buf));
 
 	ha_rest_snapshot(rest, &snap);
+	if (why == NULL && version != NULL)
+		request.before_version = version_of(version);
 	if (why != NULL)
 		ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, "%s", why);
+	else if (is_given(call, "schedule"))
+		schedule_restart(rest, call);
 	else if (snap.state != HA_STATE_RUNNING)
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   snap.state == HA_STATE_STARTING ?
@@ -548,12 +609,30 @@ finish_refused_request(HaRestCall *call, HaRequestRefusal refusal,
 }
 
 static void
+hear_scheduled(HaRestCall *call, const HaRestReply *reply, const char *done)
+{
+	if (reply->ok)
+		ha_rest_finish(call, is_given(call, "schedule") ? MHD_HTTP_ACCEPTED :
+					   MHD_HTTP_OK, "%s", done);
+	else if (strcmp(reply->sqlstate, "55006") == 0)
+		ha_rest_finish(call, MHD_HTTP_CONFLICT,
+					   "Another restart is already scheduled");
+	else if (reply->sqlstate[0] != '\0')
+		ha_rest_finish(call, status_of(reply->sqlstate, MHD_HTTP_BAD_REQUEST),
+					   "%s", reply->text);
+	else
+		finish_unheard(call, reply, "restart");
+}
+
+static void
 hear_restart(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 {
 	json_int_t	timeout = is_given(call, "timeout") ?
 	json_integer_value(json_object_get(call->document, "timeout")) : RESTART_S;
 
-	if (reply->ok)
+	if (is_given(call, "schedule"))
+		hear_scheduled(call, reply, "Restart scheduled");
+	else if (reply->ok)
 	{
 		strlcpy(call->id, reply->id, sizeof(call->id));
 		call->stage = HA_REST_OUTCOME;
@@ -589,11 +668,28 @@ look_for_restart(HaRestCall *call, const HaView *view, const char *self)
 					   "restart did not end in time");
 }
 
-/* There can be none. */
 static void
 begin_unschedule(HaRest *rest, HaRestCall *call)
 {
-	ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "no restarts are scheduled");
+	const HaMemberRequest *request =
+	ha_find_request(ha_session_last_view(rest->session), rest->node->name);
+	HaRestSql	sql = {
+		.function = "pg_ha_cancel_restart",
+		.arguments = "$1::pg_catalog.text",
+		.n = 1,
+		.parameters = {rest->node->name},
+	};
+
+	if (request != NULL && request->kind == HA_REQUEST_RESTART && request->at != 0)
+		ha_rest_ask_server(rest, call, &sql);
+	else
+		ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "no restarts are scheduled");
+}
+
+static void
+hear_unscheduled(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
+{
+	hear_scheduled(call, reply, "scheduled restart deleted");
 }
 
 /*-------------------------------------------------------------------------
@@ -672,7 +768,7 @@ static const HaRestAction actions[] = {
 	{"POST", "/failover", false, true, true, begin_wish, hear_wish, look_for_leader},
 	{"DELETE", "/switchover", false, false, true, begin_cancel, hear_cancel},
 	{"POST", "/restart", false, false, false, begin_restart, hear_restart, look_for_restart},
-	{"DELETE", "/restart", false, false, false, begin_unschedule},
+	{"DELETE", "/restart", false, false, true, begin_unschedule, hear_unscheduled},
 	{"POST", "/reload", false, false, false, begin_reload},
 	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit, look_for_reinit},
 	{"POST", "/sigterm", false, false, false, begin_sigterm},
@@ -785,7 +881,7 @@ ha_rest_serve_waiting(HaRest *rest)
 		else
 		{
 			*link = call->next;
-			MHD_resume_connection(call->connection);
+			ha_rest_resume(rest, call);
 		}
 	}
 }

@@ -30,6 +30,7 @@
 
 #include "../decide.h"
 #include "../json_guard.h"
+#include "../versions.h"
 #include "files.h"
 #include "postmaster.h"
 #include "programs.h"
@@ -205,6 +206,8 @@ new_request(const HaRestRequest *wanted, const HaNode *node,
 	request->seen_revision = view->revision;
 	request->from_leader = wanted->from_leader;
 	request->pending = wanted->pending;
+	request->role = wanted->role;
+	request->before_version = wanted->before_version;
 }
 
 /* In place of what was there, and only while the same member leads. */
@@ -235,6 +238,8 @@ ask_store(int fd, const HaNode *node, const HaRestRequest *wanted)
 
 	if (dcs == NULL || !ha_store_look(dcs, STORE_TIMEOUT, &answer, &view))
 		say_error(fd, "", "etcd is not reachable");
+	if (ha_is_too_old(&view))
+		say_error(fd, "", "this pg_ha is older than the cluster's schema");
 	refusal = ha_request_refusal(&view, node->name, wanted->kind,
 								 wanted->force);
 	if (refusal != HA_REFUSAL_NONE)

@@ -11,7 +11,7 @@
 #include "../request_json.h"
 #include "rest_parts.h"
 
-#define HA_REST_MAX_PARAMETERS	3
+#define HA_REST_MAX_PARAMETERS	5
 
 /* A call of one of the extension's functions. */
 typedef struct HaRestSql
@@ -29,6 +29,9 @@ typedef struct HaRestRequest
 	bool		force;
 	bool		from_leader;
 	bool		pending;
+	HaRole		role;			/* RESTART: only if it has this one then; UNINITIALIZED
+								 * = any */
+	int32_t		before_version; /* ... and is older than this; 0 = any */
 } HaRestRequest;
 
 /* What the child found. */

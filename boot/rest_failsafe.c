@@ -117,6 +117,6 @@ ha_rest_serve_line(HaRest *rest)
 		}
 		finish_question(call, &promise);
 		rest->line = call->next;
-		MHD_resume_connection(call->connection);
+		ha_rest_resume(rest, call);
 	}
 }

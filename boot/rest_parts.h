@@ -125,6 +125,7 @@ typedef struct HaRestSnapshot
 /* rest.c: let it wait in a line, or wait on; the time for it begins now. */
 extern void ha_rest_suspend(HaRest *rest, HaRestCall *call, HaRestCall **line,
 							int64_t patience);
+extern void ha_rest_resume(HaRest *rest, HaRestCall *call);
 
 /* What it is told is known; text is copied. */
 extern void ha_rest_finish(HaRestCall *call, unsigned int status,

@@ -46,6 +46,7 @@ subtest 'a switchover that is scheduled' => \&scheduled;
 subtest 'failover' => \&failover;
 subtest 'restart' => \&restart;
 subtest 'restarts that are refused' => \&refused_restart;
+subtest 'a restart that is scheduled' => \&scheduled_restart;
 subtest 'reload' => \&reload;
 subtest 'reinitialize' => \&reinitialize;
 subtest 'what pg_ha has not' => \&others;
@@ -269,7 +270,10 @@ sub refused_restart
 			'400 PostgreSQL version should be in the first.major.minor format' ],
 		[ { timeout => -1 }, '400 Timeout should be a positive number of seconds' ],
 		[ { what => 1 }, '400 Unknown filter for the scheduled restart: what' ],
-		[ { schedule => '2030-01-01T00:00:00Z' }, '400 Restarts can not be scheduled here' ],
+		[ { schedule => '2020-01-01T00:00:00Z' }, '422 Cannot schedule restart in the past' ],
+		[ { schedule => '2030-01-01T00:00:00' },
+			'400 Timezone information is mandatory for the scheduled restart' ],
+		[ { schedule => 1 }, '422 Unable to parse scheduled timestamp.' ],
 		[ { role => 'replica' }, '503 restart conditions are not satisfied' ],
 		[ { role => 'standby_leader' }, '503 restart conditions are not satisfied' ],
 		[ { postgres_version => '9.6.24' }, '503 restart conditions are not satisfied' ],
@@ -279,6 +283,24 @@ sub refused_restart
 	  foreach @bad;
 	is(say_of($n1, 'DELETE', '/restart'), '404 no restarts are scheduled', 'DELETE');
 	is(join(' ', map { $_->postmaster_pid } $n1, $n2), "@pids", 'none was restarted');
+	return;
+}
+
+sub scheduled_restart
+{
+	my $pid = $n2->postmaster_pid;
+	my $at = strftime('%Y-%m-%dT%H:%M:%S+00:00', gmtime(time + 3600));
+
+	is(say_of($n2, 'POST', '/restart', { schedule => $at, role => 'replica' }),
+		'202 Restart scheduled', 'for later');
+	my $request = decode_json($cluster->etcd_get('pg_ha/requests/n2'));
+	is("$request->{kind} $request->{role}", 'restart standby', 'it stands in the store');
+	is(say_of($n2, 'POST', '/restart', { schedule => $at }),
+		'409 Another restart is already scheduled', 'a second one is refused');
+	is(say_of($n1, 'DELETE', '/restart'), '404 no restarts are scheduled', 'of another member');
+	is(say_of($n2, 'DELETE', '/restart'), '200 scheduled restart deleted', 'taken back');
+	is(say_of($n2, 'DELETE', '/restart'), '404 no restarts are scheduled', 'and gone');
+	is($n2->postmaster_pid, $pid, 'it was not restarted');
 	return;
 }
 

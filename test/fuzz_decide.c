@@ -38,13 +38,20 @@ typedef struct Problem
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-make_bools(HaView *view, HaLocal *local, HaConfig *config)
+make_config_bools(HaConfig *config)
 {
 	MAKE_BOOL(config->known);
 	MAKE_BOOL(config->pause);
 	MAKE_BOOL(config->synchronous_mode_strict);
 	MAKE_BOOL(config->failsafe_mode);
 	MAKE_BOOL(config->check_timeline);
+	MAKE_BOOL(config->standby_cluster.active);
+}
+
+static void
+make_bools(HaView *view, HaLocal *local)
+{
+	make_config_bools(&view->config);
 	MAKE_BOOL(view->valid);
 	MAKE_BOOL(view->leader.present);
 	MAKE_BOOL(view->heartbeat.present);
@@ -53,6 +60,7 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 	MAKE_BOOL(view->failsafe.present);
 	MAKE_BOOL(view->term.present);
 	MAKE_BOOL(view->term.intent);
+	MAKE_BOOL(view->term.standby);
 	MAKE_BOOL(view->sync.present);
 	MAKE_BOOL(view->failover.present);
 	for (int i = 0; i < HA_MAX_MEMBERS; i++)
@@ -61,6 +69,7 @@ make_bools(HaView *view, HaLocal *local, HaConfig *config)
 		MAKE_BOOL(view->members[i].nofailover);
 		MAKE_BOOL(view->members[i].nosync);
 		MAKE_BOOL(view->members[i].nostream);
+		MAKE_BOOL(view->members[i].standby_leader);
 		MAKE_BOOL(view->members[i].pause);
 		MAKE_BOOL(view->members[i].sick);
 		MAKE_BOOL(view->votes[i].withdrawn);
@@ -210,7 +219,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* the input over and over, so that it need not be long */
 		for (size_t i = 0; i < sizeof(problem); i++)
 			bytes[i] = data[i % size];
-		make_bools(&problem.view, &problem.local, &problem.config);
+		make_config_bools(&problem.config);
+		make_bools(&problem.view, &problem.local);
 		make_likely(&problem, data[size - 1]);
 	}
 	make_times(&problem);
