@@ -106,6 +106,7 @@ SELECT * FROM decide('{}', '{"detached": true, "line_begins_at": 2000}');
 SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n3"]}}', '{"detached": true}');
 SELECT * FROM decide('{"sync": {"present": true, "leader": "n2", "standbys": ["n1"]}}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide('{}', '{"stay_out_until": 100001, "detached": true}');
+SELECT * FROM decide(:'voted', '{"stay_out_until": 100001, "detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide('{"failover": {"present": true, "candidate": "n3"}}', '{"key_gone_since": 99900}');
 -- ... which is for a failover; a switchover whose leader died gives nothing away, and in a
 -- pause the others help the candidate with their votes
