@@ -198,7 +198,8 @@ history_is_elsewhere(const HaView *view)
  * How far we have the cluster's history, in its own terms: the position that a
  * vote tells.  A timeline that the record does not know, newer than the one that
  * it tells of, was promoted to in vain: the gate opens only after the record, so
- * nothing was acknowledged there, and what counts is where it began.  One that is
+ * nothing was acknowledged there, and what counts is where it began; but not if the
+ * record is of a standby leader, whose source may have been an older one.  One that is
  * older may have led, until somebody took over who did not have it (S-16); what
  * was lost then must not come back.  Returns false if we have none of the
  * history, or something else besides.
@@ -215,7 +216,8 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 		return true;
 	if (is_recorded(&view->term, local->timeline))
 		return is_on_history(view, local, local->flush_lsn);
-	for (int i = n - 1; i >= 0 && *timeline > view->term.timeline; i--)
+	for (int i = n - 1; !view->term.standby && i >= 0 &&
+		 *timeline > view->term.timeline; i--)
 	{
 		*timeline = local->ancestors[i].timeline;
 		*lsn = local->ancestors[i].end_lsn;
@@ -326,6 +328,16 @@ ha_leader_lsn(const HaView *view, const HaLocal *local)
 }
 
 /*
+ * Is there a configuration, and nobody who could read it, nor a record that tells
+ * whether this is a standby cluster?  It may well be one, taken over from Patroni.
+ */
+static bool
+may_be_standby_cluster(const HaConfig *config, const HaView *view)
+{
+	return config->revision != 0 && !config->known && !view->term.present;
+}
+
+/*
  * Why this standby does not stand for election; NULL if it may.
  */
 static const char *
@@ -338,6 +350,8 @@ not_eligible(const HaConfig *config, const HaView *view,
 
 	if (local->nofailover || local->failover_priority <= 0)
 		return "this member is tagged nofailover";
+	if (may_be_standby_cluster(config, view))
+		return "the configuration cannot be read";
 	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))

@@ -16,8 +16,9 @@
  * the election that follows is an ordinary one: all members detach, tell how far
  * they are, and the best is promoted to a timeline that nobody had.
  *
- * A configuration that is gone altogether is no word of an operator.  Then the term
- * record tells that this was a standby cluster, and it stays one.
+ * A configuration that is gone altogether, or cannot be read, is no word of an
+ * operator.  Then the term record tells that this was a standby cluster, and it stays
+ * one.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,7 +66,8 @@ bool
 ha_is_standby_cluster(const HaConfig *config, const HaView *view)
 {
 	return config->standby_cluster.active ||
-		(config->revision == 0 && view->term.present && view->term.standby);
+		((config->revision == 0 || !config->known) &&
+		 view->term.present && view->term.standby);
 }
 
 /* Does the record tell something else than the history that we follow? */

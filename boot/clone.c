@@ -372,11 +372,12 @@ clone(const HaNode *node, const HaCloneOrder *order)
 	const HaSource *source = NULL;
 	HaSource	remote;
 	uint32_t	timeline;
+	bool		is_primary;
 	HaCloneResult result = HA_CLONE_FAILED;
 
 	if (order->remote.active && ha_remote_choose(node, &order->remote,
 												 order->sysid, &remote,
-												 &timeline))
+												 &timeline, &is_primary))
 		source = &remote;
 	else if (!order->remote.active && order->has_leader)
 		source = choose_source(node, order);

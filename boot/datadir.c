@@ -291,7 +291,8 @@ rewind_from(const HaNode *node, const HaSource *source, uint64_t sysid,
 
 /*
  * The same from a cluster that hands out timeline ids by itself: an id that both have
- * used says nothing, and pg_rewind would take one history for the other.
+ * used says nothing, and pg_rewind would take one history for the other.  And only from
+ * its primary: a standby may lack what is acknowledged, and is here.
  */
 static void
 rewind_from_remote(const HaNode *node, const HaStandbyCluster *remote,
@@ -299,10 +300,19 @@ rewind_from_remote(const HaNode *node, const HaStandbyCluster *remote,
 {
 	HaSource	source;
 	uint32_t	timeline;
+	bool		is_primary;
 
 	ha_source_environment(node);
-	if (!ha_remote_choose(node, remote, facts->sysid, &source, &timeline) ||
-		!ha_source_wait_for_timeline(node, &source, facts->sysid, timeline))
+	if (!ha_remote_choose(node, remote, facts->sysid, &source, &timeline,
+						  &is_primary))
+		_exit(HA_REWIND_NOT_BEGUN);
+	if (!is_primary)
+	{
+		pg_log_warning("the source at %s:%d is a standby, so nothing is rewound to what it has",
+					   source.host, source.port);
+		_exit(HA_REWIND_NOT_BEGUN);
+	}
+	if (!ha_source_wait_for_timeline(node, &source, facts->sysid, timeline))
 		_exit(HA_REWIND_NOT_BEGUN);
 	if (timeline == facts->timeline)
 	{

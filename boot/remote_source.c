@@ -85,7 +85,8 @@ ask_server(const HaNode *node, const HaSource *server, Answer *answer)
 
 bool
 ha_remote_choose(const HaNode *node, const HaStandbyCluster *source,
-				 uint64_t sysid, HaSource *chosen, uint32_t *timeline)
+				 uint64_t sysid, HaSource *chosen, uint32_t *timeline,
+				 bool *is_primary)
 {
 	HaSourceServer servers[HA_MAX_SOURCES];
 	int			n = ha_standby_cluster_servers(source, servers);
@@ -111,6 +112,7 @@ ha_remote_choose(const HaNode *node, const HaStandbyCluster *source,
 		{
 			*chosen = server;
 			*timeline = answer.timeline;
+			*is_primary = answer.primary;
 			found = true;
 		}
 		if (answer.primary)
@@ -142,21 +144,32 @@ end_of_timeline(const char *history, uint32_t timeline)
 	return 0;
 }
 
-/* Nothing that is not answered is a divergence. */
+/*
+ * Nothing that is not answered is a divergence, and a standby's answer is none: when
+ * the source's primary has died it may be far behind what is here.
+ */
 bool
 ha_remote_has_diverged(const HaNode *node, const HaStandbyCluster *source,
 					   uint64_t sysid, uint32_t timeline, uint64_t lsn)
 {
 	HaSource	server;
 	uint32_t	its_timeline;
+	bool		is_primary;
 	char		question[64];
 	PGconn	   *conn;
 	PGresult   *result;
 	bool		diverged = false;
 
-	if (!ha_remote_choose(node, source, sysid, &server, &its_timeline) ||
+	if (!ha_remote_choose(node, source, sysid, &server, &its_timeline,
+						  &is_primary) ||
 		its_timeline == timeline)
 		return false;
+	if (!is_primary)
+	{
+		pg_log_warning("the source at %s:%d is a standby on timeline %u, so it is not asked whether this server has diverged",
+					   server.host, server.port, its_timeline);
+		return false;
+	}
 	if (its_timeline == 1)
 		return true;			/* it has no history, and not this timeline */
 	snprintf(question, sizeof(question), "TIMELINE_HISTORY %u", its_timeline);

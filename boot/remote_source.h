@@ -11,16 +11,18 @@
 #include "source.h"
 
 /*
- * Which of its servers is to be copied: its primary if one answers as that; and on
- * which timeline that is.  sysid 0: any.  false: reported.
+ * Which of its servers is to be copied: its primary if one answers as that, else a
+ * standby, which is no judge of anybody's WAL; and on which timeline that is.
+ * sysid 0: any.  false: reported.
  */
 extern bool ha_remote_choose(const HaNode *node,
 							 const HaStandbyCluster *source, uint64_t sysid,
-							 HaSource *chosen, uint32_t *timeline);
+							 HaSource *chosen, uint32_t *timeline,
+							 bool *is_primary);
 
 /*
- * Does its history show that WAL which was replayed up to there is none of it?  No
- * answer is a no.
+ * Does its primary's history show that WAL which was replayed up to there is none of
+ * it?  No answer is a no.
  */
 extern bool ha_remote_has_diverged(const HaNode *node,
 								   const HaStandbyCluster *source,

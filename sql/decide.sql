@@ -323,10 +323,24 @@ SELECT * FROM decide(:'source_led', '{"role": "starting"}', :'follows');
 -- ... a configuration that is gone is no order to promote
 SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', '{"revision": 0}');
 SELECT * FROM decide(:'source_led', '{"role": "primary"}', '{"revision": 0}');
+-- ... nor is one that cannot be read, to a worker that has never seen a good one
+\set unreadable '{"known": false, "revision": 31}'
+SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', :'unreadable');
+SELECT * FROM decide(:'mine'::jsonb || :'acquired', :'holds', :'unreadable');
+SELECT * FROM decide(:'source_led', '{"role": "primary"}', :'unreadable');
+SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900}', :'unreadable');
+SELECT pg_ha_decide(jsonb_build_object('now', 100000, 'config', :'unreadable'::jsonb, 'view', '{"valid": true, "sysid": 7}'::jsonb || :'gone' || :'voted', 'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2, "flush_lsn": 2000, "replay_lsn": 2000, "detached": true, "key_gone_since": 90000}'::jsonb))->>'reserve' AS reserve;
+-- ... and without a record it may be any cluster's; with one of a primary it is that one's
+SELECT * FROM decide('{"term": {"present": false}}', '{"detached": true}', :'unreadable');
+SELECT * FROM decide('{"term": {"present": false}}', '{"detached": true}', '{"known": true, "revision": 31}');
+SELECT * FROM decide('{"term": {"present": false}}', '{"detached": true}', '{"revision": 0}');
+SELECT * FROM decide('{}', '{"detached": true}', :'unreadable');
 -- ... the section is gone: the key is given back, an election comes, and leaves ids to the source
 SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', '{"known": true, "revision": 31}');
 SELECT * FROM decide(:'mine'::jsonb || :'acquired', :'holds', '{"known": true, "revision": 31}');
 SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900}', '{"known": true, "revision": 31}');
+-- ... who is beyond the record has what the source acknowledged, maybe before it went back
+SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900, "ancestors": [{"timeline": 1, "end_lsn": 1000}, {"timeline": 2, "end_lsn": 1900}]}', '{"known": true, "revision": 31}');
 SELECT pg_ha_decide(jsonb_build_object('now', 100000, 'config', '{"known": true, "revision": 31}'::jsonb, 'view', '{"valid": true, "sysid": 7}'::jsonb || :'gone' || :'voted', 'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2, "flush_lsn": 2000, "replay_lsn": 2000, "detached": true, "key_gone_since": 90000}'::jsonb))->>'reserve' AS reserve;
 
 DROP FUNCTION decide;
