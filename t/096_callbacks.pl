@@ -39,6 +39,7 @@ subtest 'pre_promote says no' => sub { check_refusal('fail', 'exit code'); };
 subtest 'pre_promote hangs' => sub { check_refusal('hang', 'has not ended'); };
 subtest 'before_stop is waited for, and hangs' => \&check_before_stop;
 subtest 'what before_stop was run for is off by then' => \&check_off;
+subtest 'pre_promote is asked though pg_ha_boot was away' => \&check_away;
 subtest 'what the node file refuses' => \&check_faults;
 done_testing();
 
@@ -357,6 +358,25 @@ sub check_off
 		'taken back');
 	is($new->postmaster_pid, $pid, 'the new leader was never restarted');
 	$end_old->();
+	return;
+}
+
+sub check_away
+{
+	my $old = $cluster->wait_for_leader;
+	my ($standby) = grep { $_->is_running } $cluster->standbys;
+	my $from = calls($standby, 'pre_promote');
+	my $offset = $standby->log_size;
+
+	$standby->kill9($standby->boot_pid);
+	$old->kill9($old->boot_pid, $old->postmaster_pid);
+	HaCluster::wait_until('it waits',
+		sub { $standby->log_contains(qr/waiting for pre_promote before the promotion/, $offset) });
+	is($standby->safe_psql('SELECT pg_is_in_recovery()'), 't', 'not promoted unasked');
+	$standby->start;
+	is($cluster->wait_for_leader(other_than => $old), $standby, 'promoted');
+	is(calls($standby, 'pre_promote'), $from + 1, 'and asked before');
+	ok($standby->log_contains(qr/running callback: pre_promote.*promoted/s, $offset), 'in this order');
 	return;
 }
 
