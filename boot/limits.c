@@ -7,7 +7,8 @@
  * transactions, locks.  pg_control has the primary's limits, as far as they have been
  * replayed, and a standby with lower ones does not start.  So whoever starts as a
  * standby gets these, where the configuration has less (prepare.c), and shows in
- * its member key that a restart is pending for it.
+ * its member key that a restart is pending for it.  They are given on the command
+ * line too, where ALTER SYSTEM does not outrank them.
  *
  * Then any order of changes comes to its end without manual work.  Rising: standbys
  * that are restarted first have the new value already when the leader gets it.
@@ -27,7 +28,7 @@ ha_limit_of_data(const ControlFileData *control, const char *name)
 	{
 		const char *name;
 		int			value;
-	}			limits[] =
+	}			limits[HA_NUM_LIMITS] =
 
 	{
 		{"max_connections", control->MaxConnections},

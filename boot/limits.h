@@ -10,6 +10,8 @@
 
 #include "catalog/pg_control.h"
 
+#define HA_NUM_LIMITS	5
+
 /* By the name of its setting; -1 = that is no such limit. */
 extern int	ha_limit_of_data(const ControlFileData *control, const char *name);
 

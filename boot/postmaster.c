@@ -89,8 +89,7 @@ close_our_files(void)
 
 /* In the child: become the server, with nothing of ours left on. */
 static void
-become_postmaster(const char *program, const HaNode *node,
-				  const char *libraries_option)
+become_postmaster(const char *program, const char *const *argv)
 {
 	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2,
 	SIGCHLD, SIGPIPE};
@@ -105,8 +104,7 @@ become_postmaster(const char *program, const HaNode *node,
 	/* Ctrl-C at a terminal is for pg_ha_boot, which then stops us in order. */
 	setsid();
 	close_our_files();
-	execl(program, program, "-D", node->data_dir, "-c", libraries_option,
-		  (char *) NULL);
+	execv(program, (char *const *) argv);
 
 	/* Just write(): another thread may have held a lock at the fork. */
 	if (write(STDERR_FILENO, program, strlen(program)) < 0 ||
@@ -121,12 +119,19 @@ ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
 {
 	char		program[HA_PATH_SIZE + 16];
 	char		libraries_option[sizeof(prepared->libraries) + 32];
+	const char *argv[5 + 2 * HA_NUM_LIMITS + 1] = {program, "-D", node->data_dir,
+	"-c", libraries_option};
 	char		grandparent[32];
 	pid_t		pid;
 
 	snprintf(program, sizeof(program), "%s/postgres", node->bin_dir);
 	snprintf(libraries_option, sizeof(libraries_option),
 			 "shared_preload_libraries=%s", prepared->libraries);
+	for (int i = 0, n = 5; i < HA_NUM_LIMITS && prepared->limits[i][0] != '\0'; i++)
+	{
+		argv[n++] = "-c";
+		argv[n++] = prepared->limits[i];
+	}
 
 	/*
 	 * In a container a stale postmaster.pid may well name the pid that we or
@@ -139,7 +144,7 @@ ha_postmaster_start(HaPostmaster *pm, const HaNode *node,
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		become_postmaster(program, node, libraries_option);
+		become_postmaster(program, argv);
 	if (pid < 0)
 	{
 		pg_log_error("could not fork to start the server: %m");

@@ -217,12 +217,16 @@ make_directories(const HaNode *node, const HaProbe *user)
 							   user[SETTING_LOG_DIRECTORY].value);
 }
 
-/* Which limits are the primary's (limits.c), as lines of pg_ha.conf. */
+/*
+ * Which limits are the primary's (limits.c), as lines of pg_ha.conf and for the command
+ * line.  The latter also where the line of pg_ha.conf would do but for ALTER SYSTEM.
+ */
 static void
 raise_limits(const HaNode *node, const HaProbe *user, PQExpBuffer conf,
 			 HaPrepared *prepared)
 {
 	ControlFileData control;
+	int			n = 0;
 
 	if (!ha_datadir_control(node, &control))
 		return;
@@ -231,6 +235,9 @@ raise_limits(const HaNode *node, const HaProbe *user, PQExpBuffer conf,
 		int			limit = ha_limit_of_data(&control, user[i].name);
 		int			wanted = atoi(user[i].value);
 
+		if (limit > wanted && n < HA_NUM_LIMITS)
+			snprintf(prepared->limits[n++], sizeof(prepared->limits[0]),
+					 "%s=%d", user[i].name, limit);
 		if (i == SETTING_WAL_SENDERS)
 			wanted = Max(wanted, HA_MIN_WAL_SENDERS);
 		if (limit <= wanted)
@@ -287,6 +294,7 @@ write_conf(const HaNode *node, bool as_primary, const HaProbe *user,
 					  Max(atoi(user[SETTING_SLOTS].value), 16),
 					  Max(atoi(user[SETTING_WAL_KEEP].value), 128));
 	prepared->raised[0] = '\0';
+	memset(prepared->limits, 0, sizeof(prepared->limits));
 	if (!as_primary)
 		raise_limits(node, user, &conf, prepared);
 	appendPQExpBuffer(&conf, RAISED_MARK "%s\n", prepared->raised);

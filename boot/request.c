@@ -229,6 +229,7 @@ take_up(HaBoot *b, const HaMemberRequest *request)
 	duty->request = *request;
 	duty->stage = resumed ? REQUEST_MOVED : REQUEST_BEGUN;
 	duty->taken_at = ha_now();
+	duty->judged_from = 0;
 	duty->steps_out = false;
 	duty->stepped_out_at = 0;
 	memset(&duty->progress, 0, sizeof(duty->progress));
@@ -295,13 +296,19 @@ ha_request_is_replaced(const HaBoot *b)
  * A new copy of the data.
  */
 
+static bool
+is_withdrawn(const HaBoot *b, const HaView *view)
+{
+	const HaMemberRequest *request = ha_find_request(view, b->node.name);
+
+	return request == NULL || strcmp(request->id, b->duty.request.id) != 0;
+}
+
 /* Why our data must stay, by a read of the cluster; NULL = it may go. */
 static const char *
 reason_to_stay(const HaBoot *b, const HaView *view)
 {
-	const HaMemberRequest *request = ha_find_request(view, b->node.name);
-
-	if (request == NULL || strcmp(request->id, b->duty.request.id) != 0)
+	if (is_withdrawn(b, view))
 		return "the request was withdrawn";
 	if (view->leader.present && strcmp(view->leader.name, b->node.name) == 0)
 		return "this member has become the leader";
@@ -330,8 +337,8 @@ void
 ha_request_round(HaBoot *b)
 {
 	if (ha_request_wants_restart(b) && b->duty.stage == REQUEST_MOVED &&
-		!b->stop_requested && b->now - b->duty.taken_at < RESTART_WAIT &&
-		b->state != BOOT_SERVING)
+		b->purpose == HA_WANT_RESTART && b->state != BOOT_SERVING &&
+		!b->stop_requested && b->now - b->duty.taken_at < RESTART_WAIT)
 		ha_boot_keep_lease(b, &b->duty.keep_at);
 }
 
@@ -434,6 +441,7 @@ serving_restart(HaBoot *b)
 	HaControlWorker w;
 	bool		known = ha_boot_worker(b, &w);
 	char		pending[HA_WHY_SIZE];
+	const HaView *view;
 	const char *why;
 
 	if (duty->stage == REQUEST_MOVED)
@@ -446,16 +454,35 @@ serving_restart(HaBoot *b)
 	}
 	pending_settings(b, known ? w.pending_restart : "", pending,
 					 sizeof(pending));
+	view = ha_session_view(b->session, duty->judged_from);
+	if (view == NULL)
+		return NULL;
 	why = known ? reason_to_go_on(&duty->request, &w, pending) : NULL;
 	if (why != NULL)
-		end(b, HA_PROGRESS_DONE, why);
-	if (why != NULL || (known && !has_stepped_out(b, &w)) ||
-		!note_stage(b, REQUEST_MOVED))
+		end(b, b->stop_is_due ? HA_PROGRESS_FAILED : HA_PROGRESS_DONE, why);
+	else if (is_withdrawn(b, view))
+		end(b, HA_PROGRESS_FAILED, "the request was withdrawn");
+	if (duty->stage == REQUEST_NONE || (known && !has_stepped_out(b, &w)))
 		return NULL;
-	duty->stage = REQUEST_MOVED;
-	b->rolled_back = false;
 	say(b, "stopping the server");
 	return "it is to be restarted";
+}
+
+/*
+ * Not before before_stop has ended: until then the worker may still come to another
+ * stop, or the request be off, and the restart has not happened.
+ */
+bool
+ha_request_begin_restart(HaBoot *b)
+{
+	if (!note_stage(b, REQUEST_MOVED))
+	{
+		end(b, HA_PROGRESS_FAILED, "it could not be noted in the state directory");
+		return false;
+	}
+	b->duty.stage = REQUEST_MOVED;
+	b->rolled_back = false;
+	return true;
 }
 
 void
@@ -496,7 +523,7 @@ serving_reinit(HaBoot *b)
 			end(b, HA_PROGRESS_DONE, "streaming");
 		return NULL;
 	}
-	view = ha_session_view(b->session, duty->taken_at);
+	view = ha_session_view(b->session, Max(duty->taken_at, duty->judged_from));
 	if (view == NULL)
 		return NULL;
 	why = known && w.role == HA_ROLE_PRIMARY ?

@@ -17,7 +17,8 @@ typedef enum HaRequestStage
 {
 	REQUEST_NONE,				/* nothing is asked for */
 	REQUEST_BEGUN,				/* taken up, nothing is lost yet */
-	REQUEST_MOVED,				/* REINIT: the old data is aside */
+	REQUEST_MOVED,				/* REINIT: the old data is aside; RESTART: the
+								 * server was told to stop */
 	REQUEST_ENDED,				/* only in memory.stage: done, or given up */
 } HaRequestStage;
 
@@ -37,6 +38,8 @@ typedef struct HaDuty
 	HaMemberRequest request;	/* unless REQUEST_NONE */
 	HaProgress	progress;		/* of the last one, for the member key */
 	int64_t		taken_at;
+	int64_t		judged_from;	/* reads before it are from before the end of
+								 * before_stop */
 	int64_t		remove_at;		/* when removing the key is tried next */
 	int64_t		keep_at;		/* STOP, RESTART: when the leader lease is
 								 * renewed next */
@@ -52,6 +55,9 @@ extern bool ha_request_remember(struct HaBoot *b);
 
 /* The server lives: why it has to be stopped now, if it has; else NULL. */
 extern const char *ha_request_serving(struct HaBoot *b);
+
+/* It is about to be stopped for a restart, which is noted.  false: given up. */
+extern bool ha_request_begin_restart(struct HaBoot *b);
 
 /*
  * No process of the server is left, "view" is of after that, and this node goes

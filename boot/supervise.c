@@ -274,18 +274,43 @@ begin_stop(HaBoot *b, HaWant purpose, const char *why)
 	ha_boot_enter(b, BOOT_STOPPING);
 }
 
-/* An operator wants it, so there is time for before_stop. */
+/*
+ * An operator wants it, so there is time for before_stop.  When that has ended we come
+ * here again, if the stop is still wanted by then.
+ */
 static void
 plan_stop(HaBoot *b, HaWant purpose, const char *why)
 {
-	if (!ha_callbacks_begin_before_stop(b))
-	{
+	if (!b->stop_is_due && ha_callbacks_begin_before_stop(b))
+		b->stop_is_due = true;
+	else if (purpose != HA_WANT_RESTART || ha_request_begin_restart(b))
 		begin_stop(b, purpose, why);
-		return;
+}
+
+static bool
+waits_for_before_stop(const HaBoot *b)
+{
+	return b->stop_is_due && ha_callbacks_before_stop_runs();
+}
+
+/*
+ * Why do operators want it to stop, if they do?  What they have asked for is judged
+ * again when before_stop has ended: it may be off, or this server may lead by now.
+ */
+static const char *
+asked_to_stop(HaBoot *b)
+{
+	const char *why;
+
+	if (waits_for_before_stop(b))
+	{
+		b->duty.judged_from = b->now;
+		return NULL;
 	}
-	b->stop_is_due = true;
-	b->due_purpose = purpose;
-	strlcpy(b->due_why, why, sizeof(b->due_why));
+	why = ha_request_serving(b);
+	if (b->duty.stage == REQUEST_NONE && !b->stop_requested)
+		b->stop_is_due = false;
+	return why;
 }
 
 /* Fast, then immediate, then without asking. */
@@ -599,8 +624,7 @@ step_serving(HaBoot *b)
 {
 	HaControlWorker w;
 	bool		reported = ha_boot_worker(b, &w);
-	const char *why = b->stop_is_due || is_too_old(b) ? NULL :
-	ha_request_serving(b);
+	const char *why = is_too_old(b) ? NULL : asked_to_stop(b);
 
 	if (reported && stands_still(b, &w))
 	{
@@ -614,9 +638,7 @@ step_serving(HaBoot *b)
 	if (why != NULL)
 		plan_stop(b, ha_request_wants_restart(b) ? HA_WANT_RESTART :
 				  HA_WANT_DEMOTE, why);
-	else if (b->stop_is_due && !ha_callbacks_before_stop_runs())
-		begin_stop(b, b->due_purpose, b->due_why);
-	else if (b->stop_requested && !b->stop_is_due)
+	else if (b->stop_requested && !waits_for_before_stop(b))
 		plan_stop(b, HA_WANT_NOTHING, "pg_ha_boot was told to stop");
 	else if (reported && w.want > HA_WANT_NOTHING && w.want <= HA_WANT_YIELD)
 		obey(b, &w);

@@ -184,9 +184,8 @@ typedef struct HaBoot
 	bool		told_restart;	/* it ended to be restarted */
 	HaRole		told_role;		/* HA_ROLE_UNINITIALIZED = of none */
 	bool		wake_worker;	/* there is an answer for it */
-	bool		stop_is_due;
-	HaWant		due_purpose;
-	char		due_why[HA_WHY_SIZE];
+	bool		stop_is_due;	/* before_stop was begun for one, which has
+								 * not begun yet */
 
 	bool		pruned;			/* moved-aside copies, since this server began
 								 * to stream */

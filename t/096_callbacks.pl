@@ -38,6 +38,8 @@ subtest 'a change of roles' => \&check_roles;
 subtest 'pre_promote says no' => sub { check_refusal('fail', 'exit code'); };
 subtest 'pre_promote hangs' => sub { check_refusal('hang', 'has not ended'); };
 subtest 'before_stop is waited for, and hangs' => \&check_before_stop;
+subtest 'what before_stop was run for is off by then' => \&check_off;
+subtest 'pre_promote is asked though pg_ha_boot was away' => \&check_away;
 subtest 'what the node file refuses' => \&check_faults;
 done_testing();
 
@@ -290,6 +292,91 @@ sub check_before_stop
 	$undo->();
 	my $new = $cluster->wait_for_leader(other_than => $leader);
 	isnt($new, $leader, 'another leads');
+	return;
+}
+
+sub wait_for_request
+{
+	my ($seen_on, $member, $state) = @_;
+
+	HaCluster::wait_until(
+		"restart of $member->{name}: $state",
+		sub {
+			$seen_on->safe_psql(
+				"SELECT kind, state FROM pg_ha_requests() WHERE member = '$member->{name}'")
+			  eq "restart|$state";
+		});
+	return;
+}
+
+# Begin a restart that before_stop keeps waiting; how to end that.
+sub hang_restart
+{
+	my ($node, $terms) = @_;
+	my $undo = order('hang', 'before_stop', $node);
+	my $from = calls($node, 'before_stop');
+
+	$node->add_settings("pg_ha.callback_timeout = '1h'");
+	kill 'HUP', $node->boot_pid;
+	HaCluster::wait_until('the node file is read',
+		sub { (calls($node))[-1]->{argv}[-3] eq 'on_reload' });
+	$node->psql("SELECT pg_ha_restart('$node->{name}', $terms)");
+	HaCluster::wait_until('before_stop hangs',
+		sub { calls($node, 'before_stop') > $from });
+	$undo->();
+	my $call = (calls($node, 'before_stop'))[-1];
+	return sub { kill 'KILL', $call->{pid}; };
+}
+
+# A switchover meanwhile: neither does the old leader hold the key for its restart, nor
+# is the new one restarted, which was to be as a standby only.  And what is taken back.
+sub check_off
+{
+	$cluster->wait_streaming(1);
+	my $old = $cluster->wait_for_leader;
+	my ($new) = grep { $_->is_running } $cluster->standbys;
+	my $pid = $new->postmaster_pid;
+	my $offset = $old->log_size;
+	my $end_new = hang_restart($new, q{role => 'standby', timeout => 1});
+	my $end_old = hang_restart($old, q{timeout => 1});
+
+	$new->safe_psql("SELECT pg_ha_switchover('$new->{name}')");
+	is($cluster->wait_for_leader, $new, 'it leads');
+	wait_for_request($new, $old, 'failed');
+	$end_new->();
+	wait_for_request($new, $new, 'failed');
+	ok($new->log_contains(qr/the server is not restarted: it is no standby/), 'says why');
+	$cluster->wait_streaming(1);
+	is(() = slurp_file($old->{log}, $offset) =~ /stopping the server/g,
+		1, 'the old leader was stopped once');
+
+	my $end = hang_restart($new, q{at => now() + interval '1 s'});
+	$new->safe_psql("SELECT pg_ha_cancel_restart('$new->{name}')");
+	$end->();
+	wait_for_request($new, $new, 'failed');
+	ok($new->log_contains(qr/the server is not restarted: the request was withdrawn/),
+		'taken back');
+	is($new->postmaster_pid, $pid, 'the new leader was never restarted');
+	$end_old->();
+	return;
+}
+
+sub check_away
+{
+	my $old = $cluster->wait_for_leader;
+	my ($standby) = grep { $_->is_running } $cluster->standbys;
+	my $from = calls($standby, 'pre_promote');
+	my $offset = $standby->log_size;
+
+	$standby->kill9($standby->boot_pid);
+	$old->kill9($old->boot_pid, $old->postmaster_pid);
+	HaCluster::wait_until('it waits',
+		sub { $standby->log_contains(qr/waiting for pre_promote before the promotion/, $offset) });
+	is($standby->safe_psql('SELECT pg_is_in_recovery()'), 't', 'not promoted unasked');
+	$standby->start;
+	is($cluster->wait_for_leader(other_than => $old), $standby, 'promoted');
+	is(calls($standby, 'pre_promote'), $from + 1, 'and asked before');
+	ok($standby->log_contains(qr/running callback: pre_promote.*promoted/s, $offset), 'in this order');
 	return;
 }
 

@@ -32,6 +32,7 @@ HaCluster::wait_until('the standbys have the functions',
 subtest 'only what is older than a version' => \&check_version;
 subtest 'later' => \&check_schedule;
 subtest 'limits rise' => \&check_rise;
+subtest 'ALTER SYSTEM does not lower them' => \&check_alter_system;
 subtest 'limits fall' => \&check_fall;
 subtest 'a leader with more than its standbys' => \&check_paused;
 subtest 'a synchronous standby steps out first' => \&check_step_out;
@@ -188,6 +189,25 @@ sub check_rise
 	in_force(150, 80);
 	was_calm(\%sizes);
 	is($cluster->wait_for_leader, $leader, 'the same leader');
+	return;
+}
+
+sub check_alter_system
+{
+	my ($standby) = $cluster->standbys;
+	my %sizes = map { $_->name => $_->log_size } $cluster->nodes;
+	my $senders = $leader->safe_psql('SHOW max_wal_senders');
+
+	$standby->safe_psql('ALTER SYSTEM SET max_connections = 50');
+	$standby->safe_psql('ALTER SYSTEM SET max_wal_senders = 5');
+	is($leader->safe_psql("SELECT pg_ha_restart('$standby->{name}')"),
+		"$standby->{name}: streaming", 'the standby starts');
+	is($standby->safe_psql("SELECT current_setting('max_connections'), current_setting('max_wal_senders')"),
+		"150|$senders", 'with what its primary has');
+	was_calm(\%sizes);
+	$standby->safe_psql("ALTER SYSTEM RESET $_") foreach qw(max_connections max_wal_senders);
+	$leader->safe_psql("SELECT pg_ha_restart('$standby->{name}')");
+	in_force(150, 80);
 	return;
 }
 
