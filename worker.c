@@ -106,6 +106,9 @@ static int64 boot_looked_at;
 
 static uint32 last_promote_seq;
 
+/* How long pre_promote may take, as the last pg_ha_boot said; 0 = there is none. */
+static int64 pre_promote_limit;
+
 /* What this member has promised to a leader without the store (S-9). */
 static HaControlPromise promise;
 
@@ -160,6 +163,8 @@ gather_boot(int64 now)
 	boot_looked_at = now;
 	local.has_boot = ha_control_get_boot(control, &boot) &&
 		boot.supervising && ha_process_is_alive(boot.pid, boot.pid_start);
+	if (local.has_boot)
+		pre_promote_limit = boot.pre_promote_limit;
 	strlcpy(local.cluster_uuid, boot.cluster_uuid, sizeof(local.cluster_uuid));
 	strlcpy(local.boot_version, boot.version, sizeof(local.boot_version));
 }
@@ -472,9 +477,10 @@ act_detach(int64 now)
 
 /*
  * pre_promote is run by pg_ha_boot, which is asked for it under a new number and
- * answers with that.  Both bound it: should pg_ha_boot be gone or stand still, the
- * promotion fails as if the program had said no.  No acknowledgement rests on any of
- * this: the gate is closed until the reign is confirmed.
+ * answers with that.  Both bound it: should pg_ha_boot be gone for longer or stand
+ * still, the promotion fails as if the program had said no.  One that is away for a
+ * moment is asked when it is back.  No acknowledgement rests on any of this: the gate
+ * is closed until the reign is confirmed.
  */
 static bool
 pre_promote_allows(int64 now)
@@ -484,19 +490,18 @@ pre_promote_allows(int64 now)
 	(void) ha_control_get_boot(control, &boot);
 	if (report.promote_seq == 0)
 	{
-		if (!local.has_boot || boot.pre_promote_limit <= 0)
+		if (pre_promote_limit <= 0)
 			return true;
 		last_promote_seq = Max(last_promote_seq, boot.promote_answered) + 1;
 		report.promote_seq = last_promote_seq;
-		give_up = now + boot.pre_promote_limit + PRE_PROMOTE_SLACK;
+		give_up = now + pre_promote_limit + PRE_PROMOTE_SLACK;
 		ereport(LOG,
 				(errmsg("waiting for pre_promote before the promotion")));
 		return false;
 	}
 	if (boot.promote_answered == report.promote_seq && boot.promote_allowed)
 		return true;
-	if (boot.promote_answered == report.promote_seq || !local.has_boot ||
-		now > give_up)
+	if (boot.promote_answered == report.promote_seq || now > give_up)
 	{
 		ereport(LOG,
 				(errmsg("this server is not promoted: %s",

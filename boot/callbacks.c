@@ -40,12 +40,16 @@
 /* SIGKILL follows SIGTERM after it (ms). */
 #define KILL_AFTER		1000
 
+/* What SIGKILL has not ended after so many times of that is waited for no more. */
+#define KILLS			5
+
 typedef struct Lane
 {
 	pid_t		pid;			/* 0 = nothing runs */
 	HaCallback	what;
 	int64_t		end_at;			/* when it is ended next */
 	bool		told_to_end;
+	int			kills;			/* SIGKILLs sent */
 	bool		ok;				/* the last one ended with code 0 */
 
 	bool		has_next;
@@ -140,6 +144,7 @@ begin(const HaBoot *b, Lane *lane, HaCallback what, const char *role)
 	pg_log_info("running callback: %s %s %s", action, role, node->scope);
 	lane->pid = pid;
 	lane->told_to_end = false;
+	lane->kills = 0;
 	lane->end_at = b->now + node->callback_timeout;
 }
 
@@ -148,8 +153,18 @@ static void
 end_lane(const HaBoot *b, Lane *lane)
 {
 	kill(-lane->pid, lane->told_to_end ? SIGKILL : SIGTERM);
+	if (lane->told_to_end && ++lane->kills == KILLS)
+		pg_log_warning("callback \"%s\" can't be killed, and nothing waits for it any more",
+					   ha_callback_names[lane->what]);
 	lane->told_to_end = true;
 	lane->end_at = b->now + KILL_AFTER;
+}
+
+/* One that sleeps uninterruptibly must not keep anybody else for ever. */
+static bool
+is_stuck(const Lane *lane)
+{
+	return lane->pid != 0 && lane->kills >= KILLS;
 }
 
 /* Begin it, or put it in line and end the one that runs. */
@@ -235,7 +250,9 @@ ha_callbacks_are_busy(void)
 {
 	for (int i = 0; i < NUM_LANES; i++)
 	{
-		if (lanes[i].pid != 0 || lanes[i].has_next)
+		const Lane *lane = &lanes[i];
+
+		if (!is_stuck(lane) && (lane->pid != 0 || lane->has_next))
 			return true;
 	}
 	return false;
@@ -353,13 +370,15 @@ ha_callbacks_reloaded(const HaBoot *b)
 bool
 ha_callbacks_begin_before_stop(const HaBoot *b)
 {
-	if (b->told_up)
+	if (b->told_up && !is_stuck(&lanes[LANE_STOP]))
 		call(b, HA_BEFORE_STOP, role_word(b->told_role));
-	return lanes[LANE_STOP].pid != 0;
+	return ha_callbacks_before_stop_runs();
 }
 
 bool
 ha_callbacks_before_stop_runs(void)
 {
-	return lanes[LANE_STOP].pid != 0;
+	const Lane *lane = &lanes[LANE_STOP];
+
+	return lane->pid != 0 && !is_stuck(lane);
 }
