@@ -26,8 +26,8 @@ typedef struct HaPrepared
 	char		raised[HA_WHY_SIZE];	/* limits that are its primary's, and
 										 * not as configured: names with
 										 * commas */
-	char		limits[HA_NUM_LIMITS][64];	/* "name=value" of limits that no file
-											 * may lower; "" = no more */
+	char		limits[HA_NUM_LIMITS][64];	/* "name=value" of limits that no
+											 * file may lower; "" = no more */
 } HaPrepared;
 
 /*

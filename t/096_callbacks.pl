@@ -40,6 +40,7 @@ subtest 'pre_promote hangs' => sub { check_refusal('hang', 'has not ended'); };
 subtest 'before_stop is waited for, and hangs' => \&check_before_stop;
 subtest 'what before_stop was run for is off by then' => \&check_off;
 subtest 'pre_promote is asked though pg_ha_boot was away' => \&check_away;
+subtest 'one that nothing ends' => \&check_stuck;
 subtest 'what the node file refuses' => \&check_faults;
 done_testing();
 
@@ -64,6 +65,11 @@ open my \$out, '>>', "\$base/calls.\$ENV{PG_HA_NAME}" or die;
 syswrite \$out, encode_json(\$call) . "\\n";
 close \$out;
 \$SIG{TERM} = 'IGNORE';
+if (-e "\$base/flee.\$action.\$ENV{PG_HA_NAME}")
+{
+	setpgrp(0, getpgrp(getppid()));
+	sleep 600;
+}
 sleep 600 if \$call->{child};
 exit(-e "\$base/fail.\$action.\$ENV{PG_HA_NAME}" ? 3 : 0);
 END_OF_PROGRAM
@@ -377,6 +383,26 @@ sub check_away
 	is($cluster->wait_for_leader(other_than => $old), $standby, 'promoted');
 	is(calls($standby, 'pre_promote'), $from + 1, 'and asked before');
 	ok($standby->log_contains(qr/running callback: pre_promote.*promoted/s, $offset), 'in this order');
+	return;
+}
+
+# In another process group no signal reaches it, as if it waited for a disk for ever.
+sub check_stuck
+{
+	my $node = $cluster->wait_for_leader;
+	my $offset = $node->log_size;
+
+	order('flee', 'before_stop', $node);
+	$node->add_settings("pg_ha.callback_timeout = '1s'");
+	kill 'HUP', $node->boot_pid;
+	HaCluster::wait_until('the node file is read',
+		sub { $node->log_contains(qr/the node file was read again/, $offset) });
+	kill 'TERM', $node->boot_pid;
+	$node->wait_for_exit;
+	ok( $node->log_contains(
+			qr/callback "before_stop" can't be killed.*stopping the server: pg_ha_boot was told to stop/s,
+			$offset),
+		'the stop began without it');
 	return;
 }
 
