@@ -162,15 +162,9 @@ end_lane(const HaBoot *b, Lane *lane)
 
 /* One that sleeps uninterruptibly must not keep anybody else for ever. */
 static bool
-<<<<<<< HEAD
-is_awaited(const Lane *lane)
-{
-	return lane->pid != 0 && lane->kills < KILLS;
-=======
 is_stuck(const Lane *lane)
 {
 	return lane->pid != 0 && lane->kills >= KILLS;
->>>>>>> h/fixb
 }
 
 /* Begin it, or put it in line and end the one that runs. */
@@ -258,11 +252,7 @@ ha_callbacks_are_busy(void)
 	{
 		const Lane *lane = &lanes[i];
 
-<<<<<<< HEAD
-		if (is_awaited(lane) || (lane->pid == 0 && lane->has_next))
-=======
 		if (!is_stuck(lane) && (lane->pid != 0 || lane->has_next))
->>>>>>> h/fixb
 			return true;
 	}
 	return false;
@@ -382,21 +372,13 @@ ha_callbacks_begin_before_stop(const HaBoot *b)
 {
 	if (b->told_up && !is_stuck(&lanes[LANE_STOP]))
 		call(b, HA_BEFORE_STOP, role_word(b->told_role));
-<<<<<<< HEAD
-	return is_awaited(&lanes[LANE_STOP]);
-=======
 	return ha_callbacks_before_stop_runs();
->>>>>>> h/fixb
 }
 
 bool
 ha_callbacks_before_stop_runs(void)
 {
-<<<<<<< HEAD
-	return is_awaited(&lanes[LANE_STOP]);
-=======
 	const Lane *lane = &lanes[LANE_STOP];
 
 	return lane->pid != 0 && !is_stuck(lane);
->>>>>>> h/fixb
 }
