@@ -11,6 +11,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaVersions;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -32,7 +33,9 @@ HaCluster::wait_until('one of it leads', sub { standby_leader($b) });
 subtest 'K-d: the members follow, and say what they are' => \&check_roles;
 subtest 'K-d: another member takes over, without a promotion' => \&check_failover;
 subtest 'K-d: the source fails over, and is followed' => \&check_source_failover;
+subtest 'K-d: a standby of the source is no judge of what is here' => \&check_stale_standby;
 subtest 'K-d: a configuration that is gone promotes nobody' => \&check_no_config;
+subtest 'S-19: a configuration that cannot be read promotes nobody' => \&check_unreadable_config;
 subtest 'K-d: no promotion while the source is there' => \&check_refusals;
 subtest 'a primary in a standby cluster is demoted' => \&check_by_hand;
 subtest 'K-d: the source is stopped: it is promoted' => \&check_promotion;
@@ -182,8 +185,38 @@ sub check_source_failover
 	HaCluster::wait_until('the record of the standby cluster tells it',
 		sub { term_record($b)->{timeline} == $timeline });
 	nobody_was_promoted($b);
-	$old->start;
-	has_row($a->nodes);
+	return;
+}
+
+# What is left of the source is a standby that missed its last failover.
+sub check_stale_standby
+{
+	my ($stale) = others($a, $source);
+	my @sizes = map { $_->log_size } $b->nodes;
+	my @servers = map { $_->postmaster_pid } $b->nodes;
+
+	$source->kill_node;
+	append_to_file("$stale->{dir}/standby.signal", '');
+	my $server = $a->start_plain(HaVersions::bin_dir(), $stale->{dir},
+		'-p', $stale->port, '-c', 'listen_addresses=127.0.0.1',
+		'-c', 'shared_preload_libraries=', '-c', 'primary_conninfo=');
+	my $leader = standby_leader($b);
+	HaCluster::wait_until('it was asked',
+		sub { $leader->log_contains(qr/is a standby on timeline 1, so it is not asked/) });
+	foreach my $node ($b->nodes)
+	{
+		ok(!$node->log_contains(qr/rewinding|cloning again/, shift @sizes),
+			$node->name . ' is neither rewound nor cloned');
+		is($node->postmaster_pid, shift @servers, '... nor stopped');
+	}
+	has_row($b->nodes);
+	$a->stop_plain($server);
+	unlink "$stale->{dir}/standby.signal";
+	$source->start;
+	HaCluster::wait_until('the source is back', sub { $source->rest('/primary') == 200 });
+	$stale->start;
+	write_row();
+	has_row($a->nodes, $b->nodes);
 	return;
 }
 
@@ -198,6 +231,24 @@ sub check_no_config
 	nobody_was_promoted($b);
 	$b->etcd_put('config', $config);
 	$leader->start;
+	write_row();
+	has_row($b->nodes);
+	return;
+}
+
+# Both start without ever having read a good one, so nobody knows where the source is.
+sub check_unreadable_config
+{
+	my $config = $b->etcd_get('config');
+
+	$b->stop_all;
+	$b->etcd_put('config', '{"standby_cluster": {"restore_command": "true"}}');
+	$b->start_all;
+	HaCluster::wait_until('one of it leads', sub { standby_leader($b) });
+	HaCluster::wait_until('the other streams from it',
+		sub { ask(standby_leader($b), 'SELECT count(*) FROM pg_stat_replication') eq '1' });
+	nobody_was_promoted($b);
+	$b->etcd_put('config', $config);
 	write_row();
 	has_row($b->nodes);
 	return;

@@ -553,19 +553,20 @@ sub end
 	return;
 }
 
-=item start_plain(bin, dir), stop_plain(server)
+=item start_plain(bin, dir, options...), stop_plain(server)
 
-A server that no pg_ha_boot runs, as if somebody had started it by hand.
+A server that no pg_ha_boot runs, as if somebody had started it by hand; options are the
+postmaster's.
 
 =cut
 
 sub start_plain
 {
-	my ($self, $bin, $dir) = @_;
+	my ($self, $bin, $dir, @options) = @_;
 	my $server = {
 		pid => HaCluster::spawn("$self->{log_prefix}_plain.log",
 			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
-			'-c', "unix_socket_directories=$self->{sockets}")
+			'-c', "unix_socket_directories=$self->{sockets}", @options)
 	};
 
 	push @{ $self->{proxies} }, $server;	# ended with the cluster
