@@ -29,8 +29,8 @@ typedef struct HaRestRequest
 	bool		force;
 	bool		from_leader;
 	bool		pending;
-	HaRole		role;			/* RESTART: only if it has this one then; UNINITIALIZED
-								 * = any */
+	HaRole		role;			/* RESTART: only if it has this one then;
+								 * UNINITIALIZED = any */
 	int32_t		before_version; /* ... and is older than this; 0 = any */
 } HaRestRequest;
 

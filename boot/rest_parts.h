@@ -150,7 +150,8 @@ extern char *ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap);
 extern char *ha_rest_cluster_json(const HaRest *rest);
 extern char *ha_rest_history_json(const HaRest *rest);
 extern char *ha_rest_config_json(const HaRest *rest);
-extern json_t *ha_rest_tags(const HaRest *rest);	/* a reference to a new object */
+extern json_t *ha_rest_tags(const HaRest *rest);	/* a reference to a new
+													 * object */
 
 /* rest_failsafe.c: takes a question whose body is complete; serves those in line. */
 extern void ha_rest_ask_promise(HaRest *rest, HaRestCall *call);

@@ -17,7 +17,7 @@
 /* Made from status_page.html. */
 static const char page[] =
 #include "status_page.inc"
-;
+		   ;
 
 /* A browser says that it takes HTML; proxies and tools take anything. */
 bool
