@@ -266,9 +266,8 @@ sub row_50
 		'its data was not touched');
 	rename "$version.ours", $version or die "could not rename: $!";
 
-	# What another version of pg_ha left behind is not read either, but what is in it
-	# counts for the lives that made it: it begins anew.  The number stands after the
-	# first eight bytes.
+	# What another version of pg_ha left behind is not read either: the block begins
+	# anew.  The number stands after the first eight bytes.
 	patch("$third->{dir}.pg_ha/control", 8, pack('L', 0xffff));
 	my $offset = $third->log_size;
 
