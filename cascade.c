@@ -136,7 +136,8 @@ ha_cascade_watch(HaCascadeWatch *watch, const HaView *view, HaLocal *local,
 				 bool receives, int64_t now)
 {
 	bool		cascades = local->role != HA_ROLE_PRIMARY &&
-	local->follows[0] != '\0' && !is_leader(view, local->follows);
+	local->follows[0] != '\0' && !is_leader(view, local->follows) &&
+	!is_name(local->follows, HA_REMOTE_SOURCE);
 	int64_t		patience = 2 * view->config.loop_wait;
 	bool		gives_up;
 

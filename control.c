@@ -43,6 +43,9 @@
 #define CONTROL_MAGIC		UINT64_C(0x6c7274635f616870)	/* "pha_ctrl" */
 #define CONTROL_VERSION		8
 
+/* Who maps a file of an earlier one does not tell so by a lock. */
+#define FIRST_LOCKED_VERSION	8
+
 /*
  * A write takes well below a microsecond, so a reader that still finds one
  * going on after some looks lets the writer have the processor in between.
@@ -456,7 +459,7 @@ open_file(int dir, int64_t *replaces, char *err, size_t errlen)
 	else
 	{
 		control = map_file(fd, &st, &fault);
-		if (control == NULL && version_of(fd, &st) != 0 &&
+		if (control == NULL && version_of(fd, &st) >= FIRST_LOCKED_VERSION &&
 			!is_of_our_version(fd, &st) &&
 			flock(fd, LOCK_EX | LOCK_NB) == 0)
 		{

@@ -763,6 +763,12 @@ decide_election(const HaConfig *config, const HaView *view,
 	 * we have is not final before it (S-2); and once it is over, the key can
 	 * be had without votes.
 	 */
+	if (local->promoting && stays_out)
+	{
+		wait_until(plan, local->stay_out_until,
+				   "its own promotion is under way");
+		return;
+	}
 	if (local->promoting && view->term.intent &&
 		is_name(view->term.owner, local->name) &&
 		now - local->promoting_since <= ha_promote_timeout(config))
@@ -779,7 +785,6 @@ decide_election(const HaConfig *config, const HaView *view,
 		set_plan(plan, HA_VOTE, "the leader key is gone");
 		return;
 	}
-
 
 	/* it does not stand, but others may need its vote for their quorum */
 	if (stays_out)
@@ -1210,7 +1215,7 @@ is_superseded(const HaConfig *config, const HaView *view,
 		return true;
 	}
 	if (view->term.present && view->term.intent &&
-		view->term.reserved != local->timeline)
+		(view->term.standby || view->term.reserved != local->timeline))
 	{
 		set_plan(plan, HA_DEMOTE, "promoted to a timeline that is not reserved");
 		return true;

@@ -149,7 +149,7 @@ ha_fence_is_drained(void)
 	return true;
 }
 
-/* On the way of every commit: the clock is only read while a hand-over goes on. */
+/* On the way of every commit: this costs no clock unless a hand-over goes on. */
 static bool
 is_held(void)
 {

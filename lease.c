@@ -1183,6 +1183,7 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			return true;
 		case HA_CONFIRM:
 			lease->confirm_sent_at = now;
+			/* a standby confirms only by ha_standby_cluster_lead() */
 			if (local->role != HA_ROLE_PRIMARY)
 				build_standby_confirm(txn, lease, local);
 			else if (view->term.intent)

@@ -309,13 +309,16 @@ ha_server_confirmed_lsn(void)
 }
 
 void
-ha_server_end_for_limits(void)
+ha_server_end_for_limits(int64 now)
 {
+	static int64 look_at = 0;	/* the file is not read on every turn */
 	ControlFileData *primary;
 	bool		crc_ok;
 
-	if (!RecoveryInProgress() || GetRecoveryPauseState() != RECOVERY_PAUSED)
+	if (!RecoveryInProgress() ||
+		GetRecoveryPauseState() != RECOVERY_PAUSED || now < look_at)
 		return;
+	look_at = now + 1000;
 	primary = get_controlfile(DataDir, &crc_ok);
 	if (crc_ok &&
 		(primary->MaxConnections > MaxConnections ||

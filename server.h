@@ -60,6 +60,6 @@ extern uint64 ha_server_confirmed_lsn(void);
  * A standby that has stopped to replay since its primary has higher limits than it:
  * let it end, for pg_ha_boot to start it with these (boot/limits.c).
  */
-extern void ha_server_end_for_limits(void);
+extern void ha_server_end_for_limits(int64 now);
 
 #endif							/* HA_SERVER_H */

@@ -3,7 +3,8 @@
  * source_probe.c
  *	  Asking a server of another cluster what it is, from a session.
  *
- * By libpq, without ever blocking in it: each wait is on the socket, the latch and
+ * By libpq.  But for looking up a host's name, which libpq does in one go and nobody
+ * can interrupt, each wait is on the socket, the latch and
  * the time that is left, so that a server that is frozen, or a network that swallows
  * everything, costs a session a few seconds and nobody else anything.  The connection
  * is one for replication, since the replication role is let in for that wherever a

@@ -188,8 +188,13 @@ ha_standby_cluster_demotes(const HaConfig *config, const HaView *view,
 	bool		primary = local->role == HA_ROLE_PRIMARY;
 
 	if (!ha_is_standby_cluster(config, view) ||
-		(primary ? config->pause : !local->promoting))
+		(!primary && !local->promoting))
 		return false;
+	if (primary && config->pause)
+	{
+		set_plan(plan, HA_WAIT, "this is a standby cluster, and paused");
+		return true;
+	}
 	if (!primary && local->holding && !local->reassert &&
 		view->leader.present && is_name(view->leader.name, local->name) &&
 		view->leader.lease == local->lease_id)

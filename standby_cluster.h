@@ -26,8 +26,9 @@ extern bool ha_standby_cluster_starting(const HaConfig *config,
 										const HaLocal *local, HaPlan *plan);
 
 /*
- * A primary must not be in such a cluster, nor who is becoming one.  False, plan
- * untouched, if this server is neither, the cluster no such one, or people rule.
+ * A primary must not be in such a cluster, nor who is becoming one; in a pause it stays,
+ * and its gate is shut.  False, plan untouched, if this server is neither, or the
+ * cluster no such one.
  */
 extern bool ha_standby_cluster_demotes(const HaConfig *config,
 									   const HaView *view,

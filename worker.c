@@ -678,10 +678,12 @@ act(int64 now)
 			break;
 	}
 	act_sync_required();
-	if (local.has_boot)
-		ha_server_end_for_limits();
 	if (local.sick_since == 0)
+	{
+		if (local.has_boot)
+			ha_server_end_for_limits(now);
 		ha_config_apply(now);
+	}
 	if (local.role == HA_ROLE_PRIMARY && local.recovered_lsn != 0 &&
 		ha_quorum_shows(&lease.view.config, &lease.view, &local))
 		ha_fence_show();

@@ -115,12 +115,9 @@ is_copy(const char *path)
 		ha_exists_in(path, TAG_FILE);
 }
 
-/*
- * A directory that is a mount point, or whose parent is not writable, stays where it
- * is.  To be asked before anything is moved; a bind mount only rename() knows of.
- */
-static bool
-can_be_renamed(const char *path)
+/* A bind mount only rename() knows of. */
+bool
+ha_can_be_renamed(const char *path)
 {
 	struct stat st;
 	struct stat parent_st;
@@ -288,7 +285,7 @@ move_tablespaces(const char *data_dir, const char *suffix)
 		target = ok ? find_target(link) : NULL;
 		if (target != NULL)
 			ok = suffix == NULL ?
-				holds_only_ours(target) && can_be_renamed(target) :
+				holds_only_ours(target) && ha_can_be_renamed(target) :
 				move_linked(link, suffix, "tablespace directory");
 		free(target);
 	}
@@ -315,13 +312,13 @@ can_be_moved(const char *data_dir, bool with_linked)
 	char	   *target;
 	bool		ok;
 
-	if (!can_be_renamed(data_dir) || !ha_path_in(wal, data_dir, "pg_wal"))
+	if (!ha_can_be_renamed(data_dir) || !ha_path_in(wal, data_dir, "pg_wal"))
 		return false;
 	if (!with_linked)
 		return true;
 	target = find_target(wal);
 	ok = move_tablespaces(data_dir, NULL) &&
-		(target == NULL || (can_be_renamed(target) && holds_only_wal(target)));
+		(target == NULL || (ha_can_be_renamed(target) && holds_only_wal(target)));
 	free(target);
 	return ok;
 }
@@ -395,7 +392,7 @@ make_way(const HaNode *node, const char *infix, char *moved)
 	if (!is_empty(node->data_dir) && !move_data(node, infix, moved))
 		return false;
 	if (node->wal_dir[0] != '\0' && !is_empty(node->wal_dir) &&
-		!(holds_only_wal(node->wal_dir) && can_be_renamed(node->wal_dir) &&
+		!(holds_only_wal(node->wal_dir) && ha_can_be_renamed(node->wal_dir) &&
 		  choose_suffix(node->wal_dir, infix, suffix) &&
 		  move_directory(node->wal_dir, suffix, "WAL directory", aside)))
 		return false;

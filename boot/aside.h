@@ -19,6 +19,12 @@
 #include "node_file.h"
 
 /*
+ * A directory that is a mount point, or whose parent is not writable, stays where it
+ * is: false, reported.  To be asked before anything is moved.
+ */
+extern bool ha_can_be_renamed(const char *path);
+
+/*
  * Free the places that a new data directory needs: what is in the data directory,
  * and in pg_ha.wal_dir, goes aside.  Each move is told.  The caller knows that nobody
  * works there.  false: reported, and nothing is lost.

@@ -18,13 +18,11 @@
 #include "catalog/pg_control.h"
 
 #include "files.h"
-#include "postmaster.h"
 #include "limits.h"
+#include "postmaster.h"
 #include "preflight.h"
+#include "prepare.h"
 #include "processes.h"
-
-/* What pg_ha.conf raises max_wal_senders to. */
-#define WAL_SENDERS_MIN		16
 
 /* wal_level in pg_control; xlog.h, which names it, is not for programs. */
 #define WAL_LEVEL_MINIMAL	0
@@ -228,7 +226,7 @@ ha_check_standby_settings(HaPreflight *p)
 		return;
 	check_limit(p, HA_SETTING_CONNECTIONS, &control, 0);
 	check_limit(p, HA_SETTING_WORKERS, &control, 0);
-	check_limit(p, HA_SETTING_WAL_SENDERS, &control, WAL_SENDERS_MIN);
+	check_limit(p, HA_SETTING_WAL_SENDERS, &control, HA_MIN_WAL_SENDERS);
 	check_limit(p, HA_SETTING_PREPARED, &control, 0);
 	check_limit(p, HA_SETTING_LOCKS, &control, 0);
 	if (control.wal_level == WAL_LEVEL_MINIMAL)

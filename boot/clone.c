@@ -267,7 +267,7 @@ judge(const HaNode *node, const HaCloneMethod *method, uint64_t sysid)
 	HaDataFacts facts;
 
 	ha_datadir_facts(node, &facts);
-	if (facts.sysid == sysid || (sysid == 0 && facts.sysid != 0))
+	if (facts.sysid != 0 && (sysid == 0 || facts.sysid == sysid))
 		return HA_CLONE_DONE;
 	if (facts.sysid == 0)
 	{

@@ -138,6 +138,10 @@ serving_standby(HaBoot *b, const HaView *view)
 	if (leader != NULL &&
 		strcmp(leader->progress.id, b->duty.request.id) == 0)
 		lsn = leader->progress.lsn;
+
+	/* it may still be in its before_stop; if it dies, its key goes */
+	if (leader != NULL && leader->state == HA_STATE_RUNNING)
+		b->duty.taken_at = b->now;
 	if (leader == NULL || !ha_stop_counts(view))
 		why = "the whole cluster stops, and its leader is gone";
 	else if (lsn != 0 && ha_boot_worker(b, &w) && w.replay_lsn > lsn)

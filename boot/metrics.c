@@ -222,7 +222,7 @@ put_cluster(Page *page, const HaRest *rest, const HaRestSnapshot *snap)
 		  seen_at > 0 ? time(NULL) - (snap->now - seen_at) / 1000 : 0);
 	gauge(page, "patroni_pending_restart",
 		  "Value is 1 if the node needs a restart, 0 otherwise.",
-		  w->pending_restart[0] != '\0');
+		  snap->pending_restart);
 	gauge(page, "patroni_is_paused",
 		  "Value is 1 if auto failover is disabled, 0 otherwise.",
 		  config->pause);

@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "../standby_cluster.h"
 #include "../versions.h"
 #include "alone.h"
 #include "bootstrap.h"
@@ -372,6 +373,7 @@ static bool
 is_first_start(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	return b->founder && facts->clean && facts->was_primary &&
+		!ha_is_standby_cluster(&view->config, view) &&
 		view->sysid == facts->sysid && !view->leader.present &&
 		!view->term.present && !view->heartbeat.present;
 }

@@ -38,7 +38,8 @@ ha_remote_source(const HaBoot *b, const HaView *view, HaStandbyCluster *source)
 	char		err[HA_WHY_SIZE];
 
 	*source = view->config.standby_cluster;
-	if (view->config.revision == 0 && b->bootstrap != NULL &&
+	if (view->config.revision == 0 &&
+		(!view->term.present || view->term.standby) && b->bootstrap != NULL &&
 		b->bootstrap->config_json != NULL &&
 		ha_config_parse(b->bootstrap->config_json,
 						strlen(b->bootstrap->config_json), &config, err,

@@ -507,7 +507,7 @@ filters_are_met(const HaRestCall *call, const HaRestSnapshot *snap)
 	if (version != NULL && snap->worker.server_version >= version_of(version))
 		return false;
 	return !flag_of(call, "restart_pending") ||
-		snap->worker.pending_restart[0] != '\0';
+		snap->pending_restart;
 }
 
 static HaRole

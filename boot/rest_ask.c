@@ -376,7 +376,9 @@ ha_rest_stop_asking(HaRest *rest, HaRestCall *call)
 {
 	if (call->pipe >= 0)
 	{
-		close(call->pipe);		/* which takes it out of the set */
+		/* a child that was forked meanwhile may have it, too */
+		(void) epoll_ctl(rest->epoll_fd, EPOLL_CTL_DEL, call->pipe, NULL);
+		close(call->pipe);
 		call->pipe = -1;
 		rest->children--;
 	}

@@ -12,6 +12,7 @@
  */
 #include "postgres_fe.h"
 
+#include "../decide.h"
 #include "rest_parts.h"
 
 /*
@@ -39,6 +40,8 @@ void
 ha_rest_snapshot(const HaRest *rest, HaRestSnapshot *snap)
 {
 	const HaControlWorker *w = &snap->worker;
+	const HaMember *self = ha_find_member(ha_session_last_view(rest->session),
+										  rest->node->name);
 	HaControlPromise promise;
 
 	memset(snap, 0, sizeof(*snap));
@@ -57,6 +60,8 @@ ha_rest_snapshot(const HaRest *rest, HaRestSnapshot *snap)
 		w->role == HA_ROLE_PRIMARY && snap->now < snap->deadline;
 	snap->standby_leader = snap->fresh && snap->state == HA_STATE_RUNNING &&
 		w->standby_leader && snap->now - w->dcs_seen_at < w->ttl;
+	snap->pending_restart = w->pending_restart[0] != '\0' ||
+		(self != NULL && self->pending_restart[0] != '\0');
 	snap->failsafe_active = snap->now < promise.until ||
 		(snap->leader && w->failsafe_active);
 	snap->lag = lag_behind(rest, w, w->replay_lsn);

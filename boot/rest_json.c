@@ -62,7 +62,7 @@ add_server(json_t *json, const HaRestSnapshot *snap)
 	if (w->postmaster_started_us > 0)
 		json_object_set_new(json, "postmaster_start_time",
 							time_json(w->postmaster_started_us));
-	if (w->pending_restart[0] != '\0')
+	if (snap->pending_restart)
 		json_object_set_new(json, "pending_restart", json_true());
 }
 

@@ -116,6 +116,7 @@ typedef struct HaRestSnapshot
 	bool		fresh;			/* ... and it is of this second */
 	bool		leader;
 	bool		standby_leader; /* leads a standby cluster, as of a TTL ago */
+	bool		pending_restart;	/* as the member key tells */
 	HaControlWorker worker;
 	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: what it has not replayed, and ... */

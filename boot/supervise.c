@@ -284,7 +284,10 @@ plan_stop(HaBoot *b, HaWant purpose, const char *why)
 	if (!b->stop_is_due && ha_callbacks_begin_before_stop(b))
 		b->stop_is_due = true;
 	else if (purpose != HA_WANT_RESTART || ha_request_begin_restart(b))
+	{
+		b->duty.taken_at = b->now;	/* what is limited begins with the stop */
 		begin_stop(b, purpose, why);
+	}
 }
 
 static bool

@@ -225,21 +225,24 @@ add_locale(const char **argv, json_t *database)
 		add_option(argv, "--icu-rules", text_of(database, "daticurules"));
 }
 
-/* WAL that lies elsewhere lies beside that then. */
+/* WAL that lies elsewhere lies beside that then, and that of earlier attempts, too. */
 static void
 add_wal_dir(const char **argv, const HaUpgrade *u)
 {
 	char		path[MAXPGPATH];
 	char	   *target;
+	char	   *wal;
 	struct stat st;
 
 	if (!ha_path_in(path, u->old.data_dir, "pg_wal") ||
 		lstat(path, &st) != 0 || !S_ISLNK(st.st_mode) ||
 		(target = realpath(path, NULL)) == NULL)
 		return;
-	add_option(argv, "--waldir", psprintf("%s.pg%d", target, u->new_version));
-	pg_log_warning("the WAL of the new data will be in \"%s.pg%d\"", target,
-				   u->new_version);
+	wal = psprintf("%s.pg%d", target, u->new_version);
+	for (int n = 2; lstat(wal, &st) == 0; n++)
+		wal = psprintf("%s.pg%d.%d", target, u->new_version, n);
+	add_option(argv, "--waldir", wal);
+	pg_log_warning("the WAL of the new data will be in \"%s\"", wal);
 }
 
 bool
@@ -481,4 +484,20 @@ ha_upgrade_discard(const HaUpgrade *u)
 	snprintf(to, sizeof(to), "%s.failed-%lld", u->new.data_dir,
 			 (long long) time(NULL));
 	return rename_directory(u->new.data_dir, to);
+}
+
+/* What was made just now for a look alone: there never was any data in it. */
+void
+ha_upgrade_remove_new(const HaUpgrade *u)
+{
+	char		path[MAXPGPATH];
+	char	   *wal;
+	struct stat st;
+
+	/* rmtree() does not follow the link to WAL that lies elsewhere */
+	if (ha_path_in(path, u->new.data_dir, "pg_wal") &&
+		lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
+		(wal = realpath(path, NULL)) != NULL)
+		(void) rmtree(wal, true);
+	(void) rmtree(u->new.data_dir, true);
 }

@@ -29,6 +29,7 @@
 
 #include "common/logging.h"
 
+#include "aside.h"
 #include "commands.h"
 #include "files.h"
 #include "lock.h"
@@ -185,7 +186,7 @@ check_versions(const HaUpgrade *u, HaClusterData *old)
 
 /*
  * standby.signal is away meanwhile, since a server on the old data shall come up by
- * itself; it is back in any case, for whoever starts that by hand.
+ * itself; it is back when this returns, and after a kill by the next attempt.
  */
 static bool
 make_data(HaUpgrade *u, const HaClusterData *old)
@@ -206,6 +207,9 @@ prepare(HaUpgrade *u, HaDcs *dcs)
 	HaView		view;
 	int			code = check_versions(u, &old);
 
+	/* once the cluster has its new identity there is no way back */
+	if (code == HA_EXIT_OK && !ha_can_be_renamed(u->old.data_dir))
+		code = HA_EXIT_CONFIGURATION;
 	if (code == HA_EXIT_OK)
 		code = ha_upgrade_ask_store(u, &old, dcs, &keys, &view);
 	if (code != HA_EXIT_OK)
@@ -217,8 +221,7 @@ prepare(HaUpgrade *u, HaDcs *dcs)
 		return HA_EXIT_CONFIGURATION;
 	if (u->check_only)
 	{
-		/* made by us just now, and there never was any data in it */
-		(void) rmtree(u->new.data_dir, true);
+		ha_upgrade_remove_new(u);
 		printf("cluster \"%s\" can be upgraded to PostgreSQL %d\n",
 			   u->old.scope, u->new_version);
 		return HA_EXIT_OK;

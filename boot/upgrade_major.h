@@ -73,6 +73,9 @@ extern bool ha_upgrade_swap(const HaUpgrade *u);
 /* What an attempt has left, if it is there. */
 extern bool ha_upgrade_discard(const HaUpgrade *u);
 
+/* What was made for a look alone, by this very process. */
+extern void ha_upgrade_remove_new(const HaUpgrade *u);
+
 /*
  * upgrade_store.c
  */

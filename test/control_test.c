@@ -321,8 +321,11 @@ test_other_version(void)
 	uint32_t	version;
 	uint32_t	other;
 	int			fd = open(file, O_RDWR);
+	int			ready[2];
+	char		byte;
 	pid_t		pid;
 
+	OK(pipe(ready) == 0, "a pipe");
 	OK(!ha_control_is_replacement(control), "a new file replaces nothing");
 	OK(pread(fd, &version, sizeof(version), 8) == sizeof(version),
 	   "the version stands behind the magic number");
@@ -332,11 +335,14 @@ test_other_version(void)
 		HaControl  *mine = must_open();
 
 		ha_control_set_deadline(mine, 99);
-		pause();
+		if (write(ready[1], "", 1) == 1)
+			pause();
 		_exit(0);
 	}
-	while (ha_control_get_deadline(control) != 99)
-		usleep(1000);
+	close(ready[1]);
+	OK(pid > 0 && read(ready[0], &byte, 1) == 1 &&
+	   ha_control_get_deadline(control) == 99, "another process maps it");
+	close(ready[0]);
 	other = version + 1;
 	OK(pwrite(fd, &other, sizeof(other), 8) == sizeof(other) &&
 	   try_open(true) == NULL &&
@@ -344,8 +350,11 @@ test_other_version(void)
 	   "one of another version is refused while two map it");
 	ha_control_close(control);
 	OK(try_open(true) == NULL, "and while one does");
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	if (pid > 0)
+	{
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
 	OK(try_open(false) == NULL &&
 	   strstr(err, "another version") != NULL &&
 	   pread(fd, &version, sizeof(version), 8) == sizeof(version) &&
