@@ -246,7 +246,10 @@ sub check_unreadable_config
 	$b->start_all;
 	HaCluster::wait_until('one of it leads', sub { standby_leader($b) });
 	HaCluster::wait_until('the other streams from it',
-		sub { ask(standby_leader($b), 'SELECT count(*) FROM pg_stat_replication') eq '1' });
+		sub {
+			my $leader = standby_leader($b);
+			return $leader && ask($leader, 'SELECT count(*) FROM pg_stat_replication') eq '1';
+		});
 	nobody_was_promoted($b);
 	$b->etcd_put('config', $config);
 	write_row();
@@ -273,7 +276,8 @@ sub check_by_hand
 
 sub check_refusals
 {
-	my $node = (others($b, standby_leader($b)))[0];
+	my $leader = HaCluster::wait_until('one of it leads', sub { standby_leader($b) });
+	my ($node) = others($b, $leader);
 	my $version = $b->etcd_version('config');
 
 	like(ask($node, "SELECT pg_ha_promote_cluster('a', true)"),
