@@ -60,6 +60,14 @@ sub standby_leader
 		  $cluster->nodes)[0];
 }
 
+# For a moment nobody may say so.
+sub wait_for_standby_leader
+{
+	my ($cluster) = @_;
+
+	return HaCluster::wait_until('a standby leads', sub { standby_leader($cluster) });
+}
+
 sub others
 {
 	my ($cluster, $node) = @_;
@@ -117,7 +125,7 @@ sub ask
 
 sub check_roles
 {
-	my $leader = standby_leader($b);
+	my $leader = wait_for_standby_leader($b);
 	my ($other) = others($b, $leader);
 
 	write_row();
@@ -151,7 +159,7 @@ sub check_roles
 
 sub check_failover
 {
-	my $old = standby_leader($b);
+	my $old = wait_for_standby_leader($b);
 	my ($other) = others($b, $old);
 	my $term = term_record($b)->{term};
 
@@ -200,7 +208,7 @@ sub check_stale_standby
 	my $server = $a->start_plain(HaVersions::bin_dir(), $stale->{dir},
 		'-p', $stale->port, '-c', 'listen_addresses=127.0.0.1',
 		'-c', 'shared_preload_libraries=', '-c', 'primary_conninfo=');
-	my $leader = standby_leader($b);
+	my $leader = wait_for_standby_leader($b);
 	HaCluster::wait_until('it was asked',
 		sub { $leader->log_contains(qr/is a standby on timeline 1, so it is not asked/) });
 	foreach my $node ($b->nodes)
@@ -223,7 +231,7 @@ sub check_stale_standby
 sub check_no_config
 {
 	my $config = $b->etcd_get('config');
-	my $leader = standby_leader($b);
+	my $leader = wait_for_standby_leader($b);
 
 	$b->etcd_delete('config');
 	$leader->kill_node;
@@ -260,7 +268,7 @@ sub check_unreadable_config
 # Somebody promotes a member behind pg_ha's back, and writes.
 sub check_by_hand
 {
-	my $leader = standby_leader($b);
+	my $leader = wait_for_standby_leader($b);
 	my $since = $leader->log_size;
 
 	$leader->safe_psql('SELECT pg_promote(true, 10)');
@@ -276,7 +284,7 @@ sub check_by_hand
 
 sub check_refusals
 {
-	my $leader = HaCluster::wait_until('one of it leads', sub { standby_leader($b) });
+	my $leader = wait_for_standby_leader($b);
 	my ($node) = others($b, $leader);
 	my $version = $b->etcd_version('config');
 
@@ -304,7 +312,7 @@ sub check_refusals
 
 sub check_promotion
 {
-	my $leader = standby_leader($b);
+	my $leader = wait_for_standby_leader($b);
 
 	$a->stop_all;
 	has_row($b->nodes);
