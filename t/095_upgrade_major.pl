@@ -269,8 +269,11 @@ sub upgraded
 	  foreach 'pg_ha/term', 'history', 'status', 'sync';
 
 	($code, $said) = upgrade($leader);
-	is($code, EXIT_REFUSED, 'once is enough');
-	like($said, qr/U03 member "$leader->{name}" has not led cluster "$scope" last/, 'which is told');
+	is($code, $is_same_version ? EXIT_REFUSED : EXIT_CONFIGURATION, 'once is enough');
+	like($said,
+		$is_same_version ? qr/U03 member "$leader->{name}" has not led cluster "$scope" last/
+		: qr/P03 the data is of PostgreSQL \d+, the programs are of/,
+		'which is told');
 	$leader->set_programs($new);
 	$leader->start;
 	is($cluster->wait_for_leader, $leader, 'the node leads');
