@@ -284,7 +284,7 @@ sub upgraded
 	return;
 }
 
-# P12 by the new system identifier, or P03 by the version; then they are cloned.
+# P12b by the new uuid, or P03 by the version; then they are cloned.
 sub others
 {
 	foreach my $node ($standby, $other)
@@ -297,7 +297,7 @@ sub others
 			$node->name . ' is refused');
 		ok( $node->log_contains(
 				$is_same_version
-				? qr/P12 data directory "$node->{dir}" has system identifier $sysid, cluster "$scope" has (?!$sysid).*\n.*hint: To make this node a copy of "$scope", move "$node->{dir}" away/
+				? qr/P12b data directory belongs to pg_ha cluster "$scope" .*\n.*hint: .* To make this node a copy of "$scope", move "$node->{dir}" and "$node->{dir}\.pg_ha" away/
 				: qr/P03 data directory "$node->{dir}" was made by PostgreSQL .*\n.*hint: Give the programs of that version/,
 				$offset),
 			'as data of before, with a hint');
