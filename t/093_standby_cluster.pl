@@ -209,8 +209,8 @@ sub check_stale_standby
 		'-p', $stale->port, '-c', 'listen_addresses=127.0.0.1',
 		'-c', 'shared_preload_libraries=', '-c', 'primary_conninfo=');
 	my $leader = wait_for_standby_leader($b);
-	HaCluster::wait_until('it was asked',
-		sub { $leader->log_contains(qr/is a standby on timeline 1, so it is not asked/) });
+	HaCluster::wait_until('it was asked, and again',
+		sub { $leader->log_contains(qr/(?:is a standby on timeline 1, so it is not asked.*){2}/s) });
 	foreach my $node ($b->nodes)
 	{
 		ok(!$node->log_contains(qr/rewinding|cloning again/, shift @sizes),
@@ -300,9 +300,10 @@ sub check_refusals
 		qr/pg_ha_promote_cluster/, '... nor is there another way around that');
 	$_->freeze($_->postmaster_pid) foreach $a->nodes;
 	my $begin = HaCluster::now();
-	my ($rc) = $node->psql(
+	my ($rc, undef, $err) = $node->psql(
 		"BEGIN; SET LOCAL statement_timeout = '300ms'; SELECT pg_ha_promote_cluster('b', true)");
 	isnt($rc, 0, 'a question to a frozen source can be cancelled');
+	like($err, qr/57014/, '... as a query is');
 	cmp_ok(HaCluster::now() - $begin, '<', 4, '... at once');
 	$_->thaw foreach $a->nodes;
 	is($b->etcd_version('config'), $version, 'nothing was stored');
@@ -336,6 +337,8 @@ sub check_return
 	my $primary = $b->wait_for_leader;
 	my $writer = $b->start_writer;
 
+	my %sizes = map { $_->name => $_->log_size } $a->nodes;
+
 	$a->start_all;
 	$source = $a->wait_for_leader;
 	isnt($source->timeline, $primary->timeline, 'it comes back with a history of its own');
@@ -363,7 +366,8 @@ sub check_return
 		is($node->safe_psql(q{SELECT count(*) FROM t WHERE x = 'lost'}), 0,
 			'... without what it alone had');
 	}
-	ok((grep { $_->log_contains(qr/the rewind is complete/) } $a->nodes), 'it was rewound');
+	ok((grep { $_->log_contains(qr/the rewind is complete/, $sizes{ $_->name }) } $a->nodes),
+		'it was rewound');
 	my $verdict = $b->check_history($writer);
 	ok($verdict->{ok}, 'no promise of the other was broken');
 	is($verdict->{lost}, 0, '... and none of its rows is lost');

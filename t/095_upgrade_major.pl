@@ -28,6 +28,7 @@ File::Path::rmtree($base);
 my $new = HaVersions::bin_dir();
 my $old = $ENV{HA_OLD_BINDIR} // HaVersions::copy_installation($base);
 my @bindirs = ("--old-bindir=$old", "--new-bindir=$new");
+my $is_same_version = !$ENV{HA_OLD_BINDIR} || $old eq $new;
 note "from $old to $new";
 
 my $cluster = HaCluster->new(nodes => 3, config => { ttl => 4, synchronous_mode => 'on' });
@@ -79,8 +80,6 @@ sub identity { return decode_json($cluster->etcd_get('pg_ha/identity'))->{uuid};
 
 sub is_untouched
 {
-	my ($revision) = @_;
-
 	is($cluster->etcd_get('initialize'), $sysid, 'the system identifier is the same');
 	ok(!-e "$leader->{dir}.pg_ha/upgrade", 'there is no journal');
 	ok(-e "$leader->{dir}/standby.signal", 'whoever starts it by hand gets a standby');
@@ -270,7 +269,11 @@ sub upgraded
 	  foreach 'pg_ha/term', 'history', 'status', 'sync';
 
 	($code, $said) = upgrade($leader);
-	isnt($code, 0, 'once is enough');
+	is($code, $is_same_version ? EXIT_REFUSED : EXIT_CONFIGURATION, 'once is enough');
+	like($said,
+		$is_same_version ? qr/U03 member "$leader->{name}" has not led cluster "$scope" last/
+		: qr/P03 the data is of PostgreSQL \d+, the programs are of/,
+		'which is told');
 	$leader->set_programs($new);
 	$leader->start;
 	is($cluster->wait_for_leader, $leader, 'the node leads');
@@ -281,17 +284,23 @@ sub upgraded
 	return;
 }
 
-# P12 by the new uuid; then they are cloned.
+# P12b by the new uuid, or P03 by the version; then they are cloned.
 sub others
 {
 	foreach my $node ($standby, $other)
 	{
+		my $offset = $node->log_size;
+
 		$node->set_programs($new);
 		$node->start;
-		is($node->wait_for_exit, $old eq $new || !$ENV{HA_OLD_BINDIR} ? EXIT_REFUSED : EXIT_CONFIGURATION,
+		is($node->wait_for_exit, $is_same_version ? EXIT_REFUSED : EXIT_CONFIGURATION,
 			$node->name . ' is refused');
-		ok($node->log_contains(qr/P12b? data directory .* cluster "$scope"|P03 data directory/), 'as data of before');
-		ok($node->log_contains(qr/hint: .*To make this node a copy of "$scope"|hint: /), 'with the hint how it becomes a copy');
+		ok( $node->log_contains(
+				$is_same_version
+				? qr/P12b data directory belongs to pg_ha cluster "$scope" .*\n.*hint: .* To make this node a copy of "$scope", move "$node->{dir}" and "$node->{dir}\.pg_ha" away/
+				: qr/P03 data directory "$node->{dir}" was made by PostgreSQL .*\n.*hint: Give the programs of that version/,
+				$offset),
+			'as data of before, with a hint');
 		my ($code, $said) = $node->boot('wipe', "--confirm=$scope");
 		is($code, 0, 'moved away') or diag $said;
 		$node->start;

@@ -44,7 +44,8 @@ subtest 'one that nothing ends' => \&check_stuck;
 subtest 'what the node file refuses' => \&check_faults;
 done_testing();
 
-# It notes its call, and hangs or fails if a file of that name tells it to.
+# It notes its call, and hangs, flees or fails if a file of that name tells it to.  To flee
+# it leaves its process group, so that no signal to the group reaches it.
 sub write_program
 {
 	append_to_file($program, <<"END_OF_PROGRAM");
@@ -322,10 +323,7 @@ sub hang_restart
 	my $undo = order('hang', 'before_stop', $node);
 	my $from = calls($node, 'before_stop');
 
-	$node->add_settings("pg_ha.callback_timeout = '1h'");
-	kill 'HUP', $node->boot_pid;
-	HaCluster::wait_until('the node file is read',
-		sub { (calls($node))[-1]->{argv}[-3] eq 'on_reload' });
+	$node->apply_settings("pg_ha.callback_timeout = '1h'");
 	$node->psql("SELECT pg_ha_restart('$node->{name}', $terms)");
 	HaCluster::wait_until('before_stop hangs',
 		sub { calls($node, 'before_stop') > $from });
@@ -393,10 +391,7 @@ sub check_stuck
 	my $offset = $node->log_size;
 
 	order('flee', 'before_stop', $node);
-	$node->add_settings("pg_ha.callback_timeout = '1s'");
-	kill 'HUP', $node->boot_pid;
-	HaCluster::wait_until('the node file is read',
-		sub { $node->log_contains(qr/the node file was read again/, $offset) });
+	$node->apply_settings("pg_ha.callback_timeout = '1s'");
 	kill 'TERM', $node->boot_pid;
 	$node->wait_for_exit;
 	ok( $node->log_contains(

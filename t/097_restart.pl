@@ -298,7 +298,7 @@ sub check_step_out
 	$writer->wait_for_acks(50, since => HaCluster::now());
 	my $sync = sync_when_it_stopped($standby, $from);
 	isnt($sync, undef, 'it was stopped, and /sync had changed');
-	unlike($sync // $standby->name, qr/"$standby->{name}"|,$standby->{name}\b|\b$standby->{name},/,
+	unlike($sync // qq{"$standby->{name}"}, qr/"$standby->{name}"|,$standby->{name}\b|\b$standby->{name},/,
 		'it was no synchronous standby when it stopped');
 	my $verdict = $cluster->check_history($writer);
 	cmp_ok($verdict->{outage}, '<', 1, 'no commit waited for it');

@@ -24,10 +24,7 @@ my $cluster = HaCluster->new(
 	  . 'wal_keep_size = 0');
 my ($n1, $n2, $n3, $n4) = $cluster->nodes;
 
-$n1->start;
-$cluster->wait_for_leader;
-$_->start foreach $n2, $n3, $n4;
-$cluster->wait_streaming(3);
+$cluster->start_led_by('n1');
 $n1->safe_psql('CREATE TABLE t (i int)');
 
 subtest 'a standby streams from another one' => sub {

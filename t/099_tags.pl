@@ -20,10 +20,7 @@ my $json = JSON::PP->new->canonical->allow_nonref;
 my $cluster = HaCluster->new(nodes => 2);
 my ($n1, $n2) = $cluster->nodes;
 
-$n1->start;
-$cluster->wait_for_leader;
-$n2->start;
-$cluster->wait_streaming(1);
+$cluster->start_led_by('n1');
 my @pids = map { $_->postmaster_pid } $n1, $n2;
 
 subtest 'in three places' => sub {
@@ -90,7 +87,7 @@ subtest 'the worker reads them as pg_ha_boot does' => sub {
 
 subtest 'sites' => sub {
 	my $url = "http://127.0.0.1:$n1->{wires}[0]{port}";
-	my ($rc, $out) = $page->run('sites', ANY => $n1->connstr);
+	my $out = sites();
 	unlike($out, qr/dc/, 'no site is told');
 
 	$_->add_settings("pg_ha.site = 'dc2'\npg_ha.etcd_sites = 'dc1=$url'") foreach $n1, $n2;
@@ -98,7 +95,7 @@ subtest 'sites' => sub {
 	HaCluster::wait_until('it is',
 		sub { sql_tags($n1, 'n1') eq 'rack=b7, site=dc2' && sql_tags($n1, 'n2') eq 'rack=b7, site=dc2' });
 	is(rest_tags($n2), '{"rack":"b7","site":"dc2"}', 'over HTTP');
-	($rc, $out) = $page->run('sites', ANY => $n1->connstr);
+	$out = sites();
 	like($out, qr/$_/, $_)
 	  foreach qr/losing site "dc1" also loses the etcd majority/,
 	  qr/the leader is at site "dc2", and cannot lead without site "dc1", which has the etcd majority/,
@@ -107,11 +104,11 @@ subtest 'sites' => sub {
 	$n2->add_settings("pg_ha.site = 'dc1'");
 	kill 'HUP', $n2->boot_pid;
 	HaCluster::wait_until('n2 is at dc1', sub { sql_tags($n1, 'n2') eq 'rack=b7, site=dc1' });
-	($rc, $out) = $page->run('sites', ANY => $n1->connstr);
+	$out = sites();
 	unlike($out, qr/all members that may lead/, 'not if one is elsewhere');
 	set_tags($n2, 'nofailover');
 	HaCluster::wait_until('which may lead', sub { sql_tags($n1, 'n2') eq 'nofailover, site=dc1' });
-	($rc, $out) = $page->run('sites', ANY => $n1->connstr);
+	$out = sites();
 	like($out, qr/all members that may lead are at site "dc2"/, 'and may lead');
 
 	my $offset = $n2->log_size;
@@ -126,15 +123,20 @@ is_deeply([ map { $_->postmaster_pid } $n1, $n2 ], \@pids, 'no server was restar
 $page->check_all_were_run;
 done_testing();
 
+# What the query of the page shows, and that it could be made
+sub sites
+{
+	my ($rc, $out) = $page->run('sites', ANY => $n1->connstr);
+
+	is($rc, 0, 'the sites can be asked for') or diag $out;
+	return $out;
+}
+
 sub set_tags
 {
 	my ($node, $tags) = @_;
-	my $offset = $node->log_size;
 
-	$node->add_settings("pg_ha.tags = '$tags'");
-	kill 'HUP', $node->boot_pid;
-	HaCluster::wait_until('the node file was read again',
-		sub { $node->log_contains(qr/the node file was read again/, $offset) });
+	$node->apply_settings("pg_ha.tags = '$tags'");
 	return;
 }
 

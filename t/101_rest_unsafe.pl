@@ -31,10 +31,7 @@ my @unsafe = (
 my $cluster = HaCluster->new(nodes => 2, config => { ttl => 4 });
 my ($n1, $n2) = $cluster->nodes;
 
-$cluster->start_all('n1');
-my $leader = $cluster->wait_for_leader;
-$n2->start;
-$cluster->wait_streaming(1);
+$cluster->start_led_by('n1');
 HaCluster::wait_until('the standby has the functions',
 	sub { ($n2->psql('SELECT pg_ha_get_config()'))[0] == 0 });
 
@@ -92,8 +89,7 @@ sub config
 	is_deeply(stored(), $new, 'leaves nothing of what was there');
 	HaCluster::wait_until('it is in force',
 		sub { $n2->safe_psql('SHOW work_mem') eq '2MB' });
-	is(say_of($n2, 'PATCH', '/config', { pause => JSON::PP::true }) =~ /^200/ ? 1 : 0,
-		1, 'a pause');
+	like(say_of($n2, 'PATCH', '/config', { pause => JSON::PP::true }), qr/^200/, 'a pause');
 	HaCluster::wait_until('all have seen it',
 		sub { 2 == grep { $cluster->etcd_get("members/$_") =~ /"pause":true/ } qw(n1 n2) });
 	like(($n1->rest('/cluster'))[1], qr/"pause":true/, '/cluster tells it');
@@ -134,23 +130,13 @@ sub bad_config
 	return;
 }
 
-# Its gate opens a moment after the store knows.
-sub leads
-{
-	my ($name) = @_;
-
-	HaCluster::wait_until("$name leads", sub { $cluster->node($name)->rest('/primary') == 200 });
-	is($cluster->leader->name, $name, "$name leads");
-	return;
-}
-
 sub switchover
 {
 	my $timeline = $n1->timeline;
 
 	is(say_of($n1, 'POST', '/switchover', { leader => 'n1', candidate => 'n2' }),
 		'200 Successfully switched over to "n2"', 'to a certain member');
-	leads('n2');
+	$cluster->wait_until_leads('n2');
 	$cluster->wait_streaming(1);
 	like(($n1->rest('/history'))[1], qr/^\[\[$timeline,\d+,".*","[-0-9T:.+]+","n2"\]\]$/,
 		'/history tells of it');
@@ -158,7 +144,7 @@ sub switchover
 	# As patronictl sends it, to a standby
 	is(say_of($n1, 'POST', '/switchover', '{"leader": "n2", "candidate": null}'),
 		'200 Successfully switched over to "n1"', 'to anybody');
-	leads('n1');
+	$cluster->wait_until_leads('n1');
 	$cluster->wait_streaming(1);
 	return;
 }
@@ -235,7 +221,7 @@ sub failover
 {
 	is(say_of($n1, 'POST', '/failover', { candidate => 'n2' }),
 		'200 Successfully failed over to "n2"', 'to a member');
-	leads('n2');
+	$cluster->wait_until_leads('n2');
 	$cluster->wait_streaming(1);
 	is(say_of($n2, 'POST', '/failover', { leader => 'n2', candidate => 'n1' }),
 		'200 Successfully switched over to "n1"', 'from a certain one');
@@ -252,7 +238,7 @@ sub restart
 			'200 restarted successfully', 'of ' . $node->name);
 		isnt($node->postmaster_pid, $before, 'it was');
 	}
-	leads('n1');
+	$cluster->wait_until_leads('n1');
 	$cluster->wait_streaming(1);
 	is(say_of($n1, 'POST', '/restart', { role => 'primary', timeout => 60 }, timeout => 60),
 		'200 restarted successfully', 'with conditions that are met');
@@ -315,7 +301,7 @@ sub reload
 
 sub reinitialize
 {
-	my $sysid = (stat "$n2->{dir}")[1];
+	my $inode = (stat $n2->{dir})[1];
 
 	is(say_of($n1, 'POST', '/reinitialize'),
 		'503 I am the leader, can not reinitialize', 'not the leader');
@@ -327,7 +313,7 @@ sub reinitialize
 			($cluster->etcd_get('members/n2') // '') =~ /"state":"done"/
 			  && !defined $cluster->etcd_get('pg_ha/requests/n2');
 		});
-	isnt((stat "$n2->{dir}")[1], $sysid, 'its data was made anew');
+	isnt((stat $n2->{dir})[1], $inode, 'its data was made anew');
 	$cluster->wait_streaming(1);
 	return;
 }

@@ -24,10 +24,7 @@ my @patroni = qw(version postgres_running postmaster_start_time primary xlog_loc
 my $cluster = HaCluster->new(nodes => 2);
 my ($n1, $n2) = $cluster->nodes;
 
-$cluster->start_all('n1');
-my $leader = $cluster->wait_for_leader;
-$n2->start;
-$cluster->wait_streaming(1);
+my $leader = $cluster->start_led_by('n1');
 
 subtest 'the form' => \&form;
 subtest 'a leader' => \&a_leader;

@@ -499,10 +499,10 @@ my @hostile = (
 	[ 'a list as a key', "? [a, b]\n: c\n", qr/:1: a key must be a text/ ],
 	[ 'no mapping', "- a\n- b\n", qr/a mapping of Patroni's keys was expected/ ],
 	[ 'nothing', '', qr/a mapping of Patroni's keys was expected/ ],
-	[ 'broken syntax', "scope: [a\nname: b\n", qr/:2: / ],
-	[ 'a tab', "scope:\n\tname: b\n", qr/:2: / ],
+	[ 'broken syntax', "scope: [a\nname: b\n", qr/:2: did not find expected ',' or '\]'/ ],
+	[ 'a tab', "scope:\n\tname: b\n", qr/:2: found character that cannot start any token/ ],
 	[ 'a zero byte', "scope: \"a\\0b\"\n", qr/:1: a value contains a zero byte/ ],
-	[ 'no UTF-8', "scope: \"\xff\xfe\"\n", qr/: / ],
+	[ 'no UTF-8', "scope: \"\xff\xfe\"\n", qr/:1: invalid leading UTF-8 octet/ ],
 );
 
 subtest 'hostile YAML' => sub {
@@ -539,8 +539,9 @@ subtest 'values that are none' => sub {
 		like($out, $expected, "$name: the reason, with its line");
 		ok(!-e "$place/wrong", "$name: nothing is written");
 	}
-	my ($code, undef, $err) = import_patroni(yaml("scope: s\nname: n\npostgresql: {data_dir: /d}\nconsul: {host: a}\n"), '--check');
+	my ($code, $out, $err) = import_patroni(yaml("scope: s\nname: n\npostgresql: {data_dir: /d}\nconsul: {host: a}\n"), '--check');
 	is($code, EXIT_CONFIGURATION, 'no etcd: refused');
+	like($out, qr/: etcd: fault: no endpoint of etcd is given/, 'no etcd: the reason');
 	($code, undef, $err) = import_patroni(
 		yaml("name: n\netcd3: {host: a}\npostgresql: {data_dir: /d, authentication: {replication: {username: r, password: p}}}\n"),
 		'--check');

@@ -30,10 +30,7 @@ etcd3:
   hosts: 127.0.0.1:$cluster->{etcds}[0]{port}
 END_OF_FILE
 
-$cluster->start_all('n1');
-my $leader = $cluster->wait_for_leader;
-$n2->start;
-$cluster->wait_streaming(1);
+$cluster->start_led_by('n1');
 HaCluster::wait_until('the standby has the functions',
 	sub { ($n2->psql('SELECT pg_ha_get_config()'))[0] == 0 });
 
@@ -68,16 +65,6 @@ sub ctl
 sub rows
 {
 	return @{ decode_json(ctl('list', '-f', 'json')) };
-}
-
-# Its gate opens a moment after the store knows.
-sub leads
-{
-	my ($name) = @_;
-
-	HaCluster::wait_until("$name leads", sub { $cluster->node($name)->rest('/primary') == 200 });
-	is($cluster->leader->name, $name, "$name leads");
-	return;
 }
 
 sub version
@@ -166,10 +153,10 @@ sub switchover
 {
 	like(ctl('switchover', '--force', '--master', 'n1', '--candidate', 'n2'),
 		qr/Successfully switched over to "n2"/, 'to a member');
-	leads('n2');
+	$cluster->wait_until_leads('n2');
 	$cluster->wait_streaming(1);
 	like(ctl('switchover', '--force'), qr/Successfully switched over to "n1"/, 'to anybody');
-	leads('n1');
+	$cluster->wait_until_leads('n1');
 	$cluster->wait_streaming(1);
 	return;
 }
@@ -183,7 +170,7 @@ sub refused
 	like(ctl('switchover', '--force'), qr/No candidates found to switchover to/, 'nobody is there');
 	$n2->start;
 	$cluster->wait_streaming(1);
-	leads('n1');
+	$cluster->wait_until_leads('n1');
 	return;
 }
 
@@ -208,7 +195,7 @@ sub failover
 {
 	like(ctl('failover', '--force', '--candidate', 'n2'),
 		qr/Successfully (failed|switched) over to "n2"/, 'to a member');
-	leads('n2');
+	$cluster->wait_until_leads('n2');
 	$cluster->wait_streaming(1);
 	like(ctl('failover', '--force', '--candidate', 'n1'),
 		qr/Successfully (failed|switched) over to "n1"/, 'and back');
@@ -238,7 +225,7 @@ sub restart
 	like(ctl('restart', '--force', $scope, 'n1'), qr/^Success: restart on member n1$/m,
 		'the leader');
 	isnt($n1->postmaster_pid, $before{n1}, 'it was');
-	leads('n1');
+	$cluster->wait_until_leads('n1');
 	$cluster->wait_streaming(1);
 	return;
 }
@@ -255,13 +242,13 @@ sub reload
 
 sub reinit
 {
-	my $before = (stat $n2->{dir})[1];
+	my $inode = (stat $n2->{dir})[1];
 
 	like(ctl('reinit', '--force', $scope, 'n1'), qr/I am the leader|not a replica|No replica/i,
 		'not the leader');
 	like(ctl('reinit', '--force', '--wait', $scope, 'n2'),
 		qr/Success: reinitialize for member n2.*Reinitialize is completed on: n2/s, 'a standby');
-	isnt((stat $n2->{dir})[1], $before, 'its data was made anew');
+	isnt((stat $n2->{dir})[1], $inode, 'its data was made anew');
 	is(scalar $n2->rest('/replica'), 200, 'and it serves');
 	return;
 }

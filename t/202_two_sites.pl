@@ -28,10 +28,7 @@ my $ttl = $cluster->ttl;
 my ($major, $minor) = $cluster->nodes;
 
 $_->add_settings("pg_ha.etcd_sites = '" . sites() . "'") foreach $cluster->nodes;
-$minor->start;
-$cluster->wait_for_leader;
-$major->start;
-$cluster->wait_streaming(1);
+$cluster->start_led_by($minor->name);
 
 subtest 'K-c: what can be lost is known before' => sub {
 	says_quorum($_, '5|5|3|2') foreach $cluster->nodes;

@@ -23,10 +23,7 @@ my $cluster = HaCluster->new(
 	config => { ttl => 10, loop_wait => 2, retry_timeout => 4 });
 my ($n1, $n2) = $cluster->nodes;
 
-$n1->start;
-$cluster->wait_for_leader;
-$n2->start;
-$cluster->wait_streaming(1);
+$cluster->start_led_by('n1');
 
 my $term = $cluster->etcd_get('pg_ha/term');
 my @pids = map { $_->postmaster_pid } $n1, $n2;

@@ -457,6 +457,41 @@ sub wait_for_leader
 	return $leader;
 }
 
+=item start_led_by(name)
+
+Start that node, and the others when it leads; wait until they stream.  Returns it.
+
+=cut
+
+sub start_led_by
+{
+	my ($self, $name) = @_;
+	my @others = grep { $_->name ne $name } $self->nodes;
+
+	$self->node($name)->start;
+	my $leader = $self->wait_for_leader;
+	$_->start foreach @others;
+	$self->wait_streaming(scalar @others);
+	return $leader;
+}
+
+=item wait_until_leads(name)
+
+Wait until that node's gate is open, which is a moment after the store knows that it
+leads, and check that no other one answers as leader.
+
+=cut
+
+sub wait_until_leads
+{
+	my ($self, $name) = @_;
+
+	wait_until("$name leads", sub { $self->node($name)->rest('/primary') == 200 });
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($self->leader->name, $name, "$name leads");
+	return;
+}
+
 =item standbys()
 
 The running nodes other than the leader.
@@ -1324,6 +1359,24 @@ sub add_settings
 {
 	my ($self, $lines) = @_;
 	append_to_file($self->{file}, "$lines\n");
+	return;
+}
+
+=item apply_settings(lines)
+
+Append to the node file, and wait until pg_ha_boot has read it again.
+
+=cut
+
+sub apply_settings
+{
+	my ($self, $lines) = @_;
+	my $offset = $self->log_size;
+
+	$self->add_settings($lines);
+	kill 'HUP', $self->boot_pid;
+	HaCluster::wait_until("$self->{name} has read its node file",
+		sub { $self->log_contains(qr/the node file was read again/, $offset) });
 	return;
 }
 

@@ -11,22 +11,7 @@
 #include <string.h>
 
 #include "../cascade.h"
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
+#include "tap.h"
 
 static HaView view;
 static HaLocal local;
@@ -225,6 +210,5 @@ main(void)
 	test_circles();
 	test_reasons_to_stay();
 	test_watch();
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return end_of_tests();
 }

@@ -15,24 +15,9 @@
 #include "../cluster_json.h"
 #include "../history_json.h"
 #include "../wall_time.h"
+#include "tap.h"
 
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
 
 static const struct
 {
@@ -192,6 +177,5 @@ main(void)
 	test_wishes();
 	test_changes();
 	test_history();
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return end_of_tests();
 }

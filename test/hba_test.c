@@ -15,24 +15,9 @@
 
 #include "../config_json.h"
 #include "../hba_json.h"
+#include "tap.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
 
 /*
  * Each combination of the four sources, with each state of the file.
@@ -315,6 +300,5 @@ main(void)
 	test_reading();
 	test_too_long();
 	test_writing();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return end_of_tests();
 }

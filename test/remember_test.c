@@ -12,22 +12,7 @@
 #include <string.h>
 
 #include "../remember.h"
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
+#include "tap.h"
 
 static HaView before;
 static HaView after;
@@ -105,6 +90,5 @@ main(void)
 {
 	test_there_and_back();
 	test_rubbish();
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return end_of_tests();
 }

@@ -13,28 +13,13 @@
 
 #include "../cluster_json.h"
 #include "../request_json.h"
+#include "tap.h"
 
 #define ID "0123456789abcdef0123456789abcdef"
 #define RESTART \
 	"{\"kind\":\"restart\",\"id\":\"" ID "\",\"asked_by\":\"n1\"," \
 	"\"revision\":88,\"identity\":\"" ID "\""
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
 
 static HaView view;
 
@@ -233,6 +218,5 @@ main(void)
 	test_restart();
 	test_stop();
 	test_progress();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return end_of_tests();
 }

@@ -11,22 +11,7 @@
 #include <string.h>
 
 #include "../survey.h"
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
+#include "tap.h"
 
 static HaSurvey survey;
 
@@ -100,6 +85,5 @@ main(void)
 	ASKED(122000, 123500, "2 0 1");
 	ASKED(122000, 130000, "");
 
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return end_of_tests();
 }

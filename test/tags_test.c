@@ -13,22 +13,7 @@
 
 #include "../json_guard.h"
 #include "../tags_json.h"
-
-static int	ntests;
-static int	nfailed;
-
-static void
-check(bool ok, int line, const char *name)
-{
-	ntests++;
-	if (!ok)
-		nfailed++;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ntests, name);
-	if (!ok)
-		printf("# failed at line %d\n", line);
-}
-
-#define OK(condition, name) check((condition), __LINE__, (name))
+#include "tap.h"
 
 static HaMember member;
 static char faults[4096];
@@ -164,6 +149,5 @@ main(void)
 	test_node_file();
 	test_faults();
 	test_hostile();
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return end_of_tests();
 }

@@ -3,23 +3,26 @@
  * versions_test.c
  *	  Unit test of versions.c.
  *
+ * Prints TAP.
+ *
  *-------------------------------------------------------------------------
  */
-#include "versions.h"
-
-#include <stdio.h>
 #include <string.h>
 
-static int	failures;
+#include "../versions.h"
+#include "tap.h"
 
 static void
-is(const char *got, const char *wanted, const char *what)
+is_text(int line, const char *got, const char *expected, const char *name)
 {
-	if (strcmp(got, wanted) == 0)
-		return;
-	printf("not ok: %s: \"%s\" instead of \"%s\"\n", what, got, wanted);
-	failures++;
+	bool		ok = strcmp(got, expected) == 0;
+
+	check(ok, line, name);
+	if (!ok)
+		printf("# got      %s\n# expected %s\n", got, expected);
 }
+
+#define IS(got, expected, name) is_text(__LINE__, got, expected, name)
 
 static HaView view;
 
@@ -45,20 +48,20 @@ differ(size_t size)
 static void
 test_differ(void)
 {
-	is(differ(256), "", "no member");
+	IS(differ(256), "", "no member");
 	member("n1", "1.1");
-	is(differ(256), "", "one");
+	IS(differ(256), "", "one");
 	member("n2", "1.1");
-	is(differ(256), "", "two alike");
+	IS(differ(256), "", "two alike");
 	member("n3", "");
-	is(differ(256), "", "one that does not tell");
+	IS(differ(256), "", "one that does not tell");
 	member("n4", "1.0");
 	member("n5", "1.1");
-	is(differ(256), "1.1 (n1, n2, n5), 1.0 (n4)", "some differ");
-	is(differ(12), "1.1 (n1, n2", "no room for all");
+	IS(differ(256), "1.1 (n1, n2, n5), 1.0 (n4)", "some differ");
+	IS(differ(12), "1.1 (n1, n2", "no room for all");
 	view.nmembers = 100;
 	view.members[HA_MAX_MEMBERS - 1].version[0] = '\0';
-	is(differ(256), "1.1 (n1, n2, n5), 1.0 (n4)", "a count that can't be");
+	IS(differ(256), "1.1 (n1, n2, n5), 1.0 (n4)", "a count that can't be");
 }
 
 static void
@@ -68,18 +71,18 @@ test_too_old(void)
 
 	memset(&view, 0, sizeof(view));
 	view.schema = HA_CLUSTER_SCHEMA + 1;
-	is(ha_is_too_old(&view) ? "old" : "", "", "an invalid view says nothing");
+	IS(ha_is_too_old(&view) ? "old" : "", "", "an invalid view says nothing");
 	view.valid = true;
-	is(ha_is_too_old(&view) ? "old" : "", "old", "a later schema");
+	IS(ha_is_too_old(&view) ? "old" : "", "old", "a later schema");
 	ha_too_old_why(&view, why, sizeof(why));
-	is(why, "pg_ha 1.0 cannot manage cluster schema 2", "without a version");
+	IS(why, "pg_ha 1.0 cannot manage cluster schema 2", "without a version");
 	snprintf(view.schema_since, sizeof(view.schema_since), "1.4");
 	ha_too_old_why(&view, why, sizeof(why));
-	is(why, "pg_ha 1.0 cannot manage cluster schema 2 (needs >= 1.4)", "with one");
+	IS(why, "pg_ha 1.0 cannot manage cluster schema 2 (needs >= 1.4)", "with one");
 	view.schema = HA_CLUSTER_SCHEMA;
-	is(ha_is_too_old(&view) ? "old" : "", "", "ours");
+	IS(ha_is_too_old(&view) ? "old" : "", "", "ours");
 	view.schema = 0;
-	is(ha_is_too_old(&view) ? "old" : "", "", "not told");
+	IS(ha_is_too_old(&view) ? "old" : "", "", "not told");
 }
 
 int
@@ -87,7 +90,5 @@ main(void)
 {
 	test_differ();
 	test_too_old();
-	if (failures == 0)
-		printf("ok\n");
-	return failures != 0;
+	return end_of_tests();
 }
