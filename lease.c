@@ -537,7 +537,8 @@ op_succeeded(HaLease *lease, const HaAnswer *answer, int64_t now)
 			know_own_write(lease, answer);
 			break;
 		case HA_CONFIRM:
-			if (lease->view.term.intent)
+			/* a read may have shown the record before this answer came */
+			if (lease->op_confirms)
 				complete_change(lease, now);
 			know_own_write(lease, answer);
 			break;
@@ -1183,6 +1184,7 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			return true;
 		case HA_CONFIRM:
 			lease->confirm_sent_at = now;
+			lease->op_confirms = view->term.intent;
 			/* a standby confirms only by ha_standby_cluster_lead() */
 			if (local->role != HA_ROLE_PRIMARY)
 				build_standby_confirm(txn, lease, local);

@@ -86,6 +86,7 @@ typedef struct HaLease
 	uint32_t	op_tag;
 	HaVerb		op_verb;
 	bool		op_resume;
+	bool		op_confirms;	/* CONFIRM: of a reign that was an intent */
 	int64_t		op_term;
 	HaTerm		op_record;		/* the term record that it puts */
 	uint32_t	op_done_tag;	/* no further write before a read sent after
