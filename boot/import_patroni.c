@@ -478,7 +478,8 @@ translate_and_write(const HaInvocation *invocation, const HaYaml *root,
 					HaImport *import)
 {
 	char		data_dir[MAXPGPATH];
-	bool		ok = ha_import_translate(root, dir, sink, import);
+	bool		ok = ha_import_translate(root, dir, invocation->data_dir,
+									 sink, import);
 	int			code;
 
 	print_counts(import);
@@ -588,7 +589,8 @@ replace_files(const HaImport *import)
 static bool
 translate_again(HaYaml *root, HaImport *import)
 {
-	if (!ha_import_translate(root, running_dir, &log_sink, import))
+	if (!ha_import_translate(root, running_dir, running_data, &log_sink,
+							 import))
 	{
 		pg_log_error("the configuration of Patroni in \"%s\" has faults",
 					 running_from);

@@ -293,6 +293,25 @@ is_ours(const HaSession *s, const HaMember *member)
 		 member->lease == worker.lease);
 }
 
+/*
+ * A Patroni that stopped leaves its key behind, "stopped", until its lease ends.  Ours
+ * is one whose HTTP was where we listen: so it doesn't, any more.  Should it still have
+ * to write its last word, that is such a key again.
+ */
+static bool
+is_left_by_patroni(const HaSession *s, const HaMember *member)
+{
+	HaMember	self;
+
+	if (member->identity[0] != '\0' || member->state != HA_STATE_STOPPED)
+		return false;
+	ha_member_describe(s->node, s->identity, HA_STATE_STOPPED, NULL, false,
+					   &self);
+	return self.api_url[0] != '\0' &&
+		strcmp(member->api_url, self.api_url) == 0 &&
+		member->port == self.port && strcmp(member->host, self.host) == 0;
+}
+
 /* What the last look says of our member key. */
 static void
 judge_own_key(HaSession *s, int64_t now)
@@ -301,7 +320,8 @@ judge_own_key(HaSession *s, int64_t now)
 
 	if (s->view.revision < s->key_revision)
 		return;					/* it was sent before our last put */
-	if (member != NULL && !is_ours(s, member))
+	if (member != NULL && !is_ours(s, member) &&
+		!is_left_by_patroni(s, member))
 	{
 		if (s->rival_since == 0)
 		{

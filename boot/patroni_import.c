@@ -560,7 +560,7 @@ translate(HaTranslation *t)
 }
 
 bool
-ha_import_translate(const HaYaml *root, const char *dir,
+ha_import_translate(const HaYaml *root, const char *dir, const char *data_dir,
 					const HaImportSink *sink, HaImport *import)
 {
 	HaTranslation t = {.root = root,.dir = dir,.sink = sink,.import = import};
@@ -574,6 +574,8 @@ ha_import_translate(const HaYaml *root, const char *dir,
 						   "a mapping of Patroni's keys was expected");
 		return false;
 	}
+	t.data_dir = data_dir[0] != '\0' ? data_dir :
+		ha_translation_text(&t, "postgresql.data_dir");
 	t.node = open_memstream(&text, &size);
 	t.config = ha_json_object();
 	if (t.node != NULL && t.config != NULL)
@@ -603,7 +605,6 @@ ha_import_free(HaImport *import)
 		forget(import->files[i]);
 	for (int i = 0; i < import->ninitdb; i++)
 		free(import->initdb[i]);
-	free(import->data_dir);
 	free(import->bin_dir);
 	free(import->command);
 	free(import->post_init);

@@ -37,7 +37,6 @@ extern const char *const ha_import_file_names[HA_IMPORT_NFILES];
 typedef struct HaImport
 {
 	char	   *files[HA_IMPORT_NFILES];
-	char	   *data_dir;
 	char	   *bin_dir;
 	char	   *command;		/* of --method=command */
 	char	   *post_init;
@@ -65,11 +64,13 @@ extern bool ha_patroni_environment(HaYaml *root, char *const *environment,
 								   const HaImportSink *sink);
 
 /*
- * Translate; the files will be in "dir", an absolute path.  false: there was a
- * fault, all of which were told.  ha_import_free() is due in any case.
+ * Translate; the files will be in "dir", an absolute path.  The data is in "data_dir" or,
+ * if that is "", where the configuration says.  false: there was a fault, all of which
+ * were told.  ha_import_free() is due in any case.
  */
 extern bool ha_import_translate(const HaYaml *root, const char *dir,
-								const HaImportSink *sink, HaImport *import);
+								const char *data_dir, const HaImportSink *sink,
+								HaImport *import);
 extern void ha_import_free(HaImport *import);
 
 #endif							/* HA_PATRONI_IMPORT_H */

@@ -731,6 +731,42 @@ take_rules(HaTranslation *t)
 	}
 }
 
+/*
+ * Patroni writes where these are into a postgresql.conf that a clone takes along, to a
+ * node whose data may be elsewhere.
+ */
+static void
+take_places_of_rules(HaTranslation *t)
+{
+	static const struct
+	{
+		const char *setting;
+		const char *name;
+	}			files[] = {
+		{"hba_file", "pg_hba.conf"},
+		{"ident_file", "pg_ident.conf"},
+	};
+	const char *config_dir = ha_translation_text(t, "postgresql.config_dir");
+
+	if (t->data_dir == NULL || t->data_dir[0] != '/' ||
+		(config_dir != NULL && strcmp(config_dir, t->data_dir) != 0))
+		return;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+	{
+		char		key[HA_PATRONI_PATH_SIZE];
+		const char *path;
+		char	   *place;
+
+		snprintf(key, sizeof(key), "parameters.%s", files[i].setting);
+		if (local_or_dcs(t, key, &path) != NULL)
+			continue;
+		place = format_text("%s/%s", t->data_dir, files[i].name);
+		if (place != NULL)
+			set(t, "postgresql.data_dir", files[i].setting, place);
+		free(place);
+	}
+}
+
 static void
 add_initdb_option(HaTranslation *t, const HaYaml *at, const char *name,
 				  const char *value)
@@ -820,7 +856,7 @@ ha_translation_together(HaTranslation *t)
 	take_basebackup(t);
 	take_clone_methods(t);
 	take_rules(t);
+	take_places_of_rules(t);
 	take_bootstrap(t);
-	t->import->data_dir = copy_of(ha_translation_text(t, "postgresql.data_dir"));
 	t->import->bin_dir = copy_of(ha_translation_text(t, "postgresql.bin_dir"));
 }

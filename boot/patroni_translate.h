@@ -26,6 +26,7 @@ typedef struct HaTranslation
 {
 	const HaYaml *root;
 	const char *dir;
+	const char *data_dir;		/* NULL: nobody says where the data is */
 	const HaImportSink *sink;
 	HaImport   *import;
 	FILE	   *node;			/* the node file, as it grows */

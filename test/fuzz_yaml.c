@@ -121,7 +121,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_variables(root, copy + length + 1, copy + size);
 	if (root != NULL)
 	{
-		if (ha_import_translate(root, "/d", &sink, &import))
+		if (ha_import_translate(root, "/d", "", &sink, &import))
 			check(&import);
 		ha_import_free(&import);
 	}
