@@ -142,8 +142,8 @@ heed_wish(const HaView *view, const HaLocal *local, HaPlan *plan)
 void
 ha_standby_cluster_lead(const HaView *view, const HaLocal *local, HaPlan *plan)
 {
-	if (view->leader.lease != local->lease_id || !view->term.present ||
-		!is_name(view->term.owner, local->name))
+	if (view->leader.lease != local->lease_id ||
+		!ha_term_is_of(&view->term, local->name))
 	{
 		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
 		return;

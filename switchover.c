@@ -322,7 +322,7 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 	/* an answer that was lost: the key has gone, and our mark is there */
 	if (handed_over_at == 0 && !view->leader.present &&
 		view->heartbeat.released && view->heartbeat.term == term->term &&
-		is_name(term->owner, local->name))
+		ha_term_is_of(term, local->name))
 		handed_over_at = local->key_gone_since;
 	patience = handed_over_at + ha_hand_over_wait(config);
 
