@@ -24,6 +24,7 @@
 #include "cascade.h"
 #include "decide.h"
 #include "quorum.h"
+#include "rules.h"
 #include "standby_cluster.h"
 #include "switchover.h"
 #include "versions.h"
@@ -81,34 +82,6 @@ set_plan(HaPlan *plan, HaVerb verb, const char *why)
 	plan->verb = verb;
 	plan->why[0] = '\0';
 	because(plan, why);
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
-
-/* Counts come from hostile places; an index must never trust them. */
-static int
-bounded(int32_t n, int32_t max)
-{
-	return n < 0 ? 0 : n > max ? max : n;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
 }
 
 int64_t
@@ -238,6 +211,19 @@ ha_find_member(const HaView *view, const char *name)
 			return &view->members[i];
 	}
 	return NULL;
+}
+
+bool
+ha_is_in_sync(const HaSync *sync, const char *name)
+{
+	int			n = bounded(sync->nstandbys, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(sync->standbys[i], name))
+			return true;
+	}
+	return false;
 }
 
 /* Does the leader key stand for us, under the lease that we have now? */
@@ -544,17 +530,14 @@ is_beyond(const HaVote *a, const HaVote *b)
 static int
 count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
 {
-	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
 	int			supporters = 0;
 
 	for (int i = 0; i < plan->ncounted; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];
-		bool		listed = false;
 
-		for (int j = 0; j < n; j++)
-			listed = listed || is_name(view->sync.standbys[j], vote->name);
-		if (listed && vote != mine && !is_beyond(vote, mine))
+		if (ha_is_in_sync(&view->sync, vote->name) &&
+			vote != mine && !is_beyond(vote, mine))
 			supporters++;
 	}
 	return supporters;
