@@ -25,6 +25,7 @@
 #include "decide.h"
 #include "mixed.h"
 #include "quorum.h"
+#include "rules.h"
 #include "standby_cluster.h"
 #include "switchover.h"
 #include "versions.h"
@@ -85,34 +86,6 @@ set_plan(HaPlan *plan, HaVerb verb, const char *why)
 	plan->verb = verb;
 	plan->why[0] = '\0';
 	because(plan, why);
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
-
-/* Counts come from hostile places; an index must never trust them. */
-static int
-bounded(int32_t n, int32_t max)
-{
-	return n < 0 ? 0 : n > max ? max : n;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
 }
 
 int64_t
@@ -248,6 +221,19 @@ bool
 ha_term_is_of(const HaTerm *term, const char *name)
 {
 	return term->present && !term->foreign && is_name(term->owner, name);
+}
+
+bool
+ha_is_in_sync(const HaSync *sync, const char *name)
+{
+	int			n = bounded(sync->nstandbys, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(sync->standbys[i], name))
+			return true;
+	}
+	return false;
 }
 
 /* Does the leader key stand for us, under the lease that we have now? */
@@ -574,17 +560,14 @@ is_beyond(const HaVote *a, const HaVote *b)
 static int
 count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
 {
-	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
 	int			supporters = 0;
 
 	for (int i = 0; i < plan->ncounted; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];
-		bool		listed = false;
 
-		for (int j = 0; j < n; j++)
-			listed = listed || is_name(view->sync.standbys[j], vote->name);
-		if (listed && vote != mine && !is_beyond(vote, mine))
+		if (ha_is_in_sync(&view->sync, vote->name) &&
+			vote != mine && !is_beyond(vote, mine))
 			supporters++;
 	}
 	return supporters;
@@ -708,11 +691,13 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 		turn = later(turn, local->key_gone_since + wait);
 
 	/*
-	 * The leader stopped cleanly and said how far it got, which is further
-	 * than anybody here.  If it is coming back, nothing need be lost.
+	 * The leader said how far it got when it gave up the key, which is further
+	 * than anybody here.  If it is coming back, nothing need be lost.  Where
+	 * another shall lead at once after a crash, that is agreed to.
 	 */
 	if (released_cleanly(view, local) &&
 		mine->lsn < view->heartbeat.released_lsn &&
+		config->primary_start_timeout > 0 &&
 		ha_find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
 

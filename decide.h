@@ -37,6 +37,9 @@ extern bool ha_term_is_of(const HaTerm *term, const char *name);
 /* NULL = there is no such member. */
 extern const HaMember *ha_find_member(const HaView *view, const char *name);
 
+/* Is it among the standbys that /sync lists? */
+extern bool ha_is_in_sync(const HaSync *sync, const char *name);
+
 /* May that member lead, as far as failsafe mode is concerned (S-9)? */
 extern bool ha_failsafe_allows(const HaView *view, const char *name);
 

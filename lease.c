@@ -40,6 +40,7 @@
 #include "decide.h"
 #include "history_json.h"
 #include "mixed.h"
+#include "rules.h"
 #include "slots_json.h"
 #include "standby_cluster.h"
 #include "versions.h"
@@ -63,27 +64,6 @@
 #define KEY_MEMBERS		"members/"
 #define KEY_CHANGE		"pg_ha/last_failover"
 #define KEY_REFUSED		"pg_ha/refused"
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
 
 static int64_t
 renewal_timeout(const HaLease *lease)

@@ -25,6 +25,7 @@
  */
 #include "mixed.h"
 #include "decide.h"
+#include "rules.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,27 +36,6 @@
  */
 #define OLDEST_PATRONI			30003
 #define OLDEST_FOR_QUORUM		40000
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
-
-static int
-bounded(int32_t n, int32_t max)
-{
-	return n < 0 ? 0 : n > max ? max : n;
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memset(to, 0, HA_NAME_SIZE);
-	memcpy(to, from, length);
-}
 
 /* "4.1.5" is 40105; what can't be read is older than anything. */
 static int
