@@ -24,6 +24,7 @@
  */
 #include "cascade.h"
 #include "decide.h"
+#include "rules.h"
 #include "switchover.h"
 
 #include <string.h>
@@ -33,12 +34,6 @@
 								 * between */
 #define AVOID_LOOPS		5		/* in loop_wait, for the first time */
 #define AVOID_MOST		(10 * 60 * 1000)
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
 
 static bool
 is_leader(const HaView *view, const char *name)
@@ -89,24 +84,13 @@ ha_cascade_source(const HaView *view, const char *name,
 	return source;
 }
 
-static bool
-is_listed(const HaSync *sync, const char *name)
-{
-	for (int i = 0; i < sync->nstandbys && i < HA_MAX_MEMBERS; i++)
-	{
-		if (is_name(sync->standbys[i], name))
-			return sync->present;
-	}
-	return false;
-}
-
 /* As things are at this moment */
 static const HaMember *
 own_source(const HaView *view, const HaLocal *local)
 {
 	if (local->replicatefrom[0] == '\0' ||
 		is_name(local->replicatefrom, local->avoids) ||
-		is_listed(&view->sync, local->name) ||
+		(view->sync.present && ha_is_in_sync(&view->sync, local->name)) ||
 		ha_switchover_wants(view, local->name))
 		return NULL;
 	return ha_cascade_source(view, local->name, local->replicatefrom);

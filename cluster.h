@@ -185,6 +185,9 @@ typedef struct HaTimeline
  * "standby" says that the owner leads a standby cluster: it is not promoted,
  * acknowledges nothing, and reserves no id; what it tells of the timeline, when it is
  * no intent any more, is the history of its source, as far as it had come then.
+ *
+ * "foreign" says that the owner is a member of Patroni, or was, which writes no such
+ * record: another member saw it lead.
  */
 typedef struct HaTerm
 {
@@ -194,6 +197,7 @@ typedef struct HaTerm
 	char		owner[HA_NAME_SIZE];
 	bool		intent;
 	bool		standby;
+	bool		foreign;
 	uint32_t	timeline;		/* that of the last confirmed reign */
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
@@ -305,6 +309,8 @@ typedef struct HaMember
 	char		conn_url[HA_URL_SIZE];
 	char		api_url[HA_URL_SIZE];
 	char		version[HA_VERSION_SIZE];
+	char		patroni[HA_VERSION_SIZE];	/* of the Patroni that runs it; '' =
+											 * none does, as far as is known */
 	uint32_t	timeline;		/* 0 = not told */
 	uint64_t	lsn;			/* xlog_location: 0 = not told */
 	uint64_t	replay_lsn;
@@ -521,6 +527,10 @@ typedef struct HaView
 	int32_t		nremoved;
 	HaRemoved	removed[HA_MAX_MEMBERS];	/* by name */
 	int64_t		history_revision;
+	bool		history_known;	/* /history could be read */
+	int32_t		nhistory;
+	HaTimeline	history[HA_MAX_LINEAGE];	/* its last lines, oldest first; the
+											 * owners are those who led next */
 	int32_t		nmembers;
 	HaMember	members[HA_MAX_MEMBERS];	/* by name */
 	int32_t		nvotes;
@@ -703,6 +713,9 @@ typedef struct HaLocal
 									 * seen */
 	int64_t		heartbeat_ttl;	/* the largest TTL that its term announced */
 	int64_t		key_gone_since; /* when the key was first seen gone; 0 = not */
+	bool		patroni_seen;	/* a member of Patroni was there in this life
+								 * of the worker (S-11) */
+	bool		led_since;		/* ... and led in the present term, unrecorded */
 	bool		blind;			/* had no contact itself when it vanished
 								 * (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
@@ -763,6 +776,7 @@ typedef enum HaVerb
 	HA_HAND_OVER,				/* ... which it has: release the key to it */
 	HA_YIELD,					/* it leads: end this server, whose WAL must
 								 * not grow, and come back as standby */
+	HA_TESTIFY,					/* record the reign of a member of Patroni */
 	HA_REWIND,					/* diverged: rewind, or clone if that can't be */
 	HA_CLEAR_FAILOVER,			/* the operator's wish can't be met: say so */
 	HA_SET_FAILOVER,			/* it is due: name plan.follow in it, and drop

@@ -61,7 +61,7 @@ static const char *const sync_mode_words[] = {"off", "on", "quorum", NULL};
 static const char *const verb_words[] = {
 	"wait", "acquire", "reassert", "confirm", "renew", "suspend", "release",
 	"give_up", "detach", "vote", "withdraw", "promote", "follow", "follow_source", "demote", "switchover",
-	"prepare", "hold", "freeze", "hand_over", "yield",
+	"prepare", "hold", "freeze", "hand_over", "yield", "testify",
 	"rewind", "clear_failover", "set_failover", "set_sync", "set_names", "stop", NULL
 };
 
@@ -636,6 +636,7 @@ parse_term(const HaKv *kv, HaView *view)
 	take_name(json, "owner", term->owner, &ok);
 	term->intent = take_bool(json, "intent", &ok);
 	term->standby = take_bool(json, "standby", &ok);
+	term->foreign = take_bool(json, "foreign", &ok);
 	term->timeline = take_timeline(json, "timeline", &ok);
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
@@ -892,7 +893,9 @@ static bool
 parse_history(const HaKv *kv, HaView *view)
 {
 	view->history_revision = kv->mod_revision;
-	return true;
+	view->history_known = ha_history_parse(kv, view->history,
+										   &view->nhistory);
+	return true;				/* only where Patroni leads it matters */
 }
 
 /*-------------------------------------------------------------------------
@@ -1078,6 +1081,9 @@ fill_member(const HaKv *kv, HaMember *member)
 			  sizeof(member->pending_restart), &ok);
 	take_text(json, "pg_ha_version", member->version, sizeof(member->version),
 			  &ok);
+	if (json_object_get(json, "pg_ha_version") == NULL)
+		take_text(json, "version", member->patroni, sizeof(member->patroni),
+				  &ok);
 	take_text(json, "pg_ha_identity", member->identity,
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
@@ -1404,6 +1410,8 @@ ha_term_json(const HaTerm *term)
 		add(&json, "intent", json_true());
 	if (term->standby)
 		add(&json, "standby", json_true());
+	if (term->foreign)
+		add(&json, "foreign", json_true());
 	add(&json, "timeline", json_integer(term->timeline));
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
@@ -1572,7 +1580,8 @@ ha_member_json(const HaMember *member)
 	add(&json, "state", text_json(ha_member_state_name(member->state)));
 	add(&json, "role", text_json(member->standby_leader ? HA_STANDBY_LEADER :
 								 ha_role_name(member->role)));
-	add(&json, "version", text_json(HA_PATRONI_LEVEL));
+	add(&json, "version", text_json(member->patroni[0] != '\0' ?
+									member->patroni : HA_PATRONI_LEVEL));
 	if (tags == NULL || json_object_size(tags) > 0)
 		add(&json, "tags", tags);
 	else
@@ -1599,7 +1608,8 @@ ha_member_json(const HaMember *member)
 	}
 	if (member->restart_at != 0)
 		add(&json, "scheduled_restart", scheduled_json(member));
-	add(&json, "pg_ha_version", text_json(member->version));
+	if (member->patroni[0] == '\0')
+		add(&json, "pg_ha_version", text_json(member->version));
 	add(&json, "pg_ha_identity", text_json(member->identity));
 	if (member->discarded_bytes != 0)
 		add(&json, "pg_ha_discarded",
@@ -1814,6 +1824,7 @@ static const Field term_fields[] = {
 	TEXT(HaTerm, owner),
 	BOOL(HaTerm, intent),
 	BOOL(HaTerm, standby),
+	BOOL(HaTerm, foreign),
 	UINT32(HaTerm, timeline),
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
@@ -1836,6 +1847,7 @@ static const Field member_fields[] = {
 	TEXT(HaMember, conn_url),
 	TEXT(HaMember, api_url),
 	TEXT(HaMember, version),
+	TEXT(HaMember, patroni),
 	UINT32(HaMember, timeline),
 	UINT64(HaMember, lsn),
 	UINT64(HaMember, replay_lsn),
@@ -1922,6 +1934,8 @@ static const Field view_fields[] = {
 	UINT64(HaView, optime),
 	INT64(HaView, status_revision),
 	INT64(HaView, history_revision),
+	BOOL(HaView, history_known),
+	STRUCTS(HaView, history, timeline_fields),
 	STRUCTS(HaView, members, member_fields),
 	STRUCTS(HaView, votes, vote_fields),
 	INT32(HaView, nmalformed),
@@ -1995,6 +2009,8 @@ static const Field local_fields[] = {
 	INT64(HaLocal, heartbeat_seen_at),
 	INT64(HaLocal, heartbeat_ttl),
 	INT64(HaLocal, key_gone_since),
+	BOOL(HaLocal, patroni_seen),
+	BOOL(HaLocal, led_since),
 	BOOL(HaLocal, blind),
 	INT64(HaLocal, stay_out_until),
 	INT64(HaLocal, wish_seen_at),

@@ -23,7 +23,9 @@
  */
 #include "cascade.h"
 #include "decide.h"
+#include "mixed.h"
 #include "quorum.h"
+#include "rules.h"
 #include "standby_cluster.h"
 #include "switchover.h"
 #include "versions.h"
@@ -35,6 +37,9 @@
  * promoted: the source may still run, or come back, and use the next ones.
  */
 #define SOURCE_TIMELINES	8
+
+/* ... and so many to members of Patroni, who promote themselves to the next ones. */
+#define PATRONI_TIMELINES	8
 
 /* Replay that has not moved for so long has come to the end of the WAL. */
 #define STALLED_AFTER		500
@@ -81,34 +86,6 @@ set_plan(HaPlan *plan, HaVerb verb, const char *why)
 	plan->verb = verb;
 	plan->why[0] = '\0';
 	because(plan, why);
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
-
-/* Counts come from hostile places; an index must never trust them. */
-static int
-bounded(int32_t n, int32_t max)
-{
-	return n < 0 ? 0 : n > max ? max : n;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
 }
 
 int64_t
@@ -240,6 +217,25 @@ ha_find_member(const HaView *view, const char *name)
 	return NULL;
 }
 
+bool
+ha_term_is_of(const HaTerm *term, const char *name)
+{
+	return term->present && !term->foreign && is_name(term->owner, name);
+}
+
+bool
+ha_is_in_sync(const HaSync *sync, const char *name)
+{
+	int			n = bounded(sync->nstandbys, HA_MAX_MEMBERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_name(sync->standbys[i], name))
+			return true;
+	}
+	return false;
+}
+
 /* Does the leader key stand for us, under the lease that we have now? */
 static bool
 key_is_mine(const HaView *view, const HaLocal *local)
@@ -292,23 +288,38 @@ vote_is_better(const HaVote *a, const HaVote *b)
 	return strncmp(a->name, b->name, HA_NAME_SIZE) < 0;
 }
 
+/*
+ * Has a member of Patroni led since the last heartbeat was put, of whose reign there is
+ * no record?  Only a leader writes /status.
+ */
+static bool
+was_led_since(const HaView *view, const HaLocal *local)
+{
+	return local->led_since ||
+		(local->patroni_seen &&
+		 view->status_revision > view->heartbeat.mod_revision);
+}
+
 /* Released by the very term that the record names: E1 need not be waited for. */
 static bool
-released_cleanly(const HaView *view)
+released_cleanly(const HaView *view, const HaLocal *local)
 {
 	return view->heartbeat.present && view->heartbeat.released &&
-		view->heartbeat.term == view->term.term;
+		view->heartbeat.term == view->term.term &&
+		!was_led_since(view, local);
 }
 
 /*
  * E1: the leader's deadline lies within one TTL after its last heartbeat was
  * put, so it is over once that long has passed since we first *saw* it.  This
- * holds even if the store dropped the key too early.
+ * holds even if the store dropped the key too early.  A member of Patroni puts none,
+ * but what it came after may be open still, unless that was released.
  */
 static int64_t
 former_deadline_is_over_at(const HaView *view, const HaLocal *local)
 {
-	if (!view->heartbeat.present || released_cleanly(view))
+	if (!view->heartbeat.present || released_cleanly(view, local) ||
+		(view->heartbeat.released && view->term.foreign))
 		return 0;
 	return local->heartbeat_seen_at +
 		later(local->heartbeat_ttl, view->heartbeat.ttl);
@@ -439,7 +450,9 @@ rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 
 /*
  * The timeline id of our promotion: above everything that was ever used or
- * reserved, so that no two promotions can share one (B3).
+ * reserved, so that no two promotions can share one (B3).  Patroni's members ask nobody,
+ * and take the next one that they know of: where they are, or have been, ours lie
+ * beyond those that they may come to.
  */
 static uint32_t
 next_timeline(const HaView *view, const HaLocal *local)
@@ -463,6 +476,9 @@ next_timeline(const HaView *view, const HaLocal *local)
 	}
 	if (view->term.standby)
 		newest += SOURCE_TIMELINES;
+	else if (local->patroni_seen || view->term.foreign)
+		newest = later(newest, ha_mixed_last_timeline(view)) +
+			PATRONI_TIMELINES;
 	return newest + 1;
 }
 
@@ -544,17 +560,14 @@ is_beyond(const HaVote *a, const HaVote *b)
 static int
 count_supporters(const HaView *view, const HaVote *mine, const HaPlan *plan)
 {
-	int			n = bounded(view->sync.nstandbys, HA_MAX_MEMBERS);
 	int			supporters = 0;
 
 	for (int i = 0; i < plan->ncounted; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];
-		bool		listed = false;
 
-		for (int j = 0; j < n; j++)
-			listed = listed || is_name(view->sync.standbys[j], vote->name);
-		if (listed && vote != mine && !is_beyond(vote, mine))
+		if (ha_is_in_sync(&view->sync, vote->name) &&
+			vote != mine && !is_beyond(vote, mine))
 			supporters++;
 	}
 	return supporters;
@@ -674,14 +687,17 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	 * one that lost the store together with us: let that one resume first
 	 * (S-5).
 	 */
-	if (local->blind && !released_cleanly(view))
+	if (local->blind && !released_cleanly(view, local))
 		turn = later(turn, local->key_gone_since + wait);
 
 	/*
-	 * The leader stopped cleanly and said how far it got, which is further
-	 * than anybody here.  If it is coming back, nothing need be lost.
+	 * The leader said how far it got when it gave up the key, which is further
+	 * than anybody here.  If it is coming back, nothing need be lost.  Where
+	 * another shall lead at once after a crash, that is agreed to.
 	 */
-	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
+	if (released_cleanly(view, local) &&
+		mine->lsn < view->heartbeat.released_lsn &&
+		config->primary_start_timeout > 0 &&
 		ha_find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
 
@@ -729,12 +745,17 @@ decide_election(const HaConfig *config, const HaView *view,
 	bool		sick = local->sick_since != 0;
 	bool		stays_out = now < local->stay_out_until;
 
+	if (ha_mixed_history_is_beyond(view))
+	{
+		set_plan(plan, HA_TESTIFY, "/history tells of a leader that is not on record");
+		return;
+	}
 	(void) find_position(view, local, &plan->timeline, &plan->lsn);
 
 	/* who holds all of a closed reign loses nothing by leading at once */
 	hindrance = not_eligible(config, view, local);
-	if (hindrance == NULL && !sick && !stays_out && released_cleanly(view) &&
-		view->heartbeat.released_lsn > 0 &&
+	if (hindrance == NULL && !sick && !stays_out &&
+		released_cleanly(view, local) && view->heartbeat.released_lsn > 0 &&
 		plan->lsn >= view->heartbeat.released_lsn &&
 		plan->timeline == view->term.timeline)
 	{
@@ -855,6 +876,25 @@ choose_source(const HaConfig *config, const HaView *view, const HaLocal *local,
 	}
 }
 
+/*
+ * A member of Patroni leads, and nobody has recorded that yet: we do, as soon as the
+ * store tells without contradiction what it leads.
+ */
+static void
+decide_testify(const HaView *view, const HaLocal *local, const char *name,
+			   HaPlan *plan)
+{
+	HaTerm		term;
+
+	if (ha_mixed_testimony(view, &term))
+		set_plan(plan, HA_TESTIFY, "a member of Patroni leads, on record from now on: ");
+	else
+		set_plan(plan, local->follows[0] != '\0' &&
+				 !is_name(local->follows, name) ? HA_DETACH : HA_WAIT,
+				 "the store does not tell yet which timeline is led by Patroni's member ");
+	because_name(plan, name);
+}
+
 /* Somebody leads: follow that one, once it is proven to lead our history. */
 static void
 decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
@@ -864,6 +904,11 @@ decide_follow(const HaConfig *config, const HaView *view, const HaLocal *local,
 	const HaVote *mine = find_vote(view, local->name);
 
 	copy_name(plan->follow, name);
+	if (view->leader.present && ha_mixed_is_unrecorded(view))
+	{
+		decide_testify(view, local, name, plan);
+		return;
+	}
 	if (!view->term.present || view->term.intent ||
 		view->term.unchecked_from != 0 ||
 		!is_name(view->term.owner, name))
@@ -945,7 +990,7 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 		why = "may have promised not to lead before it started";
 	}
 	else if (!failsafe_lists(view, local->name) &&
-			 !is_name(view->term.owner, local->name))
+			 !ha_term_is_of(&view->term, local->name))
 		why = "is not listed in /failsafe";
 	if (why == NULL)
 		return;
@@ -1002,8 +1047,8 @@ static void
 decide_recovery(const HaConfig *config, const HaView *view,
 				const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	bool		ours = view->term.present && !view->term.intent &&
-	is_name(view->term.owner, local->name);
+	bool		ours = !view->term.intent &&
+	ha_term_is_of(&view->term, local->name);
 
 	if (!ours)
 		set_plan(plan, HA_WAIT, "the server is starting");
@@ -1040,7 +1085,7 @@ decide_starting(const HaConfig *config, const HaView *view,
 	{
 		decide_follow(config, view, local, view->leader.name, now, plan);
 		if (plan->verb == HA_FOLLOW || plan->verb == HA_DETACH ||
-			plan->verb == HA_REWIND)
+			plan->verb == HA_REWIND || plan->verb == HA_TESTIFY)
 			return;
 	}
 	else if (!view->leader.present && local->follows[0] != '\0' &&
@@ -1196,8 +1241,7 @@ static bool
 is_superseded(const HaConfig *config, const HaView *view,
 			  const HaLocal *local, HaPlan *plan)
 {
-	bool		term_is_mine = view->term.present &&
-	is_name(view->term.owner, local->name);
+	bool		term_is_mine = ha_term_is_of(&view->term, local->name);
 
 	if (view->leader.present && !key_is_mine(view, local))
 	{
@@ -1239,6 +1283,13 @@ decide_keyless(const HaConfig *config, const HaView *view,
 	{
 		set_plan(plan, HA_WAIT, "leaves the leader key to others: ");
 		because_sick(plan, local);
+		return;
+	}
+	if (local->patroni_seen && (!view->term.present || view->term.intent))
+	{
+		/* nothing tells whether a member of Patroni had the key meanwhile */
+		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
+				 "a member of Patroni may have led since it was promoted");
 		return;
 	}
 	if (view->term.present && view->term.intent)

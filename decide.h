@@ -31,8 +31,14 @@ extern bool ha_on_lineage(const HaTerm *term, uint32_t timeline, uint64_t lsn);
  */
 extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
 
+/* Is that the record of a reign of that member, as a member of ours? */
+extern bool ha_term_is_of(const HaTerm *term, const char *name);
+
 /* NULL = there is no such member. */
 extern const HaMember *ha_find_member(const HaView *view, const char *name);
+
+/* Is it among the standbys that /sync lists? */
+extern bool ha_is_in_sync(const HaSync *sync, const char *name);
 
 /* May that member lead, as far as failsafe mode is concerned (S-9)? */
 extern bool ha_failsafe_allows(const HaView *view, const char *name);

@@ -23,7 +23,9 @@
  */
 #include "failsafe.h"
 #include "cluster_json.h"
+#include "decide.h"
 #include "lease.h"
+#include "rules.h"
 
 #include <string.h>
 
@@ -32,18 +34,6 @@
 
 /* A member that does not answer within this is not there, as in Patroni. */
 #define LONGEST_WAIT		2000
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
 
 static void
 copy_text(char *to, const char *from, size_t size)
@@ -73,17 +63,6 @@ is_listed(const HaFailsafe *list, const char *name)
 			return true;
 	}
 	return false;
-}
-
-static const HaMember *
-find_member(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return &view->members[i];
-	}
-	return NULL;
 }
 
 /*-------------------------------------------------------------------------
@@ -139,7 +118,7 @@ bool
 ha_asking_wants_put(const HaAsking *asking, const HaView *view,
 					const char *name, HaFailsafe *wanted)
 {
-	const HaMember *self = find_member(view, name);
+	const HaMember *self = ha_find_member(view, name);
 
 	memset(wanted, 0, sizeof(*wanted));
 	wanted->present = true;
@@ -276,7 +255,7 @@ ha_asking_next(HaAsking *asking, const HaView *view, const char *name,
 			   int64_t term, uint64_t lsn, HaPeerRequest *request,
 			   HaAsked **whom)
 {
-	const HaMember *self = find_member(view, name);
+	const HaMember *self = ha_find_member(view, name);
 	HaQuestion	question = {0};
 
 	for (int i = 0; i < asking->nasked && asking->began_at != 0; i++)

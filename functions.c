@@ -191,17 +191,6 @@ member_role_word(const HaView *view, const HaMember *member)
 	return ha_role_name(member->role);
 }
 
-static bool
-is_listed(const HaSync *sync, const char *name)
-{
-	for (int i = 0; i < sync->nstandbys; i++)
-	{
-		if (strcmp(sync->standbys[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Has it other rules of access than the leader? */
 static void
 add_hba_differs(Row *row, const HaView *view, const HaMember *member)
@@ -287,7 +276,7 @@ put_member(FunctionCallInfo fcinfo, const HaView *view, const HaMember *m,
 	ha_tags_text(m, tags, sizeof(tags));
 	add_text(&row, tags);
 	add(&row, BoolGetDatum(is_leader));
-	add(&row, BoolGetDatum(is_listed(&view->sync, m->name)));
+	add(&row, BoolGetDatum(ha_is_in_sync(&view->sync, m->name)));
 	add_text(&row, m->clone_method);
 	if (m->state != HA_STATE_CLONING || m->clone_method[0] == '\0')
 		add_null(&row);

@@ -3,7 +3,8 @@
  * history_json.c
  *	  Changes of the leader <-> what stands in the store.
  *
- * Plain C and jansson.  Nothing is decided by these keys; they are read by people.
+ * Plain C and jansson.  These keys are read by people; but where a member of Patroni
+ * leads, /history tells what its timeline descends from (mixed.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -206,4 +207,48 @@ ha_history_line(const char *value, size_t length, int i, HaHistoryLine *line)
 		memcpy(line->leader, leader, strlen(leader) + 1);
 	json_decref(history);
 	return found;
+}
+
+/* [timeline, end, reason, time, who led next]; the last two may be missing. */
+static bool
+read_ended(json_t *line, HaTimeline *ended)
+{
+	const char *leader = json_string_value(json_array_get(line, 4));
+	int64_t		timeline;
+	int64_t		end;
+
+	memset(ended, 0, sizeof(*ended));
+	if (!read_number(json_array_get(line, 0), UINT32_MAX, &timeline) ||
+		!read_number(json_array_get(line, 1), INT64_MAX, &end) || timeline < 1)
+		return false;
+	ended->timeline = (uint32_t) timeline;
+	ended->end_lsn = (uint64_t) end;
+	if (leader != NULL && ha_name_is_valid(leader))
+		memcpy(ended->owner, leader, strlen(leader) + 1);
+	return true;
+}
+
+bool
+ha_history_parse(const HaKv *kv, HaTimeline *lines, int32_t *n)
+{
+	json_t	   *history = ha_json_load(kv->value, kv->length);
+	size_t		total = json_array_size(history);
+	size_t		skip = total > HA_MAX_LINEAGE ? total - HA_MAX_LINEAGE : 0;
+	bool		ok = json_is_array(history);
+
+	*n = 0;
+	for (size_t i = skip; i < total && ok; i++)
+	{
+		HaTimeline *ended = &lines[i - skip];
+
+		ok = read_ended(json_array_get(history, i), ended) &&
+			(i == skip || (ended[-1].timeline < ended->timeline &&
+						   ended[-1].end_lsn <= ended->end_lsn));
+	}
+	json_decref(history);
+	if (ok)
+		*n = (int32_t) (total - skip);
+	else
+		memset(lines, 0, HA_MAX_LINEAGE * sizeof(*lines));
+	return ok;
 }

@@ -40,4 +40,10 @@ typedef struct HaHistoryLine
 extern bool ha_history_line(const char *value, size_t length, int i,
 							HaHistoryLine *line);
 
+/*
+ * The last lines of /history, at most HA_MAX_LINEAGE: timelines that have ended, and
+ * who led next.  False, and none, unless they all follow from each other.
+ */
+extern bool ha_history_parse(const HaKv *kv, HaTimeline *lines, int32_t *n);
+
 #endif							/* HA_HISTORY_JSON_H */

@@ -39,6 +39,8 @@
 #include "cluster_json.h"
 #include "decide.h"
 #include "history_json.h"
+#include "mixed.h"
+#include "rules.h"
 #include "slots_json.h"
 #include "standby_cluster.h"
 #include "versions.h"
@@ -62,27 +64,6 @@
 #define KEY_MEMBERS		"members/"
 #define KEY_CHANGE		"pg_ha/last_failover"
 #define KEY_REFUSED		"pg_ha/refused"
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static void
-copy_name(char *to, const char *from)
-{
-	size_t		length = strnlen(from, HA_NAME_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
 
 static int64_t
 renewal_timeout(const HaLease *lease)
@@ -231,6 +212,21 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 	lease->heartbeat_ttl = later(lease->heartbeat_ttl, heartbeat->ttl);
 }
 
+/* S-11: reigns of members of Patroni, who leave no record of them. */
+static void
+observe_patroni(HaLease *lease)
+{
+	const HaView *view = &lease->view;
+
+	if (ha_mixed_patroni(view) != NULL)
+		lease->patroni_seen = true;
+	if (view->term.mod_revision != lease->led_revision)
+		lease->led_since = false;
+	lease->led_revision = view->term.mod_revision;
+	if (view->leader.present && ha_mixed_is_unrecorded(view))
+		lease->led_since = true;
+}
+
 /*-------------------------------------------------------------------------
  * Answers
  *-------------------------------------------------------------------------
@@ -271,6 +267,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 	}
 	if (view->term.mod_revision > lease->bid_revision)
 		lease->bid = false;
+	observe_patroni(lease);
 
 	mine = view->leader.present &&
 		strcmp(view->leader.name, lease->name) == 0 &&
@@ -702,6 +699,8 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->heartbeat_ttl = lease->heartbeat_ttl;
 	local->key_gone_since = lease->key_gone_since;
 	local->blind = lease->blind;
+	local->patroni_seen = lease->patroni_seen;
+	local->led_since = lease->led_since;
 	local->stay_out_until = lease->stay_out_until;
 	local->wish_seen_at = lease->wish_seen_at;
 	local->handed_over_at = lease->handed_over_at;
@@ -894,6 +893,7 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 	begin_change(lease, plan, local, now);
 	term.term++;
 	copy_name(term.owner, lease->name);
+	term.foreign = false;
 	term.intent = !plan->resume;
 	term.standby = term.intent && ha_is_standby_cluster(&view->config, view);
 	term.reserved = plan->reserve;
@@ -1126,7 +1126,7 @@ build_release(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	const HaView *view = &lease->view;
 	bool		handing = plan->verb == HA_HAND_OVER;
 
-	if (!view->leader.present || strcmp(view->term.owner, lease->name) != 0)
+	if (!view->leader.present || !ha_term_is_of(&view->term, lease->name))
 		return false;
 	if (handing && local->frozen_lsn == 0)
 		return false;
@@ -1159,6 +1159,28 @@ build_failover(HaTxn *txn, const HaLease *lease, const HaPlan *plan)
 				   ha_refusal_json(lease->view.failover.mod_revision,
 								   plan->why), 0);
 	}
+}
+
+/*
+ * S-11: the record of a reign that writes none, if its leader key, /history and the
+ * record before are as they were when they were looked at.
+ */
+static bool
+build_testimony(HaTxn *txn, HaLease *lease)
+{
+	const HaView *view = &lease->view;
+	HaTerm		term;
+
+	if (!ha_mixed_testimony(view, &term))
+		return false;
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_LEADER,
+				   view->leader.mod_revision);
+	if (view->leader.present)
+		ha_txn_compare_value(txn, KEY_LEADER, view->leader.name);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_HISTORY, view->history_revision);
+	put_term(txn, lease, &term);
+	return true;
 }
 
 static bool
@@ -1209,6 +1231,8 @@ build_op(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 		case HA_SET_FAILOVER:
 			build_failover(txn, lease, plan);
 			return true;
+		case HA_TESTIFY:
+			return build_testimony(txn, lease);
 		default:
 			return false;
 	}

@@ -120,6 +120,9 @@ typedef struct HaLease
 	bool		leader_seen;	/* the last read had a leader key */
 	int64_t		key_gone_since;
 	bool		blind;
+	bool		patroni_seen;	/* S-11: see cluster.h */
+	bool		led_since;		/* ... since the term record had ... */
+	int64_t		led_revision;	/* ... this revision */
 	int64_t		stay_out_until;
 	int64_t		wish_revision;	/* of /failover */
 	int64_t		wish_seen_at;

@@ -36,6 +36,7 @@
  *-------------------------------------------------------------------------
  */
 #include "cascade.h"
+#include "decide.h"
 #include "quorum.h"
 
 #include <string.h>
@@ -230,17 +231,6 @@ find_streaming(const HaLocal *local, const char *name)
 	return NULL;
 }
 
-static const HaMember *
-find_member(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers && i < HA_MAX_MEMBERS; i++)
-	{
-		if (strncmp(view->members[i].name, name, HA_NAME_SIZE) == 0)
-			return &view->members[i];
-	}
-	return NULL;
-}
-
 /*
  * A member that may be chosen: known, wants it, and streams from us, and not just
  * until the member that it should stream from is there.  One that claims to have
@@ -249,7 +239,7 @@ find_member(const HaView *view, const char *name)
 static bool
 is_usable(const HaView *view, const HaLocal *local, const HaStandby *standby)
 {
-	const HaMember *member = find_member(view, standby->name);
+	const HaMember *member = ha_find_member(view, standby->name);
 
 	return member != NULL && standby->streaming &&
 		strncmp(standby->name, local->name, HA_NAME_SIZE) != 0 &&
@@ -296,8 +286,8 @@ static bool
 is_preferred(const HaView *view, const Electing *sync, const Confirming *names,
 			 const HaStandby *a, const HaStandby *b)
 {
-	int32_t		priority_a = find_member(view, a->name)->sync_priority;
-	int32_t		priority_b = find_member(view, b->name)->sync_priority;
+	int32_t		priority_a = ha_find_member(view, a->name)->sync_priority;
+	int32_t		priority_b = ha_find_member(view, b->name)->sync_priority;
 	int			chosen_a = 2 * set_has(&sync->set, a->name) +
 	set_has(&names->set, a->name);
 	int			chosen_b = 2 * set_has(&sync->set, b->name) +
@@ -324,7 +314,7 @@ keep_chosen(const HaView *view, const HaLocal *local, const Electing *sync,
 		const HaStandby *standby = &local->standbys[i];
 
 		if (wanted->set.n < most && standby->streaming &&
-			find_member(view, standby->name) == NULL &&
+			ha_find_member(view, standby->name) == NULL &&
 			standby->flush_lsn <= local->flush_lsn &&
 			set_has(&names->set, standby->name) &&
 			set_has(&sync->set, standby->name))
@@ -636,10 +626,5 @@ ha_quorum_may_elect(const HaView *view, const char *name, int votes)
 
 	if (!sync->present || strncmp(sync->leader, name, HA_NAME_SIZE) == 0)
 		return true;
-	for (int i = 0; i < sync->nstandbys && i < HA_MAX_MEMBERS; i++)
-	{
-		if (strncmp(sync->standbys[i], name, HA_NAME_SIZE) == 0)
-			return votes >= sync->quorum;
-	}
-	return false;
+	return ha_is_in_sync(sync, name) && votes >= sync->quorum;
 }

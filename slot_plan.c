@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "cluster_json.h"
+#include "decide.h"
 #include "slot_plan.h"
 
 typedef struct Plan
@@ -46,17 +47,6 @@ lesser(uint64_t a, uint64_t b)
  * Looking things up
  *-------------------------------------------------------------------------
  */
-
-static const HaMember *
-find_member(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, name) == 0)
-			return &view->members[i];
-	}
-	return NULL;
-}
 
 /* Of present members only */
 static const HaMember *
@@ -150,7 +140,7 @@ ha_slot_absence(const HaView *view, const HaSlotBook *book, const char *member)
 {
 	int			i = find_known(book, member);
 
-	return i >= 0 && find_member(view, member) == NULL ?
+	return i >= 0 && ha_find_member(view, member) == NULL ?
 		book->members[i].absent : 0;
 }
 
@@ -318,7 +308,7 @@ keep_absent(Plan *plan, HaSlotBook *book)
 
 		ha_slot_name(known.name, name);
 		slot = find_slot(scene, name);
-		if (find_member(scene->view, known.name) == NULL)
+		if (ha_find_member(scene->view, known.name) == NULL)
 		{
 			if (find_slot_member(scene->view, name) != NULL)
 				continue;		/* the slot is somebody's who is there */

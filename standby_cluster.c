@@ -24,14 +24,9 @@
  */
 #include "standby_cluster.h"
 #include "decide.h"
+#include "rules.h"
 
 #include <string.h>
-
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
 
 /* A reason of ours, which leaves room for a name. */
 static void
@@ -54,12 +49,6 @@ set_plan_for(HaPlan *plan, HaVerb verb, const char *why, const char *name)
 	memcpy(plan->why + strlen(why), name, more);
 	memset(plan->follow, 0, sizeof(plan->follow));
 	memcpy(plan->follow, name, more);
-}
-
-static int
-bounded(int32_t n, int32_t max)
-{
-	return n < 0 ? 0 : n > max ? max : n;
 }
 
 bool
@@ -142,8 +131,8 @@ heed_wish(const HaView *view, const HaLocal *local, HaPlan *plan)
 void
 ha_standby_cluster_lead(const HaView *view, const HaLocal *local, HaPlan *plan)
 {
-	if (view->leader.lease != local->lease_id || !view->term.present ||
-		!is_name(view->term.owner, local->name))
+	if (view->leader.lease != local->lease_id ||
+		!ha_term_is_of(&view->term, local->name))
 	{
 		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
 		return;

@@ -33,6 +33,7 @@
 #include "switchover.h"
 #include "decide.h"
 #include "quorum.h"
+#include "rules.h"
 
 #include <string.h>
 
@@ -55,12 +56,6 @@
 
 static const char not_streaming[] = "the candidate does not stream from here";
 
-static bool
-is_name(const char *a, const char *b)
-{
-	return strncmp(a, b, HA_NAME_SIZE) == 0;
-}
-
 static void
 set_plan(HaPlan *plan, HaVerb verb, const char *why, const char *name)
 {
@@ -75,17 +70,11 @@ set_plan(HaPlan *plan, HaVerb verb, const char *why, const char *name)
 	memcpy(plan->follow, name, more);
 }
 
-static int
-bounded(int32_t n)
-{
-	return n < 0 ? 0 : n > HA_MAX_MEMBERS ? HA_MAX_MEMBERS : n;
-}
-
 /* How far that member has confirmed our WAL; 0 = it does not stream from here. */
 static uint64_t
 flushed_by(const HaLocal *local, const char *name)
 {
-	for (int i = 0; i < bounded(local->nstandbys); i++)
+	for (int i = 0; i < bounded(local->nstandbys, HA_MAX_MEMBERS); i++)
 	{
 		if (is_name(local->standbys[i].name, name) &&
 			local->standbys[i].streaming)
@@ -145,7 +134,7 @@ choose(const HaConfig *config, const HaView *view, const HaLocal *local)
 {
 	const HaMember *best = NULL;
 
-	for (int i = 0; i < bounded(view->nmembers); i++)
+	for (int i = 0; i < bounded(view->nmembers, HA_MAX_MEMBERS); i++)
 	{
 		const HaMember *member = &view->members[i];
 
@@ -322,7 +311,7 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 	/* an answer that was lost: the key has gone, and our mark is there */
 	if (handed_over_at == 0 && !view->leader.present &&
 		view->heartbeat.released && view->heartbeat.term == term->term &&
-		is_name(term->owner, local->name))
+		ha_term_is_of(term, local->name))
 		handed_over_at = local->key_gone_since;
 	patience = handed_over_at + ha_hand_over_wait(config);
 

@@ -104,17 +104,6 @@ require_member(const HaView *view, const char *name)
 			 errhint("See pg_ha_members().")));
 }
 
-static bool
-is_listed(const HaSync *sync, const char *name)
-{
-	for (int i = 0; i < sync->nstandbys; i++)
-	{
-		if (strcmp(sync->standbys[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 refuse_member(const char *name, const char *reason)
 {
@@ -141,7 +130,7 @@ require_candidate(const HaPublished *p, const char *name)
 		refuse_member(name, ha_member_state_name(member->state));
 	if (member->sick)
 		refuse_member(name, "sick, see pg_ha_health() there");
-	if (synchronous && !is_listed(&p->view.sync, name))
+	if (synchronous && !ha_is_in_sync(&p->view.sync, name))
 		refuse_member(name, "no synchronous standby");
 }
 

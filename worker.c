@@ -726,7 +726,7 @@ publish_lease(uint64 safe_lsn)
 	now.holding = lease.holding && !lease.reassert;
 	now.confirmed = now.holding && term->present && !term->intent &&
 		term->unchecked_from == 0 &&
-		strcmp(term->owner, lease.name) == 0 &&
+		ha_term_is_of(term, lease.name) &&
 		term->timeline == local.timeline;
 	now.lease = lease.lease_id;
 	now.ttl = lease.lease_ttl;
@@ -1337,8 +1337,8 @@ is_confirmed(void)
 {
 	const HaTerm *term = &lease.view.term;
 
-	return term->present && !term->intent && term->unchecked_from == 0 &&
-		strcmp(term->owner, local.name) == 0;
+	return !term->intent && term->unchecked_from == 0 &&
+		ha_term_is_of(term, local.name);
 }
 
 /*

@@ -10,8 +10,9 @@
  *
  * The steps leave a marker.  Without one it is seen by the timeline: whatever pg_ha
  * promotes has reserved its timeline id in the store before (S-15), so an id beyond
- * all that were reserved was made by somebody else.  If that was while pg_ha's worker
- * ran, the server was fenced and acknowledged nothing; then it just rejoins.
+ * all that were reserved, or that members of Patroni have led, was made by somebody
+ * else.  If that was while pg_ha's worker ran, the server was fenced and acknowledged
+ * nothing; then it just rejoins.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +23,7 @@
 
 #include "common/logging.h"
 
+#include "../mixed.h"
 #include "alone.h"
 #include "files.h"
 
@@ -81,6 +83,7 @@ ha_alone_refuses(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	if (view == NULL || facts->state != HA_DATA_CLUSTER ||
 		!facts->was_primary || !view->term.present ||
 		facts->timeline <= Max(view->term.reserved, view->term.timeline) ||
+		facts->timeline <= ha_mixed_last_timeline(view) ||
 		worker_has_seen(b, facts->timeline))
 		return false;
 	snprintf(how, sizeof(how),

@@ -17,6 +17,7 @@
 
 #include "../cluster_json.h"
 #include "../decide.h"
+#include "../mixed.h"
 #include "leader.h"
 
 bool
@@ -40,7 +41,7 @@ ha_leader_is_us(const HaView *view, const HaControlLease *lease,
 	 * before it was seen that nobody led meanwhile, ours may be history.
 	 */
 	return term->present && !term->intent && term->unchecked_from == 0 &&
-		strcmp(term->owner, name) == 0 && term->term == lease->term &&
+		ha_term_is_of(term, name) && term->term == lease->term &&
 		term->timeline == lease->timeline;
 }
 
@@ -60,7 +61,8 @@ ha_leader_source(const HaView *view, const char *name)
 	if (!view->leader.present || strcmp(view->leader.name, name) == 0)
 		return NULL;
 	if (!term->present || term->intent || term->unchecked_from != 0 ||
-		strcmp(term->owner, view->leader.name) != 0)
+		strcmp(term->owner, view->leader.name) != 0 ||
+		ha_mixed_is_unrecorded(view))
 		return NULL;
 	for (int i = 0; i < view->nmembers; i++)
 	{
@@ -91,7 +93,7 @@ ha_leader_clone_source(const HaView *view, const char *name)
 	const HaMember *best = leader;
 
 	if (leader == NULL)
-		return NULL;
+		return ha_mixed_source(view, name);
 	for (int i = 0; i < view->nmembers; i++)
 	{
 		const HaMember *member = &view->members[i];

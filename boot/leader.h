@@ -33,7 +33,9 @@ extern const HaMember *ha_leader_source(const HaView *view, const char *name);
 
 /*
  * The member to clone: a standby that streams from that leader and is tagged
- * clonefrom, the furthest of them, else the leader.  NULL = there is no leader now.
+ * clonefrom, the furthest of them, else the leader; which may be one of Patroni's whose
+ * reign is not on record yet, for want of a standby of ours.  NULL = there is no
+ * leader now.
  */
 extern const HaMember *ha_leader_clone_source(const HaView *view,
 											  const char *name);

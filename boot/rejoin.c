@@ -32,6 +32,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
+#include "../mixed.h"
 #include "../standby_cluster.h"
 #include "../versions.h"
 #include "alone.h"
@@ -441,6 +442,9 @@ look_empty(HaBoot *b, const HaView *view)
 {
 	const HaMember *source = ha_leader_source(view, b->node.name);
 
+	/* whatever is cloned begins on its history, whether that is recorded or not */
+	if (source == NULL)
+		source = ha_mixed_source(view, b->node.name);
 	if (view->initialize_revision == 0 && !view->leader.present)
 		ha_race(b, view);
 	else if (view->sysid != 0 &&

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rest_actions.c
- *	  HTTP: what operators have done: /config, /switchover, /restart, ...
+ *	  HTTP: what operators have done: the table of it, /config, /switchover, ...
  *
  * Bodies, codes and texts are Patroni's, since patronictl and people's scripts go by
  * them.  What may be done is not decided here: rest_ask.c has it asked for, and what
@@ -17,26 +17,17 @@
  */
 #include "postgres_fe.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include "../cluster_json.h"
 #include "../config_json.h"
 #include "../json_guard.h"
 #include "../wall_time.h"
-#include "rest_ask.h"
+#include "rest_actions.h"
 
 #define READ_EVERY_MS		100
-
-/* How long a look at the cluster waits for etcd; then it tells what was seen last. */
-#define LOOK_MS				1000
 
 /* How long the outcome of a switchover is waited for, and how often looked at. */
 #define SWITCHOVER_MS		60000
 #define LOOK_EVERY_MS		300
-
-#define RESTART_S			120
-#define MAX_RESTART_S		3600
 
 typedef struct HaRestAction
 {
@@ -59,28 +50,6 @@ typedef struct HaRestAction
  *-------------------------------------------------------------------------
  */
 
-static const char *
-text_of(const HaRestCall *call, const char *key)
-{
-	const char *text = json_string_value(json_object_get(call->document, key));
-
-	return text != NULL && text[0] != '\0' ? text : NULL;
-}
-
-static bool
-flag_of(const HaRestCall *call, const char *key)
-{
-	return json_is_true(json_object_get(call->document, key));
-}
-
-static bool
-is_given(const HaRestCall *call, const char *key)
-{
-	const json_t *value = json_object_get(call->document, key);
-
-	return value != NULL && !json_is_null(value);
-}
-
 /* The body as an object; what need not have one may have an empty one. */
 static bool
 take_document(HaRestCall *call)
@@ -101,9 +70,8 @@ take_document(HaRestCall *call)
 	return false;
 }
 
-/* The status for an error of SQL: the client's fault, the cluster's, or nobody's. */
-static unsigned int
-status_of(const char *sqlstate, unsigned int state_is_wrong)
+unsigned int
+ha_rest_status_of(const char *sqlstate, unsigned int state_is_wrong)
 {
 	if (strncmp(sqlstate, "22", 2) == 0)	/* a value that is none */
 		return MHD_HTTP_BAD_REQUEST;
@@ -114,9 +82,8 @@ status_of(const char *sqlstate, unsigned int state_is_wrong)
 	return MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* Nothing is known of what was asked for. */
-static void
-finish_unheard(HaRestCall *call, const HaRestReply *reply, const char *what)
+void
+ha_rest_finish_unheard(HaRestCall *call, const HaRestReply *reply, const char *what)
 {
 	if (!reply->heard)
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -201,11 +168,11 @@ hear_config(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 	if (reply->ok && reply->result != NULL)
 		ha_rest_finish_json(call, MHD_HTTP_OK, strdup(reply->result));
 	else if (reply->sqlstate[0] != '\0')
-		ha_rest_finish(call, status_of(reply->sqlstate,
-									   MHD_HTTP_SERVICE_UNAVAILABLE),
+		ha_rest_finish(call, ha_rest_status_of(reply->sqlstate,
+											   MHD_HTTP_SERVICE_UNAVAILABLE),
 					   "%s", reply->text);
 	else
-		finish_unheard(call, reply, "Configuration");
+		ha_rest_finish_unheard(call, reply, "Configuration");
 }
 
 /*-------------------------------------------------------------------------
@@ -234,9 +201,8 @@ candidate_of(const HaRestCall *call)
 	return candidate != NULL ? candidate : text_of(call, "member");
 }
 
-/* A time of the future, as Patroni checks it.  0, or the status. */
-static unsigned int
-check_schedule(const char *text, const char *what, char *why, size_t size)
+unsigned int
+ha_rest_check_schedule(const char *text, const char *what, char *why, size_t size)
 {
 	int64_t		ms;
 	size_t		length = strlen(text);
@@ -282,7 +248,7 @@ check_wish(const HaRestCall *call, bool paused, const char **why, char *buf,
 	else if (at != NULL && paused)
 		*why = "Can't schedule switchover in the paused state";
 	else if (at != NULL &&
-			 (status = check_schedule(at, "switchover", buf, size)) != 0)
+			 (status = ha_rest_check_schedule(at, "switchover", buf, size)) != 0)
 	{
 		*why = buf;
 		return status;
@@ -359,11 +325,11 @@ hear_wish(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 		ha_rest_finish(call, MHD_HTTP_PRECONDITION_FAILED,
 					   "candidate does not exists");
 	else if (reply->sqlstate[0] != '\0')
-		ha_rest_finish(call, status_of(reply->sqlstate,
-									   MHD_HTTP_PRECONDITION_FAILED),
+		ha_rest_finish(call, ha_rest_status_of(reply->sqlstate,
+											   MHD_HTTP_PRECONDITION_FAILED),
 					   "%s", reply->text);
 	else
-		finish_unheard(call, reply, action_name(call));
+		ha_rest_finish_unheard(call, reply, action_name(call));
 }
 
 /*
@@ -420,324 +386,16 @@ hear_cancel(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 	if (reply->ok)
 		ha_rest_finish(call, MHD_HTTP_OK, "scheduled switchover deleted");
 	else if (reply->sqlstate[0] != '\0')
-		ha_rest_finish(call, status_of(reply->sqlstate, MHD_HTTP_CONFLICT),
+		ha_rest_finish(call, ha_rest_status_of(reply->sqlstate, MHD_HTTP_CONFLICT),
 					   "%s", reply->text);
 	else
-		finish_unheard(call, reply, "Switchover");
+		ha_rest_finish_unheard(call, reply, "Switchover");
 }
 
 /*-------------------------------------------------------------------------
- * POST and DELETE /restart
+ * What pg_ha has not
  *-------------------------------------------------------------------------
  */
-
-/* "16", "15.3", "9.6.24" as PG_VERSION_NUM; 0 = none */
-static int
-version_of(const char *text)
-{
-	int			part[3] = {0};
-	int			n = 0;
-	char	   *end;
-
-	for (; n < 3 && isdigit((unsigned char) *text); n++)
-	{
-		part[n] = (int) Min(strtoul(text, &end, 10), 9999);
-		text = *end == '.' ? end + 1 : end;
-		if (*end == '\0')
-			return part[0] >= 10 ? part[0] * 10000 + part[1] :
-				part[0] * 10000 + part[1] * 100 + part[2];
-	}
-	return 0;
-}
-
-/* What is wrong with the filters as such; NULL = nothing. */
-static const char *
-check_filters(const HaRestCall *call, char *buf, size_t size)
-{
-	static const char *const known[] = {
-		"role", "postgres_version", "timeout", "restart_pending", "schedule"
-	};
-	static const char *const roles[] = {
-		"master", "primary", "standby_leader", "replica"
-	};
-	const char *role = text_of(call, "role");
-	const char *version = text_of(call, "postgres_version");
-	const json_t *timeout = json_object_get(call->document, "timeout");
-	bool		found = role == NULL && !is_given(call, "role");
-	const char *key;
-	json_t	   *value;
-
-	json_object_foreach(call->document, key, value)
-	{
-		bool		is_known = false;
-
-		for (int i = 0; i < lengthof(known); i++)
-			is_known |= strcmp(key, known[i]) == 0;
-		if (!is_known)
-		{
-			snprintf(buf, size, "Unknown filter for the scheduled restart: %.100s",
-					 key);
-			return buf;
-		}
-	}
-	for (int i = 0; role != NULL && i < lengthof(roles); i++)
-		found |= strcmp(role, roles[i]) == 0;
-	if (!found)
-		return "PostgreSQL role should be either primary, standby_leader, or replica";
-	if (is_given(call, "postgres_version") &&
-		(version == NULL || version_of(version) == 0))
-		return "PostgreSQL version should be in the first.major.minor format";
-	if (is_given(call, "timeout") &&
-		(!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
-		return "Timeout should be a positive number of seconds";
-	return NULL;
-}
-
-static bool
-filters_are_met(const HaRestCall *call, const HaRestSnapshot *snap)
-{
-	const char *role = text_of(call, "role");
-	const char *version = text_of(call, "postgres_version");
-	bool		for_primary = role != NULL &&
-	(strcmp(role, "primary") == 0 || strcmp(role, "master") == 0);
-
-	if (role != NULL && (strcmp(role, "standby_leader") == 0 ||
-						 for_primary != (snap->worker.role == HA_ROLE_PRIMARY)))
-		return false;
-	if (version != NULL && snap->worker.server_version >= version_of(version))
-		return false;
-	return !flag_of(call, "restart_pending") ||
-		snap->pending_restart;
-}
-
-static HaRole
-role_wanted(const HaRestCall *call)
-{
-	const char *role = text_of(call, "role");
-
-	if (role == NULL)
-		return HA_ROLE_UNINITIALIZED;
-	return strcmp(role, "primary") == 0 || strcmp(role, "master") == 0 ?
-		HA_ROLE_PRIMARY : HA_ROLE_STANDBY;
-}
-
-/* The conditions are looked at when it is time. */
-static void
-schedule_restart(HaRest *rest, HaRestCall *call)
-{
-	static const char *const words[] = {
-		[HA_ROLE_UNINITIALIZED] = "any",
-		[HA_ROLE_PRIMARY] = "leader",
-		[HA_ROLE_STANDBY] = "standby",
-	};
-	HaRestSql	sql = {
-		.function = "pg_ha_restart",
-		.arguments = "$1::pg_catalog.text, $2::pg_catalog.bool, $3::pg_catalog.text, "
-		"$4::pg_catalog.text, $5::pg_catalog.timestamptz",
-		.n = 5,
-		.parameters = {
-			rest->node->name, flag_of(call, "restart_pending") ? "true" : "false",
-			words[role_wanted(call)], text_of(call, "postgres_version"),
-			text_of(call, "schedule")
-		},
-	};
-	char		why[128] = "Unable to parse scheduled timestamp.";
-	unsigned int status = MHD_HTTP_UNPROCESSABLE_CONTENT;
-
-	if (ha_session_last_view(rest->session)->config.pause)
-	{
-		ha_rest_finish(call, MHD_HTTP_INTERNAL_SERVER_ERROR,
-					   "Can't schedule restart in the paused state");
-		return;
-	}
-	if (text_of(call, "schedule") != NULL)
-		status = check_schedule(text_of(call, "schedule"), "restart", why,
-								sizeof(why));
-	if (status != 0)
-		ha_rest_finish(call, status, "%s", why);
-	else
-		ha_rest_ask_server(rest, call, &sql);
-}
-
-static void
-begin_restart(HaRest *rest, HaRestCall *call)
-{
-	const char *version = text_of(call, "postgres_version");
-	HaRestRequest request = {
-		.kind = HA_REQUEST_RESTART,
-		.pending = flag_of(call, "restart_pending"),
-		.role = role_wanted(call),
-	};
-	HaRestSnapshot snap;
-	char		buf[192];
-	const char *why = check_filters(call, buf, sizeof(buf));
-
-	ha_rest_snapshot(rest, &snap);
-	if (why == NULL && version != NULL)
-		request.before_version = version_of(version);
-	if (why != NULL)
-		ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, "%s", why);
-	else if (is_given(call, "schedule"))
-		schedule_restart(rest, call);
-	else if (snap.state != HA_STATE_RUNNING)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   snap.state == HA_STATE_STARTING ?
-					   "postgres is still starting" : "postgres is %s",
-					   ha_member_state_name(snap.state));
-	else if (!filters_are_met(call, &snap))
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   "restart conditions are not satisfied");
-	else
-		ha_rest_ask_store(rest, call, &request);
-}
-
-static void
-finish_refused_request(HaRestCall *call, HaRequestRefusal refusal,
-					   const char *what)
-{
-	const char *why = "this member is not known in the cluster yet";
-
-	if (refusal == HA_REFUSAL_NO_LEADER)
-		why = "Cluster has no leader, can not reinitialize";
-	else if (refusal == HA_REFUSAL_LEADS)
-		why = "I am the leader, can not reinitialize";
-	if (refusal == HA_REFUSAL_IN_PROGRESS)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   "%s already in progress", what);
-	else
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s", why);
-}
-
-static void
-hear_scheduled(HaRestCall *call, const HaRestReply *reply, const char *done)
-{
-	if (reply->ok)
-		ha_rest_finish(call, is_given(call, "schedule") ? MHD_HTTP_ACCEPTED :
-					   MHD_HTTP_OK, "%s", done);
-	else if (strcmp(reply->sqlstate, "55006") == 0)
-		ha_rest_finish(call, MHD_HTTP_CONFLICT,
-					   "Another restart is already scheduled");
-	else if (reply->sqlstate[0] != '\0')
-		ha_rest_finish(call, status_of(reply->sqlstate, MHD_HTTP_BAD_REQUEST),
-					   "%s", reply->text);
-	else
-		finish_unheard(call, reply, "restart");
-}
-
-static void
-hear_restart(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
-{
-	json_int_t	timeout = is_given(call, "timeout") ?
-	json_integer_value(json_object_get(call->document, "timeout")) : RESTART_S;
-
-	if (is_given(call, "schedule"))
-		hear_scheduled(call, reply, "Restart scheduled");
-	else if (reply->ok)
-	{
-		strlcpy(call->id, reply->id, sizeof(call->id));
-		call->stage = HA_REST_OUTCOME;
-		call->asked_at = ha_now();
-		call->give_up_at = call->asked_at + Min(timeout, MAX_RESTART_S) * 1000;
-	}
-	else if (reply->refusal != HA_REFUSAL_NONE)
-		finish_refused_request(call, reply->refusal, "another request is");
-	else
-		finish_unheard(call, reply, "restart");
-}
-
-/* It tells in its member key how far it is. */
-static void
-look_for_restart(HaRestCall *call, const HaView *view, const char *self)
-{
-	HaProgress	progress = {.state = HA_PROGRESS_NONE};
-
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, self) == 0)
-			progress = view->members[i].progress;
-	}
-	if (strcmp(progress.id, call->id) != 0)
-		progress.state = HA_PROGRESS_NONE;
-	if (progress.state == HA_PROGRESS_DONE)
-		ha_rest_finish(call, MHD_HTTP_OK, "restarted successfully");
-	else if (progress.state == HA_PROGRESS_FAILED)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   "restart failed: %s", progress.text);
-	else if (ha_now() >= call->give_up_at)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   "restart did not end in time");
-}
-
-static void
-begin_unschedule(HaRest *rest, HaRestCall *call)
-{
-	const HaMemberRequest *request =
-	ha_find_request(ha_session_last_view(rest->session), rest->node->name);
-	HaRestSql	sql = {
-		.function = "pg_ha_cancel_restart",
-		.arguments = "$1::pg_catalog.text",
-		.n = 1,
-		.parameters = {rest->node->name},
-	};
-
-	if (request != NULL && request->kind == HA_REQUEST_RESTART && request->at != 0)
-		ha_rest_ask_server(rest, call, &sql);
-	else
-		ha_rest_finish(call, MHD_HTTP_NOT_FOUND, "no restarts are scheduled");
-}
-
-static void
-hear_unscheduled(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
-{
-	hear_scheduled(call, reply, "scheduled restart deleted");
-}
-
-/*-------------------------------------------------------------------------
- * POST /reload, /reinitialize, and what pg_ha has not
- *-------------------------------------------------------------------------
- */
-
-/* The same as any operator's SIGHUP. */
-static void
-begin_reload(HaRest *rest, HaRestCall *call)
-{
-	(void) kill(getpid(), SIGHUP);
-	ha_rest_finish(call, MHD_HTTP_ACCEPTED, "reload scheduled");
-}
-
-static void
-begin_reinit(HaRest *rest, HaRestCall *call)
-{
-	HaRestRequest request = {
-		.kind = HA_REQUEST_REINIT,
-		.force = flag_of(call, "force"),
-		.from_leader = flag_of(call, "from_leader"),
-	};
-
-	ha_rest_ask_store(rest, call, &request);
-}
-
-static void
-hear_reinit(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
-{
-	if (reply->ok)
-	{
-		strlcpy(call->id, reply->id, sizeof(call->id));
-		call->stage = HA_REST_OUTCOME;
-		call->give_up_at = ha_now() + LOOK_MS;
-	}
-	else if (reply->refusal != HA_REFUSAL_NONE)
-		finish_refused_request(call, reply->refusal, "reinitialize");
-	else
-		finish_unheard(call, reply, "reinitialize");
-}
-
-/* As soon as we have seen it, GET /patroni tells of it. */
-static void
-look_for_reinit(HaRestCall *call, const HaView *view, const char *self)
-{
-	ha_rest_finish(call, MHD_HTTP_OK, "reinitialize started");
-}
 
 /* It is for Patroni's own tests on an operating system without signals. */
 static void
@@ -767,10 +425,13 @@ static const HaRestAction actions[] = {
 	{"POST", "/switchover", false, true, true, begin_wish, hear_wish, look_for_leader},
 	{"POST", "/failover", false, true, true, begin_wish, hear_wish, look_for_leader},
 	{"DELETE", "/switchover", false, false, true, begin_cancel, hear_cancel},
-	{"POST", "/restart", false, false, false, begin_restart, hear_restart, look_for_restart},
-	{"DELETE", "/restart", false, false, true, begin_unschedule, hear_unscheduled},
-	{"POST", "/reload", false, false, false, begin_reload},
-	{"POST", "/reinitialize", false, false, false, begin_reinit, hear_reinit, look_for_reinit},
+	{"POST", "/restart", false, false, false, ha_rest_begin_restart,
+	ha_rest_hear_restart, ha_rest_look_for_restart},
+	{"DELETE", "/restart", false, false, true, ha_rest_begin_unschedule,
+	ha_rest_hear_unscheduled},
+	{"POST", "/reload", false, false, false, ha_rest_begin_reload},
+	{"POST", "/reinitialize", false, false, false, ha_rest_begin_reinit,
+	ha_rest_hear_reinit, ha_rest_look_for_reinit},
 	{"POST", "/sigterm", false, false, false, begin_sigterm},
 	{"POST", "/citus", false, false, false, begin_citus},
 	{"POST", "/mpp", false, false, false, begin_citus},
@@ -807,7 +468,7 @@ ha_rest_act(HaRest *rest, HaRestCall *call)
 	}
 	call->stage = HA_REST_VIEW;
 	call->look_after = ha_now();
-	ha_rest_suspend(rest, call, &rest->waiting, LOOK_MS);
+	ha_rest_suspend(rest, call, &rest->waiting, HA_REST_LOOK_MS);
 }
 
 void

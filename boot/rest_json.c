@@ -235,13 +235,10 @@ role_in_cluster(const HaView *view, const HaMember *member)
 	if (view->leader.present && strcmp(view->leader.name, member->name) == 0)
 		return ha_is_standby_cluster(&view->config, view) ? HA_STANDBY_LEADER :
 			"leader";
-	for (int i = 0; view->sync.present && i < view->sync.nstandbys; i++)
-	{
-		if (strcmp(view->sync.standbys[i], member->name) == 0)
-			return view->config.synchronous_mode == HA_SYNC_QUORUM ?
-				"quorum_standby" : "sync_standby";
-	}
-	return "replica";
+	if (!view->sync.present || !ha_is_in_sync(&view->sync, member->name))
+		return "replica";
+	return view->config.synchronous_mode == HA_SYNC_QUORUM ?
+		"quorum_standby" : "sync_standby";
 }
 
 /* How far the leader is known to be; 0 = not known. */

@@ -16,6 +16,7 @@
 
 #include "common/logging.h"
 
+#include "../decide.h"
 #include "commands.h"
 #include "datadir.h"
 #include "files.h"
@@ -119,17 +120,6 @@ others_elect(const HaView *view, const char *name)
 	return false;
 }
 
-static bool
-is_listed(const HaView *view, const char *name)
-{
-	for (int i = 0; i < view->sync.nstandbys; i++)
-	{
-		if (strcmp(view->sync.standbys[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* An exit code, reported if it is not 0. */
 static int
 ask_store(const HaNode *node)
@@ -160,7 +150,7 @@ ask_store(const HaNode *node)
 		pg_log_error_hint("It may need this data.  Try again when one leads, or when all are stopped.");
 		return HA_EXIT_REFUSED;
 	}
-	if (view.leader.present && is_listed(&view, node->name))
+	if (view.leader.present && ha_is_in_sync(&view.sync, node->name))
 	{
 		pg_log_error("leader \"%s\" counts on the data of member \"%s\" as a synchronous standby",
 					 view.leader.name, node->name);

@@ -14,6 +14,7 @@
 
 #include "../boot/leader.h"
 #include "../cluster_json.h"
+#include "../rules.h"
 #include "sim.h"
 
 /* As in boot/. */
@@ -25,12 +26,6 @@
 #define SOON				300
 #define DCS_START_TIMEOUT	30000
 #define CRASH_MEMORY		60000
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
 
 static SimNode *
 node_of(int node)

@@ -70,15 +70,17 @@ ha_standby_cluster_end(void)
 	turn_back(-1, 0, NULL);
 }
 
-/* After each decision: what was decided, by a member that knows of the section? */
+/*
+ * After each decision: what was decided, by a member that knows of the section?  In a
+ * pause nobody is demoted, but that opens no gate.
+ */
 void
 ha_standby_cluster_check(int node)
 {
 	const SimWorker *w = &ha_world.nodes[node].worker;
 	const HaConfig *config = &w->lease.view.config;
 
-	if (!w->lease.view.valid || !config->standby_cluster.active ||
-		config->pause)
+	if (!w->lease.view.valid || !config->standby_cluster.active)
 		return;
 	if (w->plan.verb == HA_PROMOTE)
 		ha_sim_fail("S-19: %s is promoted in a standby cluster",

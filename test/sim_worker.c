@@ -13,6 +13,7 @@
 
 #include "../cluster_json.h"
 #include "../quorum.h"
+#include "../rules.h"
 #include "../switchover.h"
 #include "sim.h"
 
@@ -24,18 +25,6 @@
 
 /* Turns in a second that can't be honest work. */
 #define MAX_TURNS			400
-
-static int64_t
-later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 static uint64_t
 larger(uint64_t a, uint64_t b)

@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * mixed.c
+ *	  Members of Patroni and of pg_ha in one cluster (S-11).
+ *
+ * While a node after the other is taken over from Patroni, or given back to it, both
+ * share the keys that are Patroni's.  The leader key is one of them, and both take it
+ * in the same way, by creating it.  What Patroni lacks is the rest: it puts no
+ * heartbeat and no term record, gives no vote, and detaches from nobody.
+ *
+ * Its reigns.  Nothing here can do without the term record, which says what is the
+ * cluster's history.  So a standby of ours that sees a member of Patroni lead writes
+ * the record in that one's place: a testimony.  It rests on three keys that must agree:
+ * the leader key, the leader's own key, and /history, which Patroni writes after a
+ * promotion, so that for a moment there is no testimony, and nobody is followed.
+ * The transaction compares the leader key, /history and the former record; of several
+ * witnesses one comes first, and the others see what it has written.
+ *
+ * A reign of which there is no testimony, because it was short or nobody of ours was
+ * there, can be noticed by what it leaves: /status, /sync, /history.  From the last of
+ * them it is recorded even when it is over, before anybody votes, as else its WAL would
+ * count for nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "mixed.h"
+#include "decide.h"
+#include "rules.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * From this version on a leader compares the leader key before it puts it anew; older
+ * ones may overwrite another's.  And a mode that a member does not know is off for it.
+ */
+#define OLDEST_PATRONI			30003
+#define OLDEST_FOR_QUORUM		40000
+
+/* "4.1.5" is 40105; what can't be read is older than anything. */
+static int
+number_of(const char *version)
+{
+	int			part[3] = {0};
+	int			n = sscanf(version, "%3d.%2d.%2d", &part[0], &part[1], &part[2]);
+
+	if (n < 2 || part[0] < 0 || part[1] < 0 || part[2] < 0)
+		return 0;
+	return part[0] * 10000 + part[1] * 100 + part[2];
+}
+
+/* A key without a lease was put by somebody's hand, and says nothing of a life. */
+bool
+ha_mixed_is_patroni(const HaMember *member)
+{
+	return member != NULL && member->lease != 0 && member->patroni[0] != '\0';
+}
+
+const HaMember *
+ha_mixed_patroni(const HaView *view)
+{
+	for (int i = 0; i < bounded(view->nmembers, HA_MAX_MEMBERS); i++)
+	{
+		if (ha_mixed_is_patroni(&view->members[i]))
+			return &view->members[i];
+	}
+	return NULL;
+}
+
+const HaMember *
+ha_mixed_too_old(const HaConfig *config, const HaView *view,
+				 const char **needed)
+{
+	bool		quorum = config->synchronous_mode == HA_SYNC_QUORUM;
+
+	if (needed != NULL)
+		*needed = quorum ? "4.0.0" : "3.0.3";
+	for (int i = 0; i < bounded(view->nmembers, HA_MAX_MEMBERS); i++)
+	{
+		const HaMember *member = &view->members[i];
+		char		version[HA_VERSION_SIZE] = "";
+
+		if (!ha_mixed_is_patroni(member))
+			continue;
+		memcpy(version, member->patroni, sizeof(version) - 1);
+		if (number_of(version) < (quorum ? OLDEST_FOR_QUORUM : OLDEST_PATRONI))
+			return member;
+	}
+	return NULL;
+}
+
+/* The leader, if it is a member of Patroni. */
+static const HaMember *
+patroni_leader(const HaView *view)
+{
+	const HaMember *leader = view->leader.present ?
+	ha_find_member(view, view->leader.name) : NULL;
+
+	return ha_mixed_is_patroni(leader) ? leader : NULL;
+}
+
+bool
+ha_mixed_guarantees_less(const HaView *view)
+{
+	return view->valid &&
+		((view->term.present && view->term.foreign) ||
+		 ha_mixed_patroni(view) != NULL);
+}
+
+static bool
+runs_as_primary(const HaMember *member)
+{
+	return member->state == HA_STATE_RUNNING &&
+		member->role == HA_ROLE_PRIMARY && member->timeline != 0;
+}
+
+/*
+ * Whoever of ours has the key writes both in one transaction, and puts the key anew
+ * at most.  A member of Patroni may have taken it over under a name of ours; and what
+ * it leads may be another timeline by now.
+ */
+bool
+ha_mixed_is_unrecorded(const HaView *view)
+{
+	const HaMember *leader = patroni_leader(view);
+
+	if (leader == NULL)
+		return false;
+	return !view->term.present || view->term.intent || view->term.standby ||
+		view->term.unchecked_from != 0 ||
+		view->leader.mod_revision > view->term.mod_revision ||
+		!is_name(view->term.owner, leader->name) ||
+		(runs_as_primary(leader) && leader->timeline != view->term.timeline);
+}
+
+/* One that is not there tells that nobody was ever promoted. */
+static bool
+history_is_clear(const HaView *view)
+{
+	return view->history_known || view->history_revision == 0;
+}
+
+/* Does /history end where that timeline begins? */
+static bool
+history_leads_to(const HaView *view, uint32_t timeline)
+{
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	if (!history_is_clear(view))
+		return false;
+	if (n == 0)
+		return timeline == 1;
+	return (uint64_t) view->history[n - 1].timeline + 1 == timeline;
+}
+
+/*
+ * The leader goes on on the timeline that is on record, and /history tells nothing
+ * newer.  Ids may be left out between two reigns of ours, which Patroni can't know.
+ */
+static bool
+goes_on(const HaView *view, uint32_t timeline)
+{
+	const HaTerm *term = &view->term;
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	return term->present && !term->intent && !term->standby &&
+		term->timeline == timeline &&
+		history_is_clear(view) &&
+		(n == 0 || view->history[n - 1].timeline < timeline);
+}
+
+uint32_t
+ha_mixed_last_timeline(const HaView *view)
+{
+	const HaMember *leader = patroni_leader(view);
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+	uint32_t	last = 0;
+
+	if (n > 0 && view->history[n - 1].timeline < UINT32_MAX)
+		last = view->history[n - 1].timeline + 1;
+	if (leader != NULL && runs_as_primary(leader) && leader->timeline > last)
+		last = leader->timeline;
+	return last;
+}
+
+/* A line for the last promotion, newer than any of ours, and who it was. */
+bool
+ha_mixed_history_is_beyond(const HaView *view)
+{
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	return view->term.present && !view->leader.present &&
+		view->history_known && n > 0 &&
+		view->history[n - 1].timeline < UINT32_MAX &&
+		view->history[n - 1].timeline >= view->term.timeline &&
+		view->history[n - 1].owner[0] != '\0' && !view->term.standby &&
+		view->term.term < INT64_MAX;
+}
+
+/* Who promoted to a timeline that has ended: the record knows, or the line before. */
+static void
+set_owner(HaTimeline *entry, const HaTerm *old, const HaTimeline *before)
+{
+	const char *owner = old->present ?
+	ha_timeline_owner(old, entry->timeline) : NULL;
+
+	copy_name(entry->owner, owner != NULL && owner[0] != '\0' ? owner :
+			  before != NULL ? before->owner : "");
+}
+
+static void
+take_history(const HaView *view, HaTerm *term)
+{
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	memset(term->lineage, 0, sizeof(term->lineage));
+	for (int i = 0; i < n; i++)
+	{
+		term->lineage[i].timeline = view->history[i].timeline;
+		term->lineage[i].end_lsn = view->history[i].end_lsn;
+		set_owner(&term->lineage[i], &view->term,
+				  i > 0 ? &view->history[i - 1] : NULL);
+	}
+	term->nlineage = n;
+	term->begin_lsn = n > 0 ? view->history[n - 1].end_lsn : 0;
+}
+
+/* A reign of "owner" on that timeline, on which the record may be already. */
+static void
+record(const HaView *view, const char *owner, uint32_t timeline, bool stays,
+	   HaTerm *term)
+{
+	*term = view->term;
+	term->present = true;
+	term->term++;
+	copy_name(term->owner, owner);
+	term->intent = term->standby = false;
+	term->foreign = true;
+	term->unchecked_from = 0;
+	term->reached = term->lost_bytes = 0;
+	if (!stays)
+	{
+		take_history(view, term);
+		term->timeline = timeline;
+		copy_name(term->timeline_owner, owner);
+	}
+	if (term->reserved < term->timeline)
+		term->reserved = term->timeline;
+}
+
+bool
+ha_mixed_testimony(const HaView *view, HaTerm *term)
+{
+	const HaMember *leader = patroni_leader(view);
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+	bool		stays;
+
+	memset(term, 0, sizeof(*term));
+	if (ha_mixed_history_is_beyond(view))
+	{
+		record(view, view->history[n - 1].owner,
+			   view->history[n - 1].timeline + 1, false, term);
+		return true;
+	}
+	if (leader == NULL || !runs_as_primary(leader) ||
+		view->term.term == INT64_MAX)
+		return false;
+	stays = goes_on(view, leader->timeline);
+	if (!stays && !history_leads_to(view, leader->timeline))
+		return false;
+	record(view, leader->name, leader->timeline, stays, term);
+	return true;
+}
+
+const HaMember *
+ha_mixed_source(const HaView *view, const char *name)
+{
+	const HaMember *leader = patroni_leader(view);
+	HaTerm		term;
+
+	if (leader == NULL || is_name(leader->name, name) ||
+		leader->host[0] == '\0' || leader->port <= 0 ||
+		!ha_mixed_testimony(view, &term))
+		return NULL;
+	return leader;
+}
