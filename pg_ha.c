@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+
 #include "access/parallel.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -40,6 +42,7 @@ char	   *ha_rest_cafile = NULL;
 char	   *ha_rest_cert = NULL;
 char	   *ha_rest_key = NULL;
 char	   *ha_state_dir = NULL;
+static char *data_dir = NULL;
 char	   *ha_tags = NULL;
 
 /* How standbys connect. */
@@ -209,6 +212,9 @@ define_settings(void)
 	define_string("pg_ha.state_dir",
 				  "Directory shared with pg_ha_boot; empty means the data directory's name with .pg_ha appended.",
 				  &ha_state_dir, "", PGC_POSTMASTER);
+	define_string("pg_ha.data_dir",
+				  "Data directory that these settings are for; set by pg_ha_boot.",
+				  &data_dir, "", PGC_POSTMASTER);
 	DefineCustomStringVariable("pg_ha.tags", "Tags of this member.", NULL,
 							   &ha_tags, "", PGC_SIGHUP, 0,
 							   check_tags, NULL, NULL);
@@ -289,6 +295,27 @@ ha_state_path(char *path, size_t size)
 }
 
 /*
+ * A copy of a data directory has the settings of its origin in it.  Started beside that
+ * by somebody else, it must not act under its name, nor in its state directory.
+ */
+static bool
+is_copy(void)
+{
+	struct stat own;
+	struct stat meant;
+
+	return data_dir[0] != '\0' &&
+		(stat(DataDir, &own) != 0 || stat(data_dir, &meant) != 0 ||
+		 own.st_dev != meant.st_dev || own.st_ino != meant.st_ino);
+}
+
+static bool
+is_member(void)
+{
+	return ha_scope[0] != '\0' && !is_copy();
+}
+
+/*
  * Recovery from a crash of a process may crash again, and again, and no worker
  * runs meanwhile that could tell: so the postmaster leaves a note for pg_ha_boot.
  */
@@ -337,7 +364,7 @@ attach_shared_memory(void)
 		ha_shared->nprocs = count_procs();
 	}
 	LWLockRelease(AddinShmemInitLock);
-	if (!found && IsPostmasterEnvironment && ha_scope[0] != '\0')
+	if (!found && IsPostmasterEnvironment && is_member())
 		note_start();
 }
 
@@ -372,14 +399,17 @@ _PG_init(void)
 	ha_fence_install();
 
 	/* Without a cluster to belong to the server stays fenced, and alone. */
-	if (ha_scope[0] != '\0')
+	if (is_member())
 	{
 		register_process("pg_ha worker", "ha_worker_main");
 		register_process("pg_ha probe", "ha_probe_main");
 		register_process("pg_ha hba", "ha_hba_main");
+		return;
 	}
-	else
-		ereport(LOG,
-				(errmsg("pg_ha is loaded but pg_ha.scope is not set"),
-				 errhint("The server refuses writes. Start it with pg_ha_boot, or remove pg_ha from shared_preload_libraries.")));
+	ereport(LOG,
+			(ha_scope[0] == '\0' ?
+			 errmsg("pg_ha is loaded but pg_ha.scope is not set") :
+			 errmsg("pg_ha is loaded but its settings are those of data directory \"%s\"",
+					data_dir),
+			 errhint("The server refuses writes. Start it with pg_ha_boot, or remove pg_ha from shared_preload_libraries.")));
 }

@@ -278,6 +278,7 @@ write_conf(const HaNode *node, bool as_primary, const HaProbe *user,
 	appendPQExpBufferChar(&conf, '\n');
 	ha_append_setting(&conf, "shared_preload_libraries", prepared->libraries);
 	ha_append_setting(&conf, "pg_ha.state_dir", node->state_dir);
+	ha_append_setting(&conf, "pg_ha.data_dir", node->data_dir);
 	appendPQExpBuffer(&conf,
 					  "wal_level = %s\n"
 					  "hot_standby = on\n"

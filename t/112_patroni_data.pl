@@ -36,6 +36,7 @@ stop_all();
 
 subtest 'from Patroni to pg_ha' => \&to_pg_ha;
 subtest 'a clone by pg_ha has its own access rules' => \&clone;
+subtest 'a copy that somebody starts beside its origin does nothing' => \&copy;
 subtest 'from pg_ha to Patroni' => \&to_patroni;
 subtest 'a name that somebody else may have is waited for' => \&names;
 done_testing();
@@ -117,6 +118,32 @@ sub clone
 	return;
 }
 
+# Its postgresql.conf leads to the settings of its origin.
+sub copy
+{
+	my $bin = HaPatroni::bin_dir();
+	my $dir = "$cluster->{base}/copy";
+	my $offset = $n1->log_size;
+	my ($rc, undef, $err) = HaCluster::capture(60, "$bin/pg_basebackup", '-D', $dir,
+		'-c', 'fast', '-d', "host=127.0.0.1 port=$n1->{port}");
+
+	is($rc, 0, 'it is made') or diag($err);
+	my $server = $cluster->start_plain($bin, $dir, '-c', 'listen_addresses=');
+	my @psql = ('psql', '-XAtq', '-d',
+		"host=$cluster->{sockets} port=$server->{port} dbname=postgres", '-c');
+	my (undef, $out) = HaCluster::capture(30, @psql,
+		q{SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_ha%')});
+	is($out, 'f|0', 'it is a primary, and nobody of pg_ha is in it');
+	($rc, undef, $err) = HaCluster::capture(30, @psql,
+		'SET pg_ha.fence_wait = 0; INSERT INTO acked VALUES (2, 1)');
+	isnt($rc, 0, 'it commits nothing');
+	like(slurp_file("$cluster->{log_prefix}_plain.log"),
+		qr/its settings are those of data directory "\Q$n1->{dir}\E"/, 'and says why');
+	$cluster->stop_plain($server);
+	ok(!$n1->log_contains(qr/plan: /, $offset), 'its origin leads on as if nothing were there');
+	return;
+}
+
 sub to_patroni
 {
 	my %offset;
@@ -154,8 +181,7 @@ sub names
 		role => 'replica',
 		version => '4.1.5');
 
-	HaCluster::wait_until('Patroni\'s keys are gone',
-		sub { !defined $cluster->etcd_get('members/n2') }, 60);
+	$cluster->etcd_delete('members/n2');
 	$cluster->etcd_put('members/n2', JSON::PP::encode_json(\%key));
 	HaPatroni::give_to_pg_ha($n2);
 	$n2->start;

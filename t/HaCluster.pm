@@ -598,9 +598,11 @@ postmaster's.
 sub start_plain
 {
 	my ($self, $bin, $dir, @options) = @_;
+	my $port = HaCluster::get_free_port();
 	my $server = {
+		port => $port,
 		pid => HaCluster::spawn("$self->{log_prefix}_plain.log",
-			"$bin/postgres", '-D', $dir, '-p', HaCluster::get_free_port(),
+			"$bin/postgres", '-D', $dir, '-p', $port,
 			'-c', "unix_socket_directories=$self->{sockets}", @options)
 	};
 

@@ -148,8 +148,8 @@ sub wait_for_leader
 
 =item wait_streaming(cluster, names)
 
-Wait until these are the standbys which stream from the leader, have what it has flushed now,
-and say in the store that they run on its timeline; in a synchronous mode also until the leader
+Wait until these are the standbys which stream from the leader, have nearly all that it has
+flushed, and say in the store that they run on its timeline; in a synchronous mode also until the leader
 waits for one of them and says so in /sync.
 
 =cut
@@ -165,7 +165,7 @@ sub wait_streaming
 			my $leader = $cluster->leader or return;
 			my ($rc, $out) = $leader->psql(
 				q{SELECT string_agg(application_name, ',' ORDER BY application_name),
-						 bool_and(flush_lsn >= pg_current_wal_flush_lsn() - 4096),
+						 bool_and(flush_lsn >= pg_current_wal_flush_lsn() - 100000),
 						 ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
 				  FROM pg_stat_replication
 				  WHERE state = 'streaming' AND application_name NOT LIKE 'pg_basebackup%'},
@@ -186,6 +186,10 @@ sub wait_streaming
 		});
 	return;
 }
+
+=item bin_dir()
+
+Where the programs of the server are.
 
 =item member(cluster, name)
 
@@ -254,7 +258,7 @@ sub _postgresql
 		listen => "127.0.0.1:$self->{port}",
 		connect_address => "127.0.0.1:$self->{port}",
 		data_dir => $self->{dir},
-		bin_dir => _bin_dir(),
+		bin_dir => bin_dir(),
 		pgpass => "$self->{cluster}{base}/$self->{name}.pgpass",
 		authentication => {
 			superuser => { username => $user },
@@ -275,7 +279,7 @@ sub _postgresql
 	};
 }
 
-sub _bin_dir
+sub bin_dir
 {
 	my ($dir) = grep { -x "$_/pg_ctl" } split /:/, $ENV{PATH};
 	return $dir;
