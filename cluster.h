@@ -602,6 +602,23 @@ typedef struct HaStandby
 } HaStandby;
 
 /*
+ * What a member of Patroni says of itself when it is asked over HTTP (S-11).  One that
+ * does not answer, or tells no position, counts as away, as it does for Patroni.
+ */
+typedef struct HaPeer
+{
+	char		name[HA_NAME_SIZE];
+	int64_t		asked_at;		/* before the last question that has ended; 0
+								 * = none has */
+	bool		answered;		/* ... by this: */
+	bool		primary;
+	uint32_t	timeline;		/* 0 = not told */
+	uint64_t	lsn;			/* received, or replayed if that is more */
+	bool		nofailover;		/* or cannot, for another reason */
+	int32_t		failover_priority;
+} HaPeer;
+
+/*
  * What a node knows of itself at one moment.  The first part is read from the
  * server, the second is kept by lease.c.
  */
@@ -716,6 +733,9 @@ typedef struct HaLocal
 	bool		patroni_seen;	/* a member of Patroni was there in this life
 								 * of the worker (S-11) */
 	bool		led_since;		/* ... and led in the present term, unrecorded */
+	int32_t		npeers;
+	HaPeer		peers[HA_MAX_MEMBERS];	/* members of Patroni; also those who
+										 * were there while somebody led last */
 	bool		blind;			/* had no contact itself when it vanished
 								 * (S-5) */
 	int64_t		stay_out_until; /* does not stand before: a promotion failed */
@@ -797,6 +817,8 @@ typedef struct HaPlan
 	char		follow[HA_NAME_SIZE];
 	bool		cascade;		/* FOLLOW: that is not the leader */
 	bool		resume;			/* ACQUIRE by the node that led last */
+	bool		ask;			/* WAIT: until members of Patroni have said how
+								 * far they are */
 
 	/* VOTE: the position to publish */
 	uint32_t	timeline;

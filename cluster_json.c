@@ -1949,6 +1949,18 @@ static const Field standby_fields[] = {
 	{.name = NULL}
 };
 
+static const Field peer_fields[] = {
+	TEXT(HaPeer, name),
+	INT64(HaPeer, asked_at),
+	BOOL(HaPeer, answered),
+	BOOL(HaPeer, primary),
+	UINT32(HaPeer, timeline),
+	UINT64(HaPeer, lsn),
+	BOOL(HaPeer, nofailover),
+	PRIORITY(HaPeer, failover_priority),
+	{.name = NULL}
+};
+
 static const Field local_fields[] = {
 	TEXT(HaLocal, name),
 	INT64(HaLocal, wall_clock),
@@ -2011,6 +2023,7 @@ static const Field local_fields[] = {
 	INT64(HaLocal, key_gone_since),
 	BOOL(HaLocal, patroni_seen),
 	BOOL(HaLocal, led_since),
+	STRUCTS(HaLocal, peers, peer_fields),
 	BOOL(HaLocal, blind),
 	INT64(HaLocal, stay_out_until),
 	INT64(HaLocal, wish_seen_at),
@@ -2273,6 +2286,8 @@ ha_plan_json(const HaPlan *plan)
 		add(&json, "wake_at", json_integer(plan->wake_at));
 	if (plan->resume)
 		add(&json, "resume", json_true());
+	if (plan->ask)
+		add(&json, "ask", json_true());
 	if (plan->reserve != 0)
 		add(&json, "reserve", json_integer(plan->reserve));
 	if (plan->ncounted > 0)

@@ -363,6 +363,8 @@ not_eligible(const HaConfig *config, const HaView *view,
 		return "this member is tagged nofailover";
 	if (may_be_standby_cluster(config, view))
 		return "the configuration cannot be read";
+	if (ha_mixed_too_old(config, view, NULL) != NULL)
+		return "a member's Patroni is too old to be led beside";
 	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
 	if (!sync_allows(view, local->name))
@@ -383,7 +385,8 @@ not_eligible(const HaConfig *config, const HaView *view,
 
 /*
  * Does this live member still owe a vote?  The former leader does not: it
- * resumes, or comes back as a standby and then votes like any other.
+ * resumes, or comes back as a standby and then votes like any other.  Nor does one of
+ * Patroni's, which is asked instead.
  */
 static bool
 owes_vote(const HaView *view, const HaMember *member, const HaLocal *local)
@@ -391,7 +394,8 @@ owes_vote(const HaView *view, const HaMember *member, const HaLocal *local)
 	const HaVote *vote;
 
 	if (is_name(member->name, local->name) || member->nofailover ||
-		member->failover_priority <= 0 || member->sick)
+		member->failover_priority <= 0 || member->sick ||
+		ha_mixed_is_patroni(member))
 		return false;
 	if (member->state != HA_STATE_RUNNING || member->role != HA_ROLE_STANDBY)
 		return false;
@@ -596,10 +600,18 @@ names_candidate(const HaFailover *wish)
 		wish->scheduled_at == 0;
 }
 
+/* Is what it has told, by its vote or when it was asked, less than ours? */
 static bool
-is_behind(const HaView *view, const char *name, const HaVote *mine)
+is_behind(const HaView *view, const HaLocal *local, const char *name,
+		  const HaVote *mine, int64_t now)
 {
 	const HaVote *vote = find_vote(view, name);
+	const HaPeer *peer = ha_mixed_heard(local, name, local->key_gone_since,
+										now);
+
+	if (peer != NULL)
+		return peer->timeline < mine->timeline ||
+			(peer->timeline == mine->timeline && peer->lsn < mine->lsn);
 
 	return vote == NULL || !vote_counts(view, vote) ||
 		vote->timeline < mine->timeline ||
@@ -624,7 +636,7 @@ leave_to_candidate(const HaConfig *config, const HaView *view,
 		now >= until)
 		return false;
 	if (mine != NULL && wish->leader[0] != '\0' &&
-		is_behind(view, wish->candidate, mine))
+		is_behind(view, local, wish->candidate, mine, now))
 		return false;
 	wait_until(plan, until, "the operator's candidate is ");
 	because_name(plan, view->failover.candidate);
@@ -672,13 +684,17 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	int64_t		votes_due = promised ? local->promised_until + config->ttl :
 	local->key_gone_since + wait;
 	int64_t		turn = former_deadline_is_over_at(view, local);
+	int64_t		since = later(turn, local->key_gone_since);
 	int			rank = rank_of(view, mine, plan);
 
 	/* so many of those that confirm commits must have no more than we have */
 	if (!ha_quorum_may_elect(view, local->name,
-							 count_supporters(view, mine, plan)))
+							 count_supporters(view, mine, plan) +
+							 ha_mixed_supporters(view, local, mine->timeline,
+												 mine->lsn, since, now)))
 	{
 		set_plan(plan, HA_WAIT, "too few of the synchronous standbys have voted");
+		plan->ask = ha_mixed_wants_answers(local, since, now);
 		return;
 	}
 
@@ -720,9 +736,12 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 				   "goes last, since a health check fails here" : rank > 0 ?
 				   "a better candidate goes first" :
 				   "waiting for votes and for the former leader's deadline");
+		plan->ask = ha_mixed_wants_answers(local, since, now);
 		return;
 	}
 	if (stands_aside(config, view, local, plan) ||
+		ha_mixed_waits(view, local, mine->timeline, mine->lsn, since, now,
+					   plan) ||
 		(local->sick_since == 0 &&
 		 leave_to_candidate(config, view, local, mine, now, plan)))
 		return;
@@ -759,10 +778,14 @@ decide_election(const HaConfig *config, const HaView *view,
 		plan->lsn >= view->heartbeat.released_lsn &&
 		plan->timeline == view->term.timeline)
 	{
-		if (!stands_aside(config, view, local, plan) &&
+		bool		waits = ha_mixed_waits(view, local, plan->timeline, plan->lsn,
+										   local->key_gone_since, now, plan);
+
+		if (!waits && !stands_aside(config, view, local, plan) &&
 			!leave_to_candidate(config, view, local, NULL, now, plan))
 			acquire(plan, view, local, "the leader handed over, all its WAL is here");
-		return;
+		if (!waits || plan->ask)
+			return;
 	}
 	if (!local->detached || local->replaying)
 	{
@@ -1391,6 +1414,8 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else if (view->cluster_uuid[0] != '\0' && local->cluster_uuid[0] != '\0' &&
 			 strcmp(view->cluster_uuid, local->cluster_uuid) != 0)
 		set_plan(plan, HA_STOP, "the data is of another cluster with the same system identifier");
+	else if (ha_mixed_runs_us(view, local->name))
+		set_plan(plan, HA_WAIT, "Patroni runs this server, so pg_ha does not");
 	else if (local->time_jumped)
 	{
 		/* leases may be long over: prove first, then think again */

@@ -225,6 +225,7 @@ observe_patroni(HaLease *lease)
 	lease->led_revision = view->term.mod_revision;
 	if (view->leader.present && ha_mixed_is_unrecorded(view))
 		lease->led_since = true;
+	ha_inquiry_look(&lease->inquiry, view);
 }
 
 /*-------------------------------------------------------------------------
@@ -640,7 +641,9 @@ take_removed(HaLease *lease, int64_t now)
 void
 ha_lease_peer_answer(HaLease *lease, const HaPeerAnswer *answer, int64_t now)
 {
-	ha_asking_answered(&lease->asking, answer, ha_lease_deadline(lease), now);
+	if (!ha_inquiry_answered(&lease->inquiry, answer, lease->view.sysid))
+		ha_asking_answered(&lease->asking, answer, ha_lease_deadline(lease),
+						   now);
 }
 
 void
@@ -701,6 +704,7 @@ ha_lease_local(const HaLease *lease, HaLocal *local, int64_t now)
 	local->blind = lease->blind;
 	local->patroni_seen = lease->patroni_seen;
 	local->led_since = lease->led_since;
+	ha_inquiry_tell(&lease->inquiry, local);
 	local->stay_out_until = lease->stay_out_until;
 	local->wish_seen_at = lease->wish_seen_at;
 	local->handed_over_at = lease->handed_over_at;
@@ -738,6 +742,7 @@ ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
 	}
 	else if (lease->open)
 		ha_lease_close(lease);
+	lease->inquiry.wanted = plan->ask;
 }
 
 /*-------------------------------------------------------------------------
@@ -919,7 +924,8 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
  * Others are no part of history any more, even if they once were.
  */
 static void
-extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
+extend_lineage(HaTerm *term, const HaView *view, const HaLocal *local,
+			   const char *name)
 {
 	HaTerm		old = *term;
 	int			n = local->nancestors;
@@ -932,9 +938,12 @@ extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 		const HaTimeline *ancestor = &local->ancestors[i];
 		const char *owner = ha_timeline_owner(&old, ancestor->timeline);
 
+		/* those of before the first record may be Patroni's */
+		if (owner == NULL || owner[0] == '\0')
+			owner = ha_mixed_owner(view, ancestor->timeline);
 		term->lineage[i].timeline = ancestor->timeline;
 		term->lineage[i].end_lsn = ancestor->end_lsn;
-		copy_name(term->lineage[i].owner, owner != NULL ? owner : "");
+		copy_name(term->lineage[i].owner, owner);
 	}
 	term->nlineage = n;
 	term->timeline = local->timeline;
@@ -944,14 +953,14 @@ extend_lineage(HaTerm *term, const HaLocal *local, const char *name)
 
 /* Nobody here was promoted to a timeline that came from a source, but perhaps long ago. */
 static void
-follow_lineage(HaTerm *term, const HaLocal *local)
+follow_lineage(HaTerm *term, const HaView *view, const HaLocal *local)
 {
 	const char *known = ha_timeline_owner(term, local->timeline);
 	char		owner[HA_NAME_SIZE] = "";
 
 	if (known != NULL)
 		copy_name(owner, known);
-	extend_lineage(term, local, owner);
+	extend_lineage(term, view, local, owner);
 	if (local->timeline > term->reserved)
 		term->reserved = local->timeline;
 	term->lost_bytes = 0;
@@ -980,7 +989,7 @@ build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = term.standby = false;
-	extend_lineage(&term, local, lease->name);
+	extend_lineage(&term, view, local, lease->name);
 	term.lost_bytes = term.reached > term.begin_lsn ?
 		term.reached - term.begin_lsn : 0;
 	put_term(txn, lease, &term);
@@ -1014,7 +1023,7 @@ build_standby_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = false;
 	term.standby = true;
-	follow_lineage(&term, local);
+	follow_lineage(&term, view, local);
 	put_term(txn, lease, &term);
 	put_heartbeat(txn, lease, local, term.term);
 	if (view->sync.mod_revision != 0)
@@ -1505,6 +1514,14 @@ next_watch(HaLease *lease, int64_t now, HaRequest *request)
 	return true;
 }
 
+/* Is this cluster, or this server, none that we may do anything to? */
+static bool
+only_looks(const HaLease *lease)
+{
+	return ha_is_too_old(&lease->view) ||
+		ha_mixed_runs_us(&lease->view, lease->name);
+}
+
 bool
 ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 			  int64_t now, HaRequest *request)
@@ -1512,7 +1529,7 @@ ha_lease_next(HaLease *lease, const HaPlan *plan, const HaLocal *local,
 	memset(request, 0, sizeof(*request));
 
 	/* what is under our lease goes with it: nothing is written any more */
-	if (ha_is_too_old(&lease->view))
+	if (only_looks(lease))
 		return next_read(lease, now, request) ||
 			next_watch(lease, now, request);
 	return next_keepalive(lease, plan, now, request) ||
@@ -1555,11 +1572,17 @@ ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
 	int64_t		deadline = ha_lease_deadline(lease);
 	int64_t		ttl = earlier(lease->lease_ttl, lease->view.config.ttl);
 	HaAsked    *whom;
+	HaInquired *inquired;
 
 	/* who can't write keeps nobody else from it */
 	bool		sick = local->sick_since != 0 &&
 	now - local->sick_since >= local->health_grace;
 
+	if (ha_inquiry_next(&lease->inquiry, now, request, &inquired))
+	{
+		inquired->tag = request->tag = new_tag(lease);
+		return true;
+	}
 	if (deadline == 0 || now < store_is_late_at(lease))
 		return false;
 	if (asking->began_at == 0 && now >= asking->due &&
@@ -1598,14 +1621,13 @@ int64_t
 ha_lease_wake_at(const HaLease *lease)
 {
 	int64_t		wake_at = INT64_MAX;
-	bool		only_looks = ha_is_too_old(&lease->view);
 
 	/* what is in flight wakes by its answer or its timeout */
 	if (lease->read_tag == 0)
 		wake_at = earlier(wake_at, lease->read_due);
 	if (lease->watch_tag == 0 && lease->view.valid)
 		wake_at = earlier(wake_at, lease->watch_due);
-	if (only_looks)
+	if (only_looks(lease))
 		return wake_at;			/* nothing else is sent, however due it is */
 	if (lease->holding && !lease->reassert && lease->proof_tag == 0)
 		wake_at = earlier(wake_at, lease->proof_due);

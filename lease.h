@@ -25,6 +25,7 @@
 #include "cluster.h"
 #include "dcs.h"
 #include "failsafe.h"
+#include "inquiry.h"
 
 typedef struct HaLease
 {
@@ -104,6 +105,8 @@ typedef struct HaLease
 	HaAsking	asking;
 	bool		proof_announces;	/* with the proof that is out the
 									 * heartbeat allows failsafe mode */
+
+	HaInquiry	inquiry;		/* S-11: of members of Patroni */
 
 	/* S-5: the events of the leader key since the last proof */
 	uint32_t	check_tag;

@@ -16,6 +16,11 @@
  * The transaction compares the leader key, /history and the former record; of several
  * witnesses one comes first, and the others see what it has written.
  *
+ * Its members in an election.  They are asked over HTTP (inquiry.c), after the deadline
+ * of the former leader, and one of ours does then as one of Patroni's would: it does not
+ * stand while another is a primary, or has more, and may stand itself.  Who does not
+ * answer does not count, which is why no more is promised beside them than Patroni does.
+ *
  * A reign of which there is no testimony, because it was short or nobody of ours was
  * there, can be noticed by what it leaves: /status, /sync, /history.  From the last of
  * them it is recorded even when it is over, before anybody votes, as else its WAL would
@@ -25,7 +30,9 @@
  */
 #include "mixed.h"
 #include "decide.h"
+#include "quorum.h"
 #include "rules.h"
+#include "switchover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +43,12 @@
  */
 #define OLDEST_PATRONI			30003
 #define OLDEST_FOR_QUORUM		40000
+
+/*
+ * How long an answer is as good as a new one, ms: as long as the slowest of its round
+ * may take, and a moment.
+ */
+#define FRESH					3000
 
 /* "4.1.5" is 40105; what can't be read is older than anything. */
 static int
@@ -197,15 +210,15 @@ ha_mixed_history_is_beyond(const HaView *view)
 		view->term.term < INT64_MAX;
 }
 
-/* Who promoted to a timeline that has ended: the record knows, or the line before. */
+/* Who promoted to a timeline that has ended: the record knows, or /history. */
 static void
-set_owner(HaTimeline *entry, const HaTerm *old, const HaTimeline *before)
+set_owner(HaTimeline *entry, const HaView *view)
 {
-	const char *owner = old->present ?
-	ha_timeline_owner(old, entry->timeline) : NULL;
+	const char *owner = view->term.present ?
+	ha_timeline_owner(&view->term, entry->timeline) : NULL;
 
 	copy_name(entry->owner, owner != NULL && owner[0] != '\0' ? owner :
-			  before != NULL ? before->owner : "");
+			  ha_mixed_owner(view, entry->timeline));
 }
 
 static void
@@ -218,8 +231,7 @@ take_history(const HaView *view, HaTerm *term)
 	{
 		term->lineage[i].timeline = view->history[i].timeline;
 		term->lineage[i].end_lsn = view->history[i].end_lsn;
-		set_owner(&term->lineage[i], &view->term,
-				  i > 0 ? &view->history[i - 1] : NULL);
+		set_owner(&term->lineage[i], view);
 	}
 	term->nlineage = n;
 	term->begin_lsn = n > 0 ? view->history[n - 1].end_lsn : 0;
@@ -283,4 +295,167 @@ ha_mixed_source(const HaView *view, const char *name)
 		!ha_mixed_testimony(view, &term))
 		return NULL;
 	return leader;
+}
+
+const char *
+ha_mixed_owner(const HaView *view, uint32_t timeline)
+{
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	for (int i = 0; i < n; i++)
+	{
+		uint64_t	next = i + 1 < n ? view->history[i + 1].timeline :
+		(uint64_t) view->history[i].timeline + 1;
+
+		if (next == timeline)
+			return view->history[i].owner;
+	}
+	return "";
+}
+
+bool
+ha_mixed_runs_us(const HaView *view, const char *name)
+{
+	const HaMember *self = ha_find_member(view, name);
+
+	return view->valid && ha_mixed_is_patroni(self) &&
+		self->state != HA_STATE_STOPPED;
+}
+
+/*-------------------------------------------------------------------------
+ * An election beside them
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+is_known(const HaPeer *peer, int64_t since, int64_t now)
+{
+	return peer->asked_at != 0 && peer->asked_at >= since &&
+		now - peer->asked_at < FRESH;
+}
+
+static const HaPeer *
+peer_at(const HaLocal *local, int i)
+{
+	return i < bounded(local->npeers, HA_MAX_MEMBERS) ? &local->peers[i] : NULL;
+}
+
+bool
+ha_mixed_wants_answers(const HaLocal *local, int64_t since, int64_t now)
+{
+	const HaPeer *peer;
+
+	for (int i = 0; (peer = peer_at(local, i)) != NULL && now >= since; i++)
+	{
+		if (!is_known(peer, since, now))
+			return true;
+	}
+	return false;
+}
+
+const HaPeer *
+ha_mixed_heard(const HaLocal *local, const char *name, int64_t since,
+			   int64_t now)
+{
+	const HaPeer *peer;
+
+	for (int i = 0; (peer = peer_at(local, i)) != NULL; i++)
+	{
+		if (is_name(peer->name, name) && is_known(peer, since, now) &&
+			peer->answered)
+			return peer;
+	}
+	return NULL;
+}
+
+/*
+ * Would Patroni let it lead?  Of those who led by /sync it lets nobody wait, since
+ * what they have beyond the others was not confirmed.
+ */
+static bool
+may_stand(const HaView *view, const HaPeer *peer)
+{
+	if (peer->nofailover || peer->failover_priority <= 0)
+		return false;
+	return !view->sync.present ||
+		(ha_quorum_may_elect(view, peer->name, HA_MAX_MEMBERS) &&
+		 !is_name(view->sync.leader, peer->name));
+}
+
+/* Is it further than we are, or as far and preferred? */
+static bool
+goes_first(const HaPeer *peer, uint32_t timeline, uint64_t lsn, int priority)
+{
+	if (peer->timeline != 0 && peer->timeline != timeline)
+		return peer->timeline > timeline;
+	return peer->lsn > lsn ||
+		(peer->lsn == lsn && peer->failover_priority > priority);
+}
+
+int
+ha_mixed_supporters(const HaView *view, const HaLocal *local,
+					uint32_t timeline, uint64_t lsn, int64_t since,
+					int64_t now)
+{
+	const HaPeer *peer;
+	int			n = 0;
+
+	for (int i = 0; (peer = peer_at(local, i)) != NULL; i++)
+	{
+		if (is_known(peer, since, now) && peer->answered && !peer->primary &&
+			peer->lsn > 0 && ha_is_in_sync(&view->sync, peer->name) &&
+			ha_on_lineage(&view->term, peer->timeline, peer->lsn) &&
+			(peer->timeline < timeline ||
+			 (peer->timeline == timeline && peer->lsn <= lsn)))
+			n++;
+	}
+	return n;
+}
+
+/* A reason of ours, which leaves room for a name. */
+static void
+wait_for(HaPlan *plan, int64_t wake_at, bool ask, const char *why,
+		 const char *name)
+{
+	size_t		length = strlen(why);
+
+	plan->verb = HA_WAIT;
+	plan->wake_at = wake_at;
+	plan->ask = ask;
+	memset(plan->why, 0, sizeof(plan->why));
+	memcpy(plan->why, why, length);
+	memcpy(plan->why + length, name, strnlen(name, HA_NAME_SIZE - 1));
+}
+
+/*
+ * Whom an operator has named need not be the furthest, as for Patroni: the others, who
+ * would be asked, leave the key to it.
+ */
+bool
+ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
+			   uint64_t lsn, int64_t since, int64_t now, HaPlan *plan)
+{
+	bool		named = ha_switchover_wants(view, local->name);
+	const HaPeer *peer;
+
+	for (int i = 0; (peer = peer_at(local, i)) != NULL; i++)
+	{
+		const char *why = NULL;
+
+		if (!is_known(peer, since, now) || !peer->answered)
+			continue;
+		if (peer->primary)
+			why = "no leader, but a server of Patroni is a primary still: ";
+		else if (!named && may_stand(view, peer) &&
+				 goes_first(peer, timeline, lsn, local->failover_priority))
+			why = "a better candidate goes first, which is Patroni's: ";
+		if (why == NULL)
+			continue;
+		wait_for(plan, peer->asked_at + FRESH, false, why, peer->name);
+		return true;
+	}
+	if (!ha_mixed_wants_answers(local, since, now))
+		return false;
+	wait_for(plan, 0, true, "asks the members of Patroni how far they are", "");
+	return true;
 }

@@ -47,6 +47,36 @@ extern uint32_t ha_mixed_last_timeline(const HaView *view);
  */
 extern bool ha_mixed_testimony(const HaView *view, HaTerm *term);
 
+/*
+ * Does Patroni run this very server, under our name?  Then one of both must do nothing,
+ * and that is us.
+ */
+extern bool ha_mixed_runs_us(const HaView *view, const char *name);
+
+/*
+ * Must this member, whose position that is, leave the key to a member of Patroni, or
+ * first hear from one what was so after "since"?  Then the plan is to wait.
+ */
+extern bool ha_mixed_waits(const HaView *view, const HaLocal *local,
+						   uint32_t timeline, uint64_t lsn, int64_t since,
+						   int64_t now, HaPlan *plan);
+
+/* Is there one who is yet to be heard? */
+extern bool ha_mixed_wants_answers(const HaLocal *local, int64_t since,
+								   int64_t now);
+
+/* What it said then, if it is there; NULL = nothing. */
+extern const HaPeer *ha_mixed_heard(const HaLocal *local, const char *name,
+									int64_t since, int64_t now);
+
+/* So many in /sync have said to have no more than that position. */
+extern int	ha_mixed_supporters(const HaView *view, const HaLocal *local,
+								uint32_t timeline, uint64_t lsn,
+								int64_t since, int64_t now);
+
+/* Who promoted to a timeline, as /history tells; '' = it does not. */
+extern const char *ha_mixed_owner(const HaView *view, uint32_t timeline);
+
 /* Who leads that reign, if it can be cloned; NULL if not, or if it is us. */
 extern const HaMember *ha_mixed_source(const HaView *view, const char *name);
 

@@ -25,15 +25,17 @@
 /* A file with certificates or a key */
 #define MAX_PEM				(256 * 1024)
 
-/* An answer that is longer than that is none of ours. */
+/* An answer that is longer than that is none of ours, nor of Patroni's. */
 #define MAX_ANSWER			4096
+#define MAX_DOCUMENT		(64 * 1024)
 
 typedef struct Call
 {
 	bool		used;
 	CURL	   *easy;
 	struct curl_slist *headers;
-	char	   *body;
+	char	   *body;			/* of a POST */
+	bool		is_get;
 	size_t		received;
 	bool		done;			/* the answer waits to be taken */
 	HaPeerAnswer answer;
@@ -71,6 +73,25 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* A document is kept as a whole, or not at all. */
+static bool
+keep_document(Call *call, const char *data, size_t length)
+{
+	HaPeerAnswer *answer = &call->answer;
+	char	   *body;
+
+	if (length > MAX_DOCUMENT - answer->length)
+		return false;
+	body = realloc(answer->body, answer->length + length + 1);
+	if (body == NULL)
+		return false;
+	memcpy(body + answer->length, data, length);
+	answer->body = body;
+	answer->length += length;
+	body[answer->length] = '\0';
+	return true;
+}
+
 /* Keep the beginning, printable; returning less ends the transfer. */
 static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
@@ -78,6 +99,8 @@ on_body(char *data, size_t size, size_t n, void *arg)
 	Call	   *call = arg;
 	size_t		length = size * n;
 
+	if (call->is_get)
+		return keep_document(call, data, length) ? length : 0;
 	if (length > MAX_ANSWER - call->received)
 		return 0;
 	for (size_t i = 0; i < length; i++)
@@ -115,9 +138,14 @@ finish_call(HaPeers *peers, Call *call, CURLcode rc)
 		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE,
 						  &call->answer.status);
 	else
+	{
 		snprintf(call->answer.text, sizeof(call->answer.text), "%s",
 				 rc == CURLE_OPERATION_TIMEDOUT ? "timeout" :
 				 curl_easy_strerror(rc));
+		free(call->answer.body);
+		call->answer.body = NULL;
+		call->answer.length = 0;
+	}
 	end_call(peers, call);
 }
 
@@ -154,9 +182,12 @@ set_options(HaPeers *peers, Call *call, const HaPeerRequest *request)
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) request->timeout);
 	SET(CURLOPT_OPENSOCKETFUNCTION, open_curl_socket);
 	SET(CURLOPT_URL, request->url);
-	SET(CURLOPT_HTTPHEADER, call->headers);
-	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_POSTFIELDS, call->body);
+	if (!call->is_get)
+	{
+		SET(CURLOPT_HTTPHEADER, call->headers);
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDS, call->body);
+	}
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_PRIVATE, call);
@@ -173,15 +204,25 @@ add_header(Call *call, const char *header)
 	return headers != NULL;
 }
 
-/* Without Content-Type, as Patroni asks; and no wait for leave to send. */
+/*
+ * Without Content-Type, as Patroni asks; and no wait for leave to send.  A GET is
+ * answered to everybody, so nobody is shown who we are.
+ */
+static bool
+add_headers(const HaPeers *peers, Call *call)
+{
+	return call->is_get ||
+		(add_header(call, "Content-Type:") && add_header(call, "Expect:") &&
+		 (peers->authorization[0] == '\0' ||
+		  add_header(call, peers->authorization)));
+}
+
 static bool
 launch(HaPeers *peers, Call *call, const HaPeerRequest *request)
 {
 	call->easy = curl_easy_init();
-	if (call->easy == NULL || call->body == NULL ||
-		!add_header(call, "Content-Type:") || !add_header(call, "Expect:") ||
-		(peers->authorization[0] != '\0' &&
-		 !add_header(call, peers->authorization)) ||
+	if (call->easy == NULL || (!call->is_get && call->body == NULL) ||
+		!add_headers(peers, call) ||
 		set_options(peers, call, request) != CURLE_OK)
 	{
 		curl_easy_cleanup(call->easy);
@@ -270,7 +311,10 @@ ha_peers_close(HaPeers *peers)
 		return;
 	enter_curl(&saved);
 	for (int i = 0; i < MAX_REQUESTS; i++)
+	{
 		end_call(peers, &peers->calls[i]);
+		free(peers->calls[i].answer.body);
+	}
 	if (peers->multi != NULL)
 		curl_multi_cleanup(peers->multi);
 	leave_curl(&saved);
@@ -320,6 +364,7 @@ ha_peers_send(HaPeers *peers, HaPeerRequest *request)
 		memset(call, 0, sizeof(*call));
 		call->used = true;
 		call->body = request->body;
+		call->is_get = request->get;
 		call->answer.tag = request->tag;
 		enter_curl(&saved);
 		sent = launch(peers, call, request);

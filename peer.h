@@ -5,7 +5,8 @@
  *
  * Plain C and libcurl, like dcs_etcd.c: requests are queued, answers taken
  * later, and nothing ever waits.  One request gets exactly one answer.  What a
- * peer says is hostile: it is short, printable text or it is cut and cleaned.
+ * peer says is hostile: it is short, printable text or it is cut and cleaned; or, if
+ * it is a document, bounded, and for others to look through.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,12 +20,13 @@
 /* Longest text of an answer that is kept, with its NUL. */
 #define HA_PEER_TEXT_SIZE	128
 
-/* POST to a member.  Zero it before filling in. */
+/* A question to a member.  Zero it before filling in. */
 typedef struct HaPeerRequest
 {
 	uint32_t	tag;			/* the caller's, returned in the answer */
 	int64_t		timeout;		/* ms until the answer is "timeout" */
 	char		url[HA_URL_SIZE];
+	bool		get;			/* else it is a POST of ... */
 	char	   *body;			/* malloc'd JSON, owned by the request */
 } HaPeerRequest;
 
@@ -33,6 +35,9 @@ typedef struct HaPeerAnswer
 	uint32_t	tag;
 	long		status;			/* HTTP's; 0 = there was no answer */
 	char		text[HA_PEER_TEXT_SIZE];	/* the body, or why there is none */
+	char	   *body;			/* of an answer to GET, as a whole and as it came,
+								 * malloc'd, with a NUL behind; NULL = none */
+	size_t		length;
 } HaPeerAnswer;
 
 typedef struct HaPeers HaPeers;
@@ -69,7 +74,7 @@ extern bool ha_peers_send(HaPeers *peers, HaPeerRequest *request);
 /* Let the network make progress; never blocks. */
 extern void ha_peers_poll(HaPeers *peers);
 
-/* Take the next answer, if there is one. */
+/* Take the next answer, if there is one; its body is the caller's to free. */
 extern bool ha_peers_next(HaPeers *peers, HaPeerAnswer *answer);
 
 #endif							/* HA_PEER_H */

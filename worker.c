@@ -1192,7 +1192,10 @@ take_peer_answers(void)
 
 	ha_peers_poll(peers);
 	while (ha_peers_next(peers, &answer))
+	{
 		ha_lease_peer_answer(&lease, &answer, ha_now());
+		free(answer.body);
+	}
 }
 
 static void

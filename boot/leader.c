@@ -117,6 +117,8 @@ ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 {
 	const char *owner = ha_timeline_owner(term, timeline);
 
+	if (owner != NULL && owner[0] == '\0' && timeline == 1)
+		return true;			/* nobody was ever promoted to it */
 	if (owner != NULL)
 		return strcmp(owner, name) == 0;
 	return timeline > (term->nlineage > 0 ? term->lineage[0].timeline :

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * mixed_test.c
- *	  Unit test of mixed.c, and of the rules beside members of Patroni (S-11).
+ *	  Unit test of mixed.c, inquiry.c and patroni_json.c (S-11).
  *
- * Prints TAP.  What the store says is given as its keys, what decide.c makes of it as
- * a plan; both as they come from outside.
+ * Prints TAP.  What is known comes as it does from outside: keys of the store, answers
+ * of members.  What the rules make of it is in decide_test.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,9 @@
 
 #include "../cluster_json.h"
 #include "../decide.h"
+#include "../inquiry.h"
 #include "../mixed.h"
+#include "../patroni_json.h"
 #include "tap.h"
 
 static HaView view;
@@ -219,123 +221,119 @@ test_past(void)
 }
 
 /*-------------------------------------------------------------------------
- * The rules
+ * What they say when they are asked
  *-------------------------------------------------------------------------
  */
 
-/* The plan for a problem; overwritten by the next. */
-static const HaPlan *
-plan_for(const char *json)
+#define SYSID	UINT64_C(7000000000000000001)
+
+static bool
+parse(HaPeer *peer, const char *text)
 {
-	static HaPlan plan;
-	HaConfig	config;
+	memset(peer, 0, sizeof(*peer));
+	return ha_patroni_parse(text, strlen(text), SYSID, peer);
+}
+
+static void
+test_parse(void)
+{
+	HaPeer		peer;
+
+	OK(parse(&peer, "{\"role\":\"replica\",\"timeline\":3,\"xlog\":{"
+			 "\"received_location\":90,\"replayed_location\":80,\"paused\":false},"
+			 "\"database_system_identifier\":\"7000000000000000001\"}") &&
+	   !peer.primary && peer.lsn == 90 && peer.timeline == 3 &&
+	   !peer.nofailover && peer.failover_priority == 1, "a standby");
+	OK(parse(&peer, "{\"role\":\"replica\",\"xlog\":{\"replayed_location\":80},"
+			 "\"tags\":{\"failover_priority\":5}}") &&
+	   peer.lsn == 80 && peer.failover_priority == 5, "... that was preferred");
+	OK(parse(&peer, "{\"role\":\"primary\",\"xlog\":{\"location\":70}}") &&
+	   peer.primary && peer.lsn == 70, "a primary");
+	OK(parse(&peer, "{\"role\":\"master\",\"wal\":{\"location\":70}}") &&
+	   peer.primary, "... in older words");
+	OK(parse(&peer, "{\"role\":\"replica\",\"xlog\":{\"location\":70}}") &&
+	   peer.primary, "... that does not know it yet");
+	OK(parse(&peer, "{\"xlog\":{},\"tags\":{\"nofailover\":true}}") &&
+	   peer.nofailover, "one that is not to lead");
+	OK(parse(&peer, "{\"xlog\":{},\"watchdog_failed\":true}") &&
+	   peer.nofailover, "... or cannot");
+	OK(!parse(&peer, "{\"role\":\"replica\",\"state\":\"stopped\"}"),
+	   "one without a position");
+	OK(!parse(&peer, "{\"xlog\":{\"location\":70},"
+			  "\"database_system_identifier\":\"7\"}"), "of another cluster");
+	OK(!parse(&peer, "[1]") && !parse(&peer, "") && !parse(&peer, "<html>"),
+	   "no object");
+	OK(parse(&peer, "{\"xlog\":{\"received_location\":-5,"
+			 "\"replayed_location\":\"x\"},\"timeline\":99999999999}") &&
+	   peer.lsn == 0 && peer.timeline == 0, "numbers that can't be");
+}
+
+/*-------------------------------------------------------------------------
+ * Asking them
+ *-------------------------------------------------------------------------
+ */
+
+static HaInquiry inquiry;
+
+static bool
+asks(int64_t now, const char *url, uint32_t tag)
+{
+	HaPeerRequest request;
+	HaInquired *whom;
+
+	if (!ha_inquiry_next(&inquiry, now, &request, &whom))
+		return false;
+	whom->tag = tag;
+	return request.get && request.body == NULL && strcmp(request.url, url) == 0;
+}
+
+static bool
+answers(uint32_t tag, const char *text)
+{
+	HaPeerAnswer answer = {.tag = tag,.status = 200};
+
+	answer.body = (char *) text;
+	answer.length = text != NULL ? strlen(text) : 0;
+	return ha_inquiry_answered(&inquiry, &answer, SYSID);
+}
+
+static void
+test_inquiry(void)
+{
+	static const char standby[] = "{\"xlog\":{\"received_location\":90}}";
 	HaLocal		local;
-	int64_t		now;
-	char		err[256];
 
-	memset(&plan, 0, sizeof(plan));
-	if (!ha_problem_parse(json, strlen(json), &config, &view, &local, &now,
-						  err, sizeof(err)))
-	{
-		printf("# %s\n", err);
-		plan.verb = -1;
-		return &plan;
-	}
-	ha_decide(&config, &view, &local, now, &plan);
-	printf("# %s: %s\n", ha_verb_name(plan.verb), plan.why);
-	return &plan;
-}
+	memset(&inquiry, 0, sizeof(inquiry));
+	STORE(TERM(""), LEADER(12), P1("primary", "3"),
+		  {"members/p2", MEMBER("replica", "3"), 20, 9});
+	ha_inquiry_look(&inquiry, &view);
+	ha_inquiry_tell(&inquiry, &local);
+	OK(local.npeers == 2 && local.peers[0].asked_at == 0, "whom to ask");
+	OK(!asks(100, "", 1), "not before it is wanted");
 
-#define OWN_TERM \
-	"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\"," \
-	"\"timeline\":2,\"begin_lsn\":1000,\"timeline_owner\":\"n2\",\"reserved\":2," \
-	"\"lineage\":[{\"timeline\":1,\"end_lsn\":1000,\"owner\":\"n1\"}]}"
-#define FOREIGN_TERM \
-	"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"p1\"," \
-	"\"foreign\":true,\"timeline\":3,\"begin_lsn\":2000,\"timeline_owner\":\"p1\",\"reserved\":3," \
-	"\"lineage\":[{\"timeline\":1,\"end_lsn\":1000,\"owner\":\"n1\"}," \
-	"{\"timeline\":2,\"end_lsn\":2000,\"owner\":\"n2\"}]}"
-#define PATRONI(name, role, timeline) \
-	"{\"name\":\"" name "\",\"lease\":3,\"host\":\"h\",\"port\":5432,\"state\":\"running\"," \
-	"\"role\":\"" role "\",\"patroni\":\"4.1.5\",\"lsn\":2000,\"timeline\":" timeline "}"
-#define HEARTBEAT(more) \
-	"\"heartbeat\":{\"present\":true,\"mod_revision\":45,\"name\":\"n2\",\"term\":5," \
-	"\"ttl\":10000,\"lsn\":2000" more "}"
-#define PROBLEM(view, local) \
-	"{\"now\":100000,\"view\":{\"valid\":true,\"sent_at\":99900,\"sysid\":7,\"revision\":70," \
-	view "},\"local\":{\"name\":\"n1\",\"sysid\":7,\"has_boot\":true,\"patroni_seen\":true," \
-	"\"heartbeat_seen_at\":50000,\"heartbeat_ttl\":10000," local "}}"
-#define STANDBY \
-	"\"role\":\"standby\",\"timeline\":2,\"flush_lsn\":2000,\"replay_lsn\":2000"
-#define LED_BY_P1(role, timeline) \
-	"\"leader\":{\"present\":true,\"name\":\"p1\",\"create_revision\":50,\"mod_revision\":50,\"lease\":3}," \
-	"\"members\":[" PATRONI("p1", role, timeline) "]," HEARTBEAT("")
-#define HISTORY_OF_TWO \
-	"\"history_known\":true,\"history_revision\":55,\"history\":[" \
-	"{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000,\"owner\":\"p1\"}]"
-
-static void
-test_follow(void)
-{
-	const HaPlan *plan;
-
-	plan = plan_for(PROBLEM(OWN_TERM "," LED_BY_P1("standby", "2"), STANDBY));
-	OK(plan->verb == HA_WAIT, "who does not lead yet is not followed");
-	plan = plan_for(PROBLEM(OWN_TERM "," LED_BY_P1("standby", "2"),
-							STANDBY ",\"follows\":\"n2\""));
-	OK(plan->verb == HA_DETACH, "... nor whoever led before");
-	plan = plan_for(PROBLEM(OWN_TERM "," LED_BY_P1("primary", "3") "," HISTORY_OF_TWO,
-							STANDBY));
-	OK(plan->verb == HA_TESTIFY, "a reign of Patroni's is recorded");
-	plan = plan_for(PROBLEM(FOREIGN_TERM "," LED_BY_P1("primary", "3") ","
-							HISTORY_OF_TWO, STANDBY));
-	OK(plan->verb == HA_FOLLOW && strcmp(plan->follow, "p1") == 0,
-	   "... and then followed");
-	plan = plan_for(PROBLEM(FOREIGN_TERM "," LED_BY_P1("primary", "3") ","
-							HISTORY_OF_TWO, "\"role\":\"standby\",\"timeline\":2,"
-							"\"flush_lsn\":2100,\"replay_lsn\":2100"));
-	OK(plan->verb == HA_REWIND, "... but not with WAL that it lacks (S-16)");
-	plan = plan_for(PROBLEM(FOREIGN_TERM "," LED_BY_P1("primary", "3"),
-							"\"role\":\"primary\",\"timeline\":2,\"flush_lsn\":2000"));
-	OK(plan->verb == HA_DEMOTE && !plan->lead, "a leader of ours makes way");
-}
-
-static void
-test_former_leader(void)
-{
-	const HaPlan *plan;
-
-	/* n1 led, as a member of Patroni, and is one of ours now */
-	plan = plan_for(PROBLEM("\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,"
-							"\"owner\":\"n1\",\"foreign\":true,\"timeline\":2}",
-							"\"role\":\"primary\",\"timeline\":2,\"flush_lsn\":2000"));
-	OK(plan->verb == HA_DEMOTE, "a reign of Patroni's is not gone on with");
-	plan = plan_for(PROBLEM("\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,"
-							"\"owner\":\"n1\",\"intent\":true,\"timeline\":2,\"reserved\":3}",
-							"\"role\":\"primary\",\"timeline\":3,\"flush_lsn\":2000"));
-	OK(plan->verb == HA_DEMOTE, "... nor a promotion, if one may have been between");
-	plan = plan_for(PROBLEM(HISTORY_OF_TWO "," OWN_TERM, STANDBY));
-	OK(plan->verb == HA_TESTIFY, "a reign that is over is recorded before a vote");
-}
-
-static void
-test_released(void)
-{
-	const HaPlan *plan;
-
-	plan = plan_for(PROBLEM(OWN_TERM ","
-							HEARTBEAT(",\"released\":true,\"released_lsn\":2000"),
-							STANDBY ",\"key_gone_since\":99900"));
-	OK(plan->verb == HA_ACQUIRE && plan->reserve == 11,
-	   "who holds all of a closed reign leads, on a timeline of its own");
-	plan = plan_for(PROBLEM(OWN_TERM ","
-							HEARTBEAT(",\"released\":true,\"released_lsn\":2000"),
-							STANDBY ",\"key_gone_since\":99900,\"led_since\":true"));
-	OK(plan->verb == HA_DETACH, "... unless Patroni has led since");
-	plan = plan_for(PROBLEM(OWN_TERM ",\"status_revision\":48,"
-							HEARTBEAT(",\"released\":true,\"released_lsn\":2000"),
-							STANDBY ",\"key_gone_since\":99900"));
-	OK(plan->verb == HA_DETACH, "... or may have");
+	/* the leader is gone, key and all; another has become one of ours */
+	STORE(TERM(""), {"members/p2", "{\"state\":\"running\",\"role\":\"replica\","
+					 "\"pg_ha_version\":\"1.0\"}", 20, 9});
+	ha_inquiry_look(&inquiry, &view);
+	ha_inquiry_tell(&inquiry, &local);
+	OK(local.npeers == 1 && strcmp(local.peers[0].name, "p1") == 0,
+	   "also who led last");
+	inquiry.wanted = true;
+	OK(asks(100, "http://h1:8008/patroni", 7) && !asks(101, "", 8),
+	   "each is asked once");
+	OK(!answers(8, standby), "an answer to nothing");
+	OK(answers(7, standby) && inquiry.began_at == 0, "the round is over");
+	ha_inquiry_tell(&inquiry, &local);
+	OK(local.peers[0].answered && local.peers[0].lsn == 90 &&
+	   local.peers[0].asked_at == 100, "what it said");
+	OK(asks(200, "http://h1:8008/patroni", 9) && answers(9, NULL),
+	   "no answer is one");
+	ha_inquiry_tell(&inquiry, &local);
+	OK(!local.peers[0].answered && local.peers[0].asked_at == 200 &&
+	   strcmp(local.peers[0].name, "p1") == 0, "... of nobody who is there");
+	OK(asks(300, "http://h1:8008/patroni", 10) && !asks(4300, "", 11) &&
+	   asks(4301, "http://h1:8008/patroni", 12), "a round that has no end");
+	OK(!answers(10, standby), "... whose answer does not count");
 }
 
 int
@@ -346,8 +344,7 @@ main(void)
 	test_long_history();
 	test_testimony();
 	test_past();
-	test_follow();
-	test_former_leader();
-	test_released();
+	test_parse();
+	test_inquiry();
 	return end_of_tests();
 }
