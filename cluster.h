@@ -819,6 +819,8 @@ typedef struct HaPlan
 	bool		resume;			/* ACQUIRE by the node that led last */
 	bool		ask;			/* WAIT: until members of Patroni have said how
 								 * far they are */
+	bool		aside;			/* WAIT: without a leader, and not to be one:
+								 * nobody need wait for us */
 
 	/* VOTE: the position to publish */
 	uint32_t	timeline;

@@ -2288,6 +2288,8 @@ ha_plan_json(const HaPlan *plan)
 		add(&json, "resume", json_true());
 	if (plan->ask)
 		add(&json, "ask", json_true());
+	if (plan->aside)
+		add(&json, "aside", json_true());
 	if (plan->reserve != 0)
 		add(&json, "reserve", json_integer(plan->reserve));
 	if (plan->ncounted > 0)

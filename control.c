@@ -41,7 +41,7 @@
 #define CONTROL_FILE		"control"
 #define CONTROL_NEW_FILE	"control.new"
 #define CONTROL_MAGIC		UINT64_C(0x6c7274635f616870)	/* "pha_ctrl" */
-#define CONTROL_VERSION		8
+#define CONTROL_VERSION		9
 
 /* Who maps a file of an earlier one does not tell so by a lock. */
 #define FIRST_LOCKED_VERSION	8

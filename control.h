@@ -85,6 +85,7 @@ typedef struct HaControlWorker
 	int64_t		term;
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
+	bool		aside;			/* nobody leads, and this member is not to */
 	bool		standby_leader; /* leads a standby cluster */
 	bool		follows_source; /* is to stream from its source, or from such
 								 * a leader */

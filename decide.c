@@ -799,6 +799,7 @@ decide_election(const HaConfig *config, const HaView *view,
 	{
 		wait_until(plan, 0, "does not stand for election: ");
 		because(plan, hindrance);
+		plan->aside = true;
 		return;
 	}
 
@@ -831,6 +832,7 @@ decide_election(const HaConfig *config, const HaView *view,
 	}
 
 	/* it does not stand, but others may need its vote for their quorum */
+	plan->aside = stays_out || sick;
 	if (stays_out)
 		wait_until(plan, local->stay_out_until,
 				   "does not stand for election: its last promotion failed");
@@ -1019,6 +1021,7 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 		return;
 	memset(plan, 0, sizeof(*plan));
 	wait_until(plan, until, why);
+	plan->aside = true;
 	if (has_promised(local, now))
 		because_name(plan, local->promised_to);
 }

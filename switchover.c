@@ -32,6 +32,7 @@
 #include "cascade.h"
 #include "switchover.h"
 #include "decide.h"
+#include "mixed.h"
 #include "quorum.h"
 #include "rules.h"
 
@@ -47,6 +48,9 @@
 
 /* For a candidate that streams from another member to come to us, and two loops. */
 #define COME_LIMIT		3000
+
+/* A member of Patroni is woken by the key's end, but may be busy with its own. */
+#define PATRONI_LIMIT	5000
 
 /* What can be sent while everything stands still, bytes. */
 #define FINAL_LAG		(1024 * 1024)
@@ -296,6 +300,31 @@ ha_switchover_step(const HaConfig *config, const HaView *view,
 	return step_towards(view, local, target, now, plan);
 }
 
+/* How long the key is left to whom it was given up for. */
+static int64_t
+patience_with(const HaConfig *config, const HaView *view)
+{
+	int64_t		wait = ha_hand_over_wait(config);
+	const HaMember *heir = ha_find_member(view, view->failover.candidate);
+
+	return ha_mixed_is_patroni(heir) && wait < PATRONI_LIMIT ?
+		PATRONI_LIMIT : wait;
+}
+
+/*
+ * Does a member of Patroni lead, on a timeline of its own?  It puts no record, and there
+ * may be nobody but us to put one, which a standby does.
+ */
+static bool
+has_promoted_itself(const HaView *view, const HaLocal *local)
+{
+	const HaMember *leader = ha_find_member(view, view->leader.name);
+
+	return ha_mixed_is_patroni(leader) &&
+		leader->state == HA_STATE_RUNNING &&
+		leader->role == HA_ROLE_PRIMARY && leader->timeline > local->timeline;
+}
+
 bool
 ha_switchover_gone(const HaConfig *config, const HaView *view,
 				   const HaLocal *local, int64_t now, HaPlan *plan)
@@ -313,7 +342,7 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 		view->heartbeat.released && view->heartbeat.term == term->term &&
 		ha_term_is_of(term, local->name))
 		handed_over_at = local->key_gone_since;
-	patience = handed_over_at + ha_hand_over_wait(config);
+	patience = handed_over_at + patience_with(config, view);
 
 	/* the last view may be from before we gave the key up */
 	if (!view->leader.present || is_name(leader, local->name))
@@ -329,6 +358,11 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 		is_name(term->owner, leader))
 	{
 		set_plan(plan, HA_YIELD, "has handed over to the new leader ", leader);
+		return true;
+	}
+	if (has_promoted_itself(view, local))
+	{
+		set_plan(plan, HA_YIELD, "has handed over to Patroni's member ", leader);
 		return true;
 	}
 	if (now - local->frozen_since > ha_promote_timeout(config))

@@ -864,6 +864,7 @@ publish_report(int64 now)
 	report.sync_standby = is_sync_standby();
 	report.others_may_lead = ha_others_may_lead(view, local.name);
 	report.sick = local.sick_since != 0;
+	report.aside = plan.aside;
 	report.follows_source = plan.verb == HA_FOLLOW_SOURCE ||
 		(plan.verb == HA_FOLLOW && view->term.standby);
 	report.standby_leader = local.role == HA_ROLE_STANDBY && local.holding &&

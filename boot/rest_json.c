@@ -91,7 +91,10 @@ add_standbys(json_t *json, const HaControlWorker *w)
 	json_decref(standbys);
 }
 
-/* Only of what is proven to be so at this moment. */
+/*
+ * Only of what is proven to be so at this moment.  Who is not to lead tells no position
+ * while nobody does: members of Patroni would wait for one that has more than they.
+ */
 static void
 add_position(json_t *json, const HaRestSnapshot *snap)
 {
@@ -186,7 +189,8 @@ ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
 	if (running && snap->known)
 		add_server(json, snap);
 	if (running && snap->fresh &&
-		(snap->leader || snap->worker.role == HA_ROLE_STANDBY))
+		(snap->leader ||
+		 (snap->worker.role == HA_ROLE_STANDBY && !snap->worker.aside)))
 		add_position(json, snap);
 	if (snap->leader)
 		add_standbys(json, &snap->worker);

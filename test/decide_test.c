@@ -66,6 +66,9 @@ typedef struct Row
 #define HISTORY \
 	",\"history_known\":true,\"history_revision\":55,\"history\":[" \
 	"{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000,\"owner\":\"p1\"}]"
+#define GIVEN_UP \
+	"\"role\":\"primary\",\"timeline\":2,\"flush_lsn\":2000,\"frozen_lsn\":2000," \
+	"\"frozen_since\":97000,\"handed_over_at\":97500,\"patroni_seen\":true"
 #define MIXED			",\"patroni_seen\":true"
 #define ASKED(name, at, more) \
 	",\"peers\":[{\"name\":\"" name "\",\"asked_at\":" at ",\"answered\":true," \
@@ -196,6 +199,22 @@ static const Row rows[] = {
 	{"... but nobody agreed to lose what we have", "\"ttl\":30000",
 		TERM HEARTBEAT("") VOTED WISH("n2", "p1"),
 	DETACHED ASKED("p1", "99000", ",\"lsn\":1999"), HA_ACQUIRE, "best"},
+
+	/* a hand-over to one of them, which puts no record */
+	{"what was handed over is left alone for a while", "\"ttl\":3000",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		WISH("n1", "p1") MEMBERS(PATRONI("p1", "standby", "2")),
+	GIVEN_UP, HA_WAIT, "over to p1", "\"wake_at\":102500"},
+	{"... longer than to one of ours", "\"ttl\":3000",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		WISH("n1", "n3") MEMBERS(OURS("n3")),
+	GIVEN_UP, HA_ACQUIRE, "led last"},
+	{"... and waited for", "", "\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,"
+		"\"owner\":\"n1\",\"timeline\":2}" LED_BY_P1("primary", "2"),
+	GIVEN_UP, HA_WAIT, "promotion of p1"},
+	{"... until it leads", "", "\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,"
+		"\"owner\":\"n1\",\"timeline\":2}" LED_BY_P1("primary", "3"),
+	GIVEN_UP, HA_YIELD, "member p1"},
 
 	/* an old one, and one on top of us */
 	{"nobody leads beside one that is too old", "", TERM HEARTBEAT("") VOTED
