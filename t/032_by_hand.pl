@@ -5,7 +5,7 @@
 # for long; etcd stands still for a moment, or goes together with the leader.  Nobody acknowledges who does not lead, and each node
 # that can come back does.
 #
-# Rows are those of the fault matrix in docs/testing.md; J2, J7, K-a and L1 are scenarios.
+# Rows are those of the fault matrix in docs/testing.md; copy, J2, J7, K-a and L1 are scenarios.
 #
 use strict;
 use warnings FATAL => 'all';
@@ -35,6 +35,7 @@ foreach my $n (1 .. $ENV{HA_ROUNDS} // 1)
 	row('J7', 'etcd is frozen for less than the lease', \&short_freeze);
 	row(14, 'an old primary is started by hand, without etcd', \&row_14);
 	row(15, 'a server is started by hand, without the library', \&row_15);
+	row('copy', 'a copy of the leader is started beside it', \&copy);
 	row('J2', 'a standby is promoted by hand', \&promoted_by_hand);
 	row(48, 'a standby stays away until its WAL is gone', \&row_48);
 	row(50, 'who comes does not belong here', \&row_50);
@@ -141,6 +142,34 @@ sub row_15
 	my $rejoin = $cluster->wait_streaming(2);
 	is($cluster->wait_for_leader, $new, 'the leader is the same');
 	return (rejoin => $rejoin);
+}
+
+# Its settings are those of its origin, with whose name it must not act.
+sub copy
+{
+	my ($bin) = grep { -x "$_/pg_basebackup" } split /:/, $ENV{PATH};
+	my $dir = "$cluster->{base}/copy";
+	my $offset = $leader->log_size;
+	my ($rc, undef, $err) = HaCluster::capture(60, "$bin/pg_basebackup", '-D', $dir,
+		'-c', 'fast', '-d', $leader->connstr);
+
+	is($rc, 0, 'it is made') or diag($err);
+	my $server = $cluster->start_plain($bin, $dir, '-c', 'listen_addresses=');
+	my @psql = ('psql', '-XAtq', '-d',
+		"host=$cluster->{sockets} port=$server->{port} dbname=postgres", '-c');
+	my (undef, $out) = HaCluster::capture(30, @psql, <<~'SQL');
+		SELECT pg_is_in_recovery(), current_setting('shared_preload_libraries'),
+			(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_ha%')
+		SQL
+	is($out, 'f|pg_ha|0', 'it is a primary, and nobody of pg_ha runs in it');
+	($rc, undef, $err) = HaCluster::capture(30, @psql,
+		'SET pg_ha.fence_wait = 0; INSERT INTO acked VALUES (0, 0)');
+	like($err, qr/not proven|25006|cannot/, 'it commits nothing');
+	like(slurp_file("$cluster->{log_prefix}_plain.log"),
+		qr/its settings are those of data directory "\Q$leader->{dir}\E"/, 'and says why');
+	$cluster->stop_plain($server);
+	ok(!$leader->log_contains(qr/plan: /, $offset), 'the leader leads on as if nothing were there');
+	return;
 }
 
 sub promoted_by_hand

@@ -23,11 +23,10 @@ use constant EXIT_REFUSED => 12;
 my $program = HaPatroni::program()
   or plan skip_all => 'run "test/aside forky patroni" for it';
 
-# Patroni takes a TTL of 20 s for its own leases, whatever the configuration says.
 my $cluster = HaCluster->new(
 	nodes => 0,
 	config => {
-		ttl => 3, loop_wait => 1, retry_timeout => 1,
+		ttl => 20, loop_wait => 1, retry_timeout => 3,
 		synchronous_mode => JSON::PP::true,
 		synchronous_node_count => 2	# so that each may lead
 	});
@@ -35,29 +34,86 @@ HaPatroni::lay_out($cluster, $program, qw(n1 n2 n3));
 my ($n1, $n2, $n3) = $cluster->nodes;
 my $writer;
 
-subtest 'a standby of pg_ha follows Patroni\'s leader' => \&follows;
+start_patroni();
+subtest 'a standby of Patroni\'s is run by pg_ha as it stands' => \&to_pg_ha;
+subtest 'a clone of Patroni\'s leader has its own access rules' => \&clone;
 subtest 'a switchover from Patroni to pg_ha' => sub { switchover($n1, $n3); };
 subtest 'a switchover from pg_ha to Patroni' => sub { switchover($n3, $n1); };
 subtest 'Patroni\'s leader dies, pg_ha leads' => \&patroni_dies;
 subtest 'pg_ha\'s leader dies, Patroni leads' => \&pg_ha_dies;
 subtest 'Patroni 3.0.2 is refused' => \&too_old;
+subtest 'a name that somebody else may have is waited for' => \&names;
+subtest 'Patroni runs the standby of pg_ha\'s as it stands' => \&to_patroni;
 done_testing();
 
-sub follows
+sub start_patroni
 {
 	$n1->start;
 	HaPatroni::wait_for_leader($cluster);
-	HaPatroni::give_to_pg_ha($n3);
 	$_->start foreach $n2, $n3;
 	HaPatroni::wait_streaming($cluster, qw(n2 n3));
 	is($cluster->leader->name, 'n1', 'n1 leads');
-	is($n3->safe_psql('SELECT pg_is_in_recovery()'), 't', 'n3 is a standby');
+
+	# Patroni takes 20 s for its own leases all the same.
+	my ($status) = $n1->http('PATCH', '/config', { ttl => 3, retry_timeout => 1 });
+	is($status, 200, 'those of pg_ha last 3 s');
+	$writer = $cluster->start_writer;
+	$writer->wait_for_acks(50);
+	return;
+}
+
+sub inode { return (stat shift->{dir})[1]; }
+
+sub files
+{
+	my ($node) = @_;
+	return map { s{.*/}{}r } glob "$node->{dir}/*";
+}
+
+sub to_pg_ha
+{
+	my $inode = inode($n3);
+	my @patronis_files = grep { !/^postmaster/ } files($n3);
+
+	$n3->stop;
+	my $offset = $n3->log_size;
+	HaPatroni::give_to_pg_ha($n3);
+	$n3->start;
+	HaPatroni::wait_streaming($cluster, qw(n2 n3));
+	is(inode($n3), $inode, 'it has its own data');
+	ok(!$n3->log_contains(qr/waiting for the other node called/, $offset),
+		'the key that Patroni left under its name is no other node\'s');
+	my %now = map { $_ => 1 } files($n3);
+	is(join(' ', grep { !$now{$_} } @patronis_files), '', 'no file of Patroni\'s is gone');
+	is(HaPatroni::member($cluster, 'n3')->{pg_ha_version}, '1.0', 'it shows that pg_ha runs it');
+	like($n3->safe_psql('SHOW shared_preload_libraries'), qr/\bpg_ha\b/, 'the library is in');
+	is($n3->safe_psql('SHOW max_connections'), '60', 'a setting of the cluster is in force');
+	is($n3->safe_psql('SHOW shared_buffers'), '16MB', 'one of the node, too');
+
 	$n1->safe_psql('CREATE EXTENSION pg_ha');
 	HaCluster::wait_until('n3 has the functions',
 		sub { ($n3->psql('SELECT * FROM pg_ha_status()'))[0] == 0 });
-#GUARANTEE
-	$writer = $cluster->start_writer;
-	$writer->wait_for_acks(50);
+	is($n3->status('guarantee'), 'patroni', 'it tells whose promises hold');
+	is($n3->safe_psql(q{SELECT string_agg(check_name, ' ') FROM pg_ha_health() WHERE NOT ok}),
+		'', 'all is well');
+	return;
+}
+
+# It takes along the postgresql.conf that Patroni wrote for the other node.
+sub clone
+{
+	my $inode = inode($n3);
+	my ($status, $body) = $n3->http('POST', '/reinitialize', { force => JSON::PP::true });
+
+	is($status, 200, 'it is asked for') or diag($body);
+	HaCluster::wait_until('n3 has been cloned', sub { -e $n3->{dir} && inode($n3) != $inode });
+	HaPatroni::wait_streaming($cluster, qw(n2 n3));
+	like(slurp_file("$n3->{dir}/postgresql.conf"),
+		qr{^hba_file = '\Q$n1->{dir}\E/}m, 'what was cloned names another node\'s files');
+	is($n3->safe_psql("SELECT current_setting('hba_file')"),
+		"$n3->{dir}/pg_hba.conf", 'it reads its own rules');
+	is($n3->safe_psql("SELECT current_setting('ident_file')"),
+		"$n3->{dir}/pg_ident.conf", 'and maps');
 	return;
 }
 
@@ -74,8 +130,7 @@ sub switchover
 	$cluster->wait_until_leads($to->name);
 	$writer->wait_for_acks(50, since => HaCluster::now(), port => $to->port);
 	HaPatroni::wait_streaming($cluster, $from->name, $other->name);
-	ok(!defined $cluster->etcd_get('failover') || $cluster->etcd_get('failover') eq '{}',
-		'no wish is left');
+	ok(($cluster->etcd_get('failover') // '{}') eq '{}', 'no wish is left');
 	return;
 }
 
@@ -140,5 +195,60 @@ sub too_old
 	$n3->start;
 	is($n3->wait_for_exit, EXIT_REFUSED, 'pg_ha does not join');
 	ok($n3->log_contains(qr/"n2".*3\.0\.2/), 'and says of whom and why');
+	return;
+}
+
+# Of a member key that stands under the name of n3
+sub put_key
+{
+	my (%change) = @_;
+	my %key = (
+		conn_url => "postgres://127.0.0.1:$n3->{port}/postgres",
+		api_url => "http://127.0.0.1:$n3->{rest_port}/patroni",
+		state => 'stopped',
+		role => 'replica',
+		version => '4.1.5',
+		%change);
+
+	$cluster->etcd_put('members/n3', JSON::PP::encode_json(\%key));
+	return;
+}
+
+sub names
+{
+	$n2->stop;
+	my $offset = $n3->log_size;
+
+	put_key(api_url => 'http://127.0.0.1:1/patroni');
+	$n3->start;
+	HaCluster::wait_until('it waits',
+		sub { $n3->log_contains(qr/waiting for the other node called "n3"/, $offset) });
+	put_key(state => 'running');
+	is($cluster->etcd_version('members/n3'), 2,
+		'nobody takes the key of one that is stopped at another address');
+	put_key();
+	HaCluster::wait_until('it takes one that is stopped at its own',
+		sub { HaPatroni::member($cluster, 'n3')->{pg_ha_version} });
+	is($cluster->etcd_version('members/n3') - 3, 1, 'and no one that runs there');
+	HaPatroni::wait_streaming($cluster, 'n3');
+	return;
+}
+
+sub to_patroni
+{
+	my $inode = inode($n3);
+
+	$n3->stop;
+	my $offset = $n3->log_size;
+	HaPatroni::give_to_patroni($n3, $program);
+	$n3->start;
+	HaPatroni::wait_streaming($cluster, 'n3');
+	is(inode($n3), $inode, 'it has its own data');
+	ok(!$n3->log_contains(qr/trying to bootstrap|running pg_rewind/, $offset),
+		'which was neither cloned nor rewound');
+	ok(!exists HaPatroni::member($cluster, 'n3')->{pg_ha_version}, 'Patroni runs it');
+	is($n3->safe_psql('SHOW shared_preload_libraries'), '', 'the library is out');
+	is($n3->safe_psql(q{SELECT count(*) FROM pg_settings WHERE sourcefile LIKE '%pg_ha%'}),
+		'0', 'no file of pg_ha is read');
 	return;
 }
