@@ -18,6 +18,7 @@
 #include "config.h"
 #include "control.h"
 #include "functions.h"
+#include "mixed.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_get_config);
 PG_FUNCTION_INFO_V1(pg_ha_set_config);
@@ -153,6 +154,46 @@ refuse_to_turn(const char *patch, const HaPublished *p)
 					 "pg_ha_promote_cluster()" : "pg_ha_demote_cluster()")));
 }
 
+/* Below that its own leases have another TTL than the configuration says. */
+#define PATRONI_TTL		20000
+
+/* What members of Patroni would read otherwise than ours, or not at all (S-11). */
+static void
+refuse_for_patroni(const char *patch, const HaPublished *p)
+{
+	const HaMember *patroni = ha_mixed_patroni(&p->view);
+	const HaMember *old;
+	const char *needed;
+	char		key[HA_NAME_SIZE] = "";
+	char		reason[256];
+	int64_t		revision;
+	HaConfig	config;
+	char	   *new;
+
+	if (patroni == NULL)
+		return;
+	if (ha_config_has_fraction(patch, key, sizeof(key)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("configuration key \"%s\" must be a whole number as long as Patroni runs a member",
+						key),
+				 errdetail("Patroni runs member \"%s\".", patroni->name)));
+	new = merged(ha_sql_document(HA_DOCUMENT_CONFIG, &revision), patch);
+	if (!ha_config_parse(new, strlen(new), &config, reason, sizeof(reason)))
+		return;
+	old = ha_mixed_too_old(&config, &p->view, &needed);
+	if (old != NULL && ha_mixed_too_old(&p->config, &p->view, NULL) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("member \"%s\" is run by Patroni %s, which does not know this synchronous_mode",
+						old->name, old->patroni),
+				 errhint("Upgrade it to Patroni %s or later before.", needed)));
+	if (config.ttl < PATRONI_TTL && config.ttl != p->config.ttl)
+		ereport(WARNING,
+				(errmsg("members that Patroni runs take a ttl of 20 s"),
+				 errdetail("Patroni runs member \"%s\".", patroni->name)));
+}
+
 /* Until the worker has seen what another one wrote. */
 static void
 wait_for_other(int64 revision)
@@ -206,6 +247,7 @@ pg_ha_set_config(PG_FUNCTION_ARGS)
 	refuse_parameters(patch);
 	ha_sql_check_rules(patch, &p->view);
 	refuse_to_turn(patch, p);
+	refuse_for_patroni(patch, p);
 	PG_RETURN_DATUM(jsonb_of(ha_sql_change_config(patch)));
 }
 

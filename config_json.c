@@ -114,6 +114,26 @@ ha_config_has_unknown(const char *patch, char *unknown, size_t size,
 	return found;
 }
 
+bool
+ha_config_has_fraction(const char *patch, char *key, size_t size)
+{
+	json_t	   *root = load_text(patch);
+	bool		found = false;
+	const char *name;
+	json_t	   *value;
+
+	json_object_foreach(root, name, value)
+	{
+		if (!found && json_is_real(value))
+		{
+			snprintf(key, size, "%s", name);
+			found = true;
+		}
+	}
+	json_decref(root);
+	return found;
+}
+
 /*-------------------------------------------------------------------------
  * Merging
  *-------------------------------------------------------------------------

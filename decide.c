@@ -1209,6 +1209,7 @@ static void
 decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 			int64_t now, HaPlan *plan)
 {
+	const HaMember *old = ha_mixed_too_old(config, view, NULL);
 	const char *stay = NULL;
 	HaPlan		wish = {0};
 
@@ -1253,6 +1254,11 @@ decide_lead(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else
 		set_plan(plan, HA_RENEW, local->failsafe_active ?
 				 "leads by the promises of all members" : "leads");
+	if (old != NULL)
+	{
+		because(plan, ", beside a Patroni that is too old for that: ");
+		because_name(plan, old->name);
+	}
 	if (stay != NULL)
 	{
 		because(plan, ", although sick, since ");

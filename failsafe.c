@@ -25,6 +25,7 @@
 #include "cluster_json.h"
 #include "decide.h"
 #include "lease.h"
+#include "mixed.h"
 #include "rules.h"
 
 #include <string.h>
@@ -231,6 +232,28 @@ conclude(HaAsking *asking)
 	asking->began_at = 0;
 }
 
+/*
+ * A member of Patroni keeps no promise beyond its own life, nor from standing for
+ * another's election, so it is not asked for one (S-11).
+ */
+static bool
+lists_patroni(HaAsking *asking, const HaView *view)
+{
+	for (int i = 0; i < asking->nasked; i++)
+	{
+		const char *name = asking->asked[i].name;
+
+		if (!ha_mixed_is_patroni(ha_find_member(view, name)))
+			continue;
+		copy_text(asking->trouble, "Patroni runs member \"", HA_WHY_SIZE);
+		append(asking->trouble, HA_WHY_SIZE, name);
+		append(asking->trouble, HA_WHY_SIZE, "\", so its promise would not do");
+		asking->nasked = 0;
+		return true;
+	}
+	return false;
+}
+
 bool
 ha_asking_begin(HaAsking *asking, const HaView *view, bool view_is_newer,
 				const char *name, int64_t ttl, int64_t now)
@@ -242,7 +265,8 @@ ha_asking_begin(HaAsking *asking, const HaView *view, bool view_is_newer,
 		return false;
 	asking->nasked = 0;
 	if (!add_asked(asking, &asking->list, name) ||
-		(asking->unsettled && !add_asked(asking, &asking->maybe, name)))
+		(asking->unsettled && !add_asked(asking, &asking->maybe, name)) ||
+		lists_patroni(asking, view))
 		return false;
 	asking->began_at = now;
 	asking->ttl = ttl;

@@ -35,6 +35,7 @@
 #include "functions.h"
 #include "health.h"
 #include "lease.h"
+#include "mixed.h"
 #include "pg_ha.h"
 #include "remember.h"
 #include "rows.h"
@@ -140,6 +141,15 @@ config_error(const HaView *view)
 	return error;
 }
 
+/* Whose promises hold for what is acknowledged (S-11); NULL = not known yet. */
+static const char *
+guarantee_word(const HaView *view)
+{
+	if (!view->valid)
+		return NULL;
+	return ha_mixed_guarantees_less(view) ? "patroni" : "pg_ha";
+}
+
 Datum
 pg_ha_status(PG_FUNCTION_ARGS)
 {
@@ -179,6 +189,7 @@ pg_ha_status(PG_FUNCTION_ARGS)
 	add(&row, sync_array(&view->sync));
 	add_text(&row, failsafe_word(p->failsafe));
 	add_text(&row, config_error(view));
+	add_text(&row, guarantee_word(view));
 	PG_RETURN_DATUM(row_datum(fcinfo, &row));
 }
 

@@ -102,6 +102,22 @@ ha_mixed_too_old(const HaConfig *config, const HaView *view,
 	return NULL;
 }
 
+bool
+ha_mixed_too_old_why(const HaConfig *config, const HaView *view, char *why,
+					 size_t size)
+{
+	const char *needed;
+	const HaMember *old = ha_mixed_too_old(config, view, &needed);
+
+	why[0] = '\0';
+	if (old != NULL)
+		snprintf(why, size,
+				 "member \"%.*s\" is run by Patroni %.*s, which is too old to share a cluster with pg_ha (needs >= %s)",
+				 HA_NAME_SIZE - 1, old->name, HA_VERSION_SIZE - 1,
+				 old->patroni, needed);
+	return old != NULL;
+}
+
 /* The leader, if it is a member of Patroni. */
 static const HaMember *
 patroni_leader(const HaView *view)

@@ -12,6 +12,8 @@
 
 #include "cluster.h"
 
+#include <stddef.h>
+
 /* Does Patroni run that member, as far as its key tells? */
 extern bool ha_mixed_is_patroni(const HaMember *member);
 
@@ -25,6 +27,10 @@ extern const HaMember *ha_mixed_patroni(const HaView *view);
 extern const HaMember *ha_mixed_too_old(const HaConfig *config,
 										const HaView *view,
 										const char **needed);
+
+/* ... and why, as a text for people; false, and '', if there is none. */
+extern bool ha_mixed_too_old_why(const HaConfig *config, const HaView *view,
+								 char *why, size_t size);
 
 /* Is what is acknowledged no safer than Patroni makes it? */
 extern bool ha_mixed_guarantees_less(const HaView *view);

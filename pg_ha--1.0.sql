@@ -26,7 +26,8 @@ CREATE FUNCTION pg_ha_status(
 	OUT synchronous_mode pg_catalog.text,
 	OUT sync_standbys pg_catalog.text[],
 	OUT failsafe pg_catalog.text,
-	OUT config_error pg_catalog.text)
+	OUT config_error pg_catalog.text,
+	OUT guarantee pg_catalog.text)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;

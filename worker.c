@@ -48,6 +48,7 @@
 #include "hba_server.h"
 #include "health.h"
 #include "lease.h"
+#include "mixed.h"
 #include "peer.h"
 #include "pg_ha.h"
 #include "quorum.h"
@@ -995,6 +996,33 @@ log_versions(void)
 	strlcpy(told, versions, sizeof(told));
 }
 
+/* S-11: for as long as it is so, nobody of ours stands for election. */
+static void
+log_patroni(void)
+{
+	static char told[2 * HA_WHY_SIZE] = "";
+	static bool was_there = false;
+	char		why[2 * HA_WHY_SIZE];
+	const HaMember *patroni;
+
+	if (!lease.view.valid)
+		return;
+	patroni = ha_mixed_patroni(&lease.view);
+	if (patroni != NULL && !was_there)
+		ereport(LOG,
+				(errmsg("Patroni runs member \"%s\": meanwhile no more is guaranteed than by Patroni",
+						patroni->name)));
+	else if (patroni == NULL && was_there)
+		ereport(LOG, (errmsg("Patroni runs no member any more")));
+	was_there = patroni != NULL;
+	if (ha_mixed_too_old_why(&lease.view.config, &lease.view, why,
+							 sizeof(why)) && strcmp(told, why) != 0)
+		ereport(WARNING,
+				(errmsg("%s", why),
+				 errhint("Stop that Patroni, and upgrade it: it may take the leader key from whoever has it.")));
+	strlcpy(told, why, sizeof(told));
+}
+
 static HaFailsafeState
 failsafe_state(int64 now)
 {
@@ -1294,6 +1322,7 @@ turn(void)
 	log_failsafe(now);
 	log_pause(now);
 	log_versions();
+	log_patroni();
 	act(now);
 	send_ask();
 	send_record(now);

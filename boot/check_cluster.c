@@ -22,6 +22,7 @@
 #include "libpq-fe.h"
 
 #include "../cluster_json.h"
+#include "../mixed.h"
 #include "../versions.h"
 #include "files.h"
 #include "leader.h"
@@ -297,6 +298,16 @@ check_schema(HaPreflight *p)
 					  "%s", why);
 }
 
+/* A leader stays one; but "run" does not join. */
+static void
+check_patroni(HaPreflight *p)
+{
+	char		why[2 * HA_WHY_SIZE];
+
+	if (ha_mixed_too_old_why(&p->view.config, &p->view, why, sizeof(why)))
+		ha_report_error(&p->report, "P24", HA_PATRONI_HINT, "%s", why);
+}
+
 void
 ha_check_identity(HaPreflight *p)
 {
@@ -306,6 +317,7 @@ ha_check_identity(HaPreflight *p)
 
 	ha_check_system_id(&p->node, &p->facts, &p->view, &p->report);
 	check_schema(p);
+	check_patroni(p);
 	p->other_uuid = ha_uuid_recall(&p->node, uuid, scope, &founder) &&
 		!ha_check_uuid(&p->node, uuid, scope, &p->view, &p->report);
 }

@@ -138,7 +138,11 @@ extern void ha_check_units(HaPreflight *p);
 /* check_etcd.c: P10 */
 extern void ha_check_etcd(HaPreflight *p);
 
-/* check_cluster.c: P11, P12, P14, P15, space for a clone (P09) */
+/* P24 */
+#define HA_PATRONI_HINT \
+	"Upgrade Patroni on that node, or stop it there, before pg_ha runs a member."
+
+/* check_cluster.c: P11, P12, P14, P15, P24, space for a clone (P09) */
 extern void ha_check_second_boot(HaPreflight *p);
 extern void ha_check_view(HaPreflight *p);
 extern void ha_check_name(HaPreflight *p);

@@ -598,6 +598,24 @@ look_too_old(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	}
 }
 
+/*
+ * Beside a Patroni that may take the leader key from whoever has it (S-11) none of ours
+ * begins.  Who leads goes on, and who was running before it came.
+ */
+static bool
+is_beside_too_old(const HaBoot *b, const HaView *view)
+{
+	char		why[2 * HA_WHY_SIZE];
+
+	if (b->started_at != 0 ||
+		(view->leader.present && strcmp(view->leader.name, b->node.name) == 0) ||
+		!ha_mixed_too_old_why(&view->config, view, why, sizeof(why)))
+		return false;
+	pg_log_error("P24 %s", why);
+	pg_log_error_hint("%s", HA_PATRONI_HINT);
+	return true;
+}
+
 /* Going away for good: give up the leader key first, if it is ours. */
 static void
 look_and_leave(HaBoot *b, const HaView *view, const HaDataFacts *facts)
@@ -657,6 +675,11 @@ step_look(HaBoot *b)
 		return;
 	}
 	b->belongs = true;
+	if (is_beside_too_old(b, view))
+	{
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+		return;
+	}
 	if (b->init_only && !ha_init_goes_on(b, view, &facts))
 		return;
 	if (!have_name(b) || ha_request_look(b, view, &facts))

@@ -29,6 +29,7 @@ static const struct
 	{"P11", HA_EXIT_REFUSED},
 	{"P12", HA_EXIT_REFUSED},
 	{"P12b", HA_EXIT_REFUSED},
+	{"P24", HA_EXIT_REFUSED},
 };
 
 int

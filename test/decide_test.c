@@ -220,6 +220,12 @@ static const Row rows[] = {
 	{"nobody leads beside one that is too old", "", TERM HEARTBEAT("") VOTED
 		MEMBERS("{\"name\":\"p1\",\"lease\":3,\"patroni\":\"3.0.2\",\"role\":\"standby\",\"state\":\"running\"}"),
 	DETACHED, HA_WAIT, "too old"},
+	{"... but who leads goes on, and says so", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":8}"
+		MEMBERS("{\"name\":\"p1\",\"lease\":3,\"patroni\":\"3.0.2\",\"role\":\"standby\",\"state\":\"running\"}"),
+		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000",
+	HA_RENEW, "too old for that: p1", "\"lead\":true"},
 	{"who is run by Patroni does nothing", "", TERM HEARTBEAT("") VOTED
 		MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
 	{"... and does not lead", "", TERM HEARTBEAT("") VOTED

@@ -175,6 +175,26 @@ test_whom(void)
 	   NOW + TTL - ha_lease_margin(TTL), "alone: nobody needs to be asked");
 }
 
+/* S-11 */
+static void
+test_patroni(void)
+{
+	start_asking();
+	ok(ha_asking_begin(&asking, &view, true, "n1", 4000, NOW) &&
+	   asking.nasked > 0, "members of ours are asked");
+	start_asking();
+	for (int i = 0; i < view.nmembers; i++)
+	{
+		view.members[i].lease = 3;
+		if (strcmp(view.members[i].name, "n1") != 0)
+			strcpy(view.members[i].patroni, "4.1.5");
+	}
+	ok(!ha_asking_begin(&asking, &view, true, "n1", 4000, NOW) &&
+	   asking.began_at == 0 && asking.nasked == 0 &&
+	   strstr(asking.trouble, "Patroni runs member") != NULL,
+	   "nobody is where Patroni runs one");
+}
+
 static void
 test_answers(void)
 {
@@ -529,6 +549,7 @@ int
 main(void)
 {
 	test_whom();
+	test_patroni();
 	test_answers();
 	test_promises();
 	test_refusals();
