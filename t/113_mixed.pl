@@ -216,9 +216,10 @@ sub put_key
 
 sub names
 {
-	$n2->stop;
 	my $offset = $n3->log_size;
 
+	$n2->stop;
+	$cluster->etcd_delete('members/n2');	# which forbids n3 to join
 	put_key(api_url => 'http://127.0.0.1:1/patroni');
 	$n3->start;
 	HaCluster::wait_until('it waits',
