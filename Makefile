@@ -218,6 +218,7 @@ SWITCHOVER = --rounds 50
 bench: all test/writer
 	PG_CONFIG=$(PG_CONFIG) bench/switchover $(SWITCHOVER)
 	PG_CONFIG=$(PG_CONFIG) bench/rejoin $(REJOIN)
+	PG_CONFIG=$(PG_CONFIG) bench/migrate $(MIGRATE)
 
 # 100,000 histories, from where an earlier run was interrupted.
 sim-soak: test/sim
