@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +182,45 @@ add(json_t **object, const char *name, json_t *value)
 		return;
 	json_decref(*object);
 	*object = NULL;
+}
+
+void
+ha_request_begin(HaMemberRequest *request, HaMemberRequestKind kind,
+				 const HaView *view, const char *name, const char *asked_by,
+				 const uint8_t random[HA_REQUEST_RANDOM_SIZE])
+{
+	const HaMember *member = name != NULL ? ha_find_member(view, name) : NULL;
+
+	memset(request, 0, sizeof(*request));
+	for (int i = 0; i < HA_REQUEST_RANDOM_SIZE; i++)
+		snprintf(request->id + 2 * i, 3, "%02x", random[i]);
+	request->kind = kind;
+	snprintf(request->asked_by, sizeof(request->asked_by), "%s", asked_by);
+	if (member != NULL)
+		memcpy(request->identity, member->identity, sizeof(request->identity));
+	request->seen_revision = view->revision;
+}
+
+int32_t
+ha_request_version(const char *text)
+{
+	int			part[3] = {0};
+
+	for (int n = 0; n < 3; n++)
+	{
+		size_t		digits = strspn(text, "0123456789");
+
+		if (digits == 0 || digits > 3)
+			return 0;
+		part[n] = atoi(text);
+		text += digits;
+		if (*text == '\0')
+			return part[0] >= 10 ? part[0] * 10000 + part[1] :
+				part[0] * 10000 + part[1] * 100 + part[2];
+		if (*text++ != '.')
+			return 0;
+	}
+	return 0;
 }
 
 char *

@@ -1540,8 +1540,7 @@ open_control(void)
 	report.postmaster_start = ha_process_start_time(PostmasterPid);
 	report.server_version = PG_VERSION_NUM;
 	strlcpy(report.version, HA_VERSION, sizeof(report.version));
-	report.postmaster_started_us = PgStartTime +
-		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	report.postmaster_started_us = PgStartTime + HA_UNIX_EPOCH;
 }
 
 static void

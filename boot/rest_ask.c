@@ -192,18 +192,12 @@ static void
 new_request(const HaRestRequest *wanted, const HaNode *node,
 			const HaView *view, HaMemberRequest *request)
 {
-	uint8_t		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
+	uint8_t		bytes[HA_REQUEST_RANDOM_SIZE];
 
-	memset(request, 0, sizeof(*request));
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 		_exit(1);
-	for (int i = 0; i < lengthof(bytes); i++)
-		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
-	request->kind = wanted->kind;
-	strlcpy(request->asked_by, node->name, sizeof(request->asked_by));
-	strlcpy(request->identity, ha_find_member(view, node->name)->identity,
-			sizeof(request->identity));
-	request->seen_revision = view->revision;
+	ha_request_begin(request, wanted->kind, view, node->name, node->name,
+					 bytes);
 	request->from_leader = wanted->from_leader;
 	request->pending = wanted->pending;
 	request->role = wanted->role;
