@@ -348,9 +348,6 @@ pg_ha_last_failover(PG_FUNCTION_ARGS)
 {
 	HaPublished *p = ha_sql_look();
 	const HaChange *change = &p->view.change;
-	const int64 phases[] = {change->prepare_ms, change->hold_ms,
-		change->freeze_ms, change->acquire_ms, change->promote_ms,
-	change->confirm_ms};
 	bool		shown = change->present && change->complete;
 	TupleDesc	desc;
 	Datum		values[13];
@@ -367,10 +364,13 @@ pg_ha_last_failover(PG_FUNCTION_ARGS)
 	values[n++] = CStringGetTextDatum(change->reason);
 	values[n++] = Int64GetDatum(change->term);
 	values[n++] = timestamp_datum(change->started_at);
-	for (int i = 0; i < lengthof(phases); i++)
+	for (int i = 0; i < HA_PHASES; i++)
 	{
-		nulls[n] = nulls[n] || phases[i] < 0;
-		values[n++] = Int64GetDatum(phases[i]);
+		int64_t		ms;
+
+		(void) ha_change_phase(change, i, &ms);
+		nulls[n] = nulls[n] || ms < 0;
+		values[n++] = Int64GetDatum(ms);
 	}
 	values[n++] = Int64GetDatum(Max(p->lost_bytes, change->lost_bytes));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
