@@ -13,6 +13,7 @@
 
 #include "cluster_json.h"
 #include "history_json.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "wall_time.h"
 
@@ -56,23 +57,12 @@ phase_key(int i, char key[16])
 	snprintf(key, 16, "%s_ms", phases[i].name);
 }
 
-/* An object grows until an allocation fails; then it is NULL for good. */
-static void
-add(json_t **object, const char *name, json_t *value)
-{
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
-}
-
 char *
 ha_change_json(const HaChange *change)
 {
 	HaChange	copy = *change;
 	char		time[HA_TIME_SIZE];
 	json_t	   *json = ha_json_object();
-	char	   *text;
 
 	ha_time_format(copy.started_at, time);
 	add(&json, "term", json_integer(copy.term));
@@ -91,9 +81,7 @@ ha_change_json(const HaChange *change)
 			add(&json, key, json_integer(*phase_of(&copy, i)));
 	}
 	add(&json, "lost_bytes", json_integer((json_int_t) copy.lost_bytes));
-	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	return text;
+	return dump(json);
 }
 
 static bool
@@ -181,12 +169,8 @@ ha_change_parse(const HaKv *kv, HaChange *change)
 char *
 ha_refusal_json(int64_t wish, const char *reason)
 {
-	json_t	   *json = json_pack("{s:I,s:s}", "wish", (json_int_t) wish,
-								 "reason", reason);
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
+	return dump(json_pack("{s:I,s:s}", "wish", (json_int_t) wish,
+						  "reason", reason));
 }
 
 bool

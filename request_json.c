@@ -15,6 +15,7 @@
 
 #include "cluster_json.h"
 #include "decide.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "request_json.h"
 
@@ -174,16 +175,6 @@ ha_request_parse(const HaKv *kv, HaMemberRequest *request)
 	return ok;
 }
 
-/* An object grows until an allocation fails; then it is NULL for good. */
-static void
-add(json_t **object, const char *name, json_t *value)
-{
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
-}
-
 void
 ha_request_begin(HaMemberRequest *request, HaMemberRequestKind kind,
 				 const HaView *view, const char *name, const char *asked_by,
@@ -227,7 +218,6 @@ char *
 ha_request_json(const HaMemberRequest *request)
 {
 	json_t	   *json = ha_json_object();
-	char	   *text;
 
 	add(&json, "kind", json_string(ha_request_kind_name(request->kind)));
 	add(&json, "id", json_string(request->id));
@@ -253,9 +243,7 @@ ha_request_json(const HaMemberRequest *request)
 		add(&json, "leader", json_string(request->leader));
 		add(&json, "term", json_integer(request->term));
 	}
-	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	return text;
+	return dump(json);
 }
 
 /* Printable, since it is shown to people and logged. */
