@@ -21,7 +21,9 @@
 
 static const char *const kind_words[] = {"unreadable", "reinit", "stop", "restart", "reload"};
 static const char *const role_words[] = {"any", "leader", "standby"};
-static const char *const state_words[] = {"none", "running", "done", "failed"};
+static const char *const state_words[] = {
+	"none", "running", "done", "failed", "declined"
+};
 
 /* The end of the year 9998, and more than any PG_VERSION_NUM. */
 #define MAX_TIME	INT64_C(253370764800000)
@@ -334,8 +336,7 @@ static bool
 is_over(const HaMember *member, const HaMemberRequest *request)
 {
 	return strcmp(member->progress.id, request->id) == 0 &&
-		(member->progress.state == HA_PROGRESS_DONE ||
-		 member->progress.state == HA_PROGRESS_FAILED);
+		member->progress.state != HA_PROGRESS_RUNNING;
 }
 
 HaRequestRefusal

@@ -69,7 +69,10 @@ store_simple(const HaView *view, const HaMember *member,
 	return pstrdup(request.id);
 }
 
-/* Until the member is through with it: how that was.  An error if it failed. */
+/*
+ * Until the member is through with it: how that was.  An error if it failed; that it was
+ * not called for is none, since the next member may need it.
+ */
 static char *
 wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
 				int64 give_up)
@@ -89,7 +92,9 @@ wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("%s of \"%s\" failed: %s",
 							ha_request_kind_name(kind), name, progress.text)));
-		if (strcmp(progress.id, id) == 0 && progress.state == HA_PROGRESS_DONE)
+		if (strcmp(progress.id, id) == 0 &&
+			(progress.state == HA_PROGRESS_DONE ||
+			 progress.state == HA_PROGRESS_DECLINED))
 			return pstrdup(progress.text);
 		ha_sql_wait_a_little();
 	}

@@ -238,6 +238,10 @@ ha_rest_look_for_restart(HaRestCall *call, const HaView *view, const char *self)
 		progress.state = HA_PROGRESS_NONE;
 	if (progress.state == HA_PROGRESS_DONE)
 		ha_rest_finish(call, MHD_HTTP_OK, "restarted successfully");
+	else if (progress.state == HA_PROGRESS_DECLINED)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "restart conditions are not satisfied: %s",
+					   progress.text);
 	else if (progress.state == HA_PROGRESS_FAILED)
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   "restart failed: %s", progress.text);
