@@ -279,6 +279,7 @@ typedef enum HaProgressState
 	HA_PROGRESS_RUNNING,
 	HA_PROGRESS_DONE,
 	HA_PROGRESS_FAILED,			/* it was not done, and is not tried again */
+	HA_PROGRESS_DECLINED,		/* ... since what it depends on did not hold */
 } HaProgressState;
 
 /* How far a member is with what it was asked for last. */
@@ -287,7 +288,7 @@ typedef struct HaProgress
 	HaProgressState state;
 	HaMemberRequestKind kind;
 	char		id[HA_REQUEST_ID_SIZE];
-	char		text[HA_WHY_SIZE];	/* the step, or why it failed */
+	char		text[HA_WHY_SIZE];	/* the step, or why it was not done */
 	uint64_t	lsn;			/* STOP: of the leader's shutdown checkpoint;
 								 * 0 = it has not been written yet */
 } HaProgress;

@@ -13,13 +13,14 @@
  *-------------------------------------------------------------------------
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
+#include "fail.h"
 #include "history_json.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "request_json.h"
 #include "slots_json.h"
@@ -355,32 +356,10 @@ config_default_object(void)
 					 "primary_start_timeout", 300);
 }
 
-/* json_dumps for a json_t that is taken over and may be NULL. */
-static char *
-dump(json_t *json)
-{
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
-}
-
 char *
 ha_config_default_json(void)
 {
 	return dump(config_default_object());
-}
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
 }
 
 /* Seconds, with fractions, into milliseconds. */
@@ -1330,16 +1309,6 @@ text_json(const char *text)
 	json = json_string(copy);
 	free(copy);
 	return json;
-}
-
-/* Add a member to an object, which becomes NULL if that fails. */
-static void
-add(json_t **object, const char *name, json_t *value)
-{
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
 }
 
 char *
