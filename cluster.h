@@ -185,6 +185,8 @@ typedef struct HaTimeline
  * "standby" says that the owner leads a standby cluster: it is not promoted,
  * acknowledges nothing, and reserves no id; what it tells of the timeline, when it is
  * no intent any more, is the history of its source, as far as it had come then.
+ * "from_source" says so until a member has been promoted again: a timeline of ours
+ * that is newer may then have been led, and given up for the source's.
  */
 typedef struct HaTerm
 {
@@ -194,6 +196,7 @@ typedef struct HaTerm
 	char		owner[HA_NAME_SIZE];
 	bool		intent;
 	bool		standby;
+	bool		from_source;	/* timeline and lineage are a source's */
 	uint32_t	timeline;		/* that of the last confirmed reign */
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];

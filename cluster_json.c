@@ -615,6 +615,8 @@ parse_term(const HaKv *kv, HaView *view)
 	take_name(json, "owner", term->owner, &ok);
 	term->intent = take_bool(json, "intent", &ok);
 	term->standby = take_bool(json, "standby", &ok);
+	term->from_source = take_bool(json, "from_source", &ok) ||
+		(term->standby && !term->intent);
 	term->timeline = take_timeline(json, "timeline", &ok);
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
@@ -1373,6 +1375,8 @@ ha_term_json(const HaTerm *term)
 		add(&json, "intent", json_true());
 	if (term->standby)
 		add(&json, "standby", json_true());
+	if (term->from_source)
+		add(&json, "from_source", json_true());
 	add(&json, "timeline", json_integer(term->timeline));
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
@@ -1783,6 +1787,7 @@ static const Field term_fields[] = {
 	TEXT(HaTerm, owner),
 	BOOL(HaTerm, intent),
 	BOOL(HaTerm, standby),
+	BOOL(HaTerm, from_source),
 	UINT32(HaTerm, timeline),
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
