@@ -994,7 +994,7 @@ build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	guard_key(txn, lease);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
-	term.intent = term.standby = false;
+	term.intent = term.standby = term.from_source = false;
 	extend_lineage(&term, view, local, lease->name);
 	term.lost_bytes = term.reached > term.begin_lsn ?
 		term.reached - term.begin_lsn : 0;
@@ -1028,7 +1028,7 @@ build_standby_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = false;
-	term.standby = true;
+	term.standby = term.from_source = true;
 	follow_lineage(&term, view, local);
 	put_term(txn, lease, &term);
 	put_heartbeat(txn, lease, local, term.term);
