@@ -153,7 +153,7 @@ FUZZED_OBJS = $(SHARED_OBJS:%.o=test/fuzzed/%.o)
 
 # What is fuzzed of pg_ha_boot: plain C, and what needs PostgreSQL's frontend.
 FUZZED_PLAIN = $(patsubst %.c,test/fuzzed/%.o,$(sort $(wildcard boot/patroni_*.c)))
-FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file clone_config words rest_access files)
+FUZZED_FRONTEND = $(patsubst %,test/fuzzed/boot/%.o,node_file address clone_config words rest_access files)
 
 $(FUZZED_OBJS) $(FUZZED_PLAIN): test/fuzzed/%.o: %.c $(wildcard *.h boot/*.h) Makefile
 	@mkdir -p $(@D)

@@ -185,6 +185,8 @@ typedef struct HaTimeline
  * "standby" says that the owner leads a standby cluster: it is not promoted,
  * acknowledges nothing, and reserves no id; what it tells of the timeline, when it is
  * no intent any more, is the history of its source, as far as it had come then.
+ * "from_source" says so until a member has been promoted again: a timeline of ours
+ * that is newer may then have been led, and given up for the source's.
  *
  * "foreign" says that the owner is a member of Patroni, or was, which writes no such
  * record: another member saw it lead.
@@ -198,6 +200,7 @@ typedef struct HaTerm
 	bool		intent;
 	bool		standby;
 	bool		foreign;
+	bool		from_source;	/* timeline and lineage are a source's */
 	uint32_t	timeline;		/* that of the last confirmed reign */
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
@@ -283,6 +286,7 @@ typedef enum HaProgressState
 	HA_PROGRESS_RUNNING,
 	HA_PROGRESS_DONE,
 	HA_PROGRESS_FAILED,			/* it was not done, and is not tried again */
+	HA_PROGRESS_DECLINED,		/* ... since what it depends on did not hold */
 } HaProgressState;
 
 /* How far a member is with what it was asked for last. */
@@ -291,7 +295,7 @@ typedef struct HaProgress
 	HaProgressState state;
 	HaMemberRequestKind kind;
 	char		id[HA_REQUEST_ID_SIZE];
-	char		text[HA_WHY_SIZE];	/* the step, or why it failed */
+	char		text[HA_WHY_SIZE];	/* the step, or why it was not done */
 	uint64_t	lsn;			/* STOP: of the leader's shutdown checkpoint;
 								 * 0 = it has not been written yet */
 } HaProgress;

@@ -13,13 +13,14 @@
  *-------------------------------------------------------------------------
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
+#include "fail.h"
 #include "history_json.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "request_json.h"
 #include "slots_json.h"
@@ -355,32 +356,10 @@ config_default_object(void)
 					 "primary_start_timeout", 300);
 }
 
-/* json_dumps for a json_t that is taken over and may be NULL. */
-static char *
-dump(json_t *json)
-{
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
-}
-
 char *
 ha_config_default_json(void)
 {
 	return dump(config_default_object());
-}
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
 }
 
 /* Seconds, with fractions, into milliseconds. */
@@ -637,6 +616,8 @@ parse_term(const HaKv *kv, HaView *view)
 	term->intent = take_bool(json, "intent", &ok);
 	term->standby = take_bool(json, "standby", &ok);
 	term->foreign = take_bool(json, "foreign", &ok);
+	term->from_source = take_bool(json, "from_source", &ok) ||
+		(term->standby && !term->intent);
 	term->timeline = take_timeline(json, "timeline", &ok);
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
@@ -1338,16 +1319,6 @@ text_json(const char *text)
 	return json;
 }
 
-/* Add a member to an object, which becomes NULL if that fails. */
-static void
-add(json_t **object, const char *name, json_t *value)
-{
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
-}
-
 char *
 ha_identity_json(const char *uuid)
 {
@@ -1412,6 +1383,8 @@ ha_term_json(const HaTerm *term)
 		add(&json, "standby", json_true());
 	if (term->foreign)
 		add(&json, "foreign", json_true());
+	if (term->from_source)
+		add(&json, "from_source", json_true());
 	add(&json, "timeline", json_integer(term->timeline));
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
@@ -1825,6 +1798,7 @@ static const Field term_fields[] = {
 	BOOL(HaTerm, intent),
 	BOOL(HaTerm, standby),
 	BOOL(HaTerm, foreign),
+	BOOL(HaTerm, from_source),
 	UINT32(HaTerm, timeline),
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),

@@ -5,29 +5,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
 #include "config_json.h"
+#include "fail.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "suggest.h"
 
 #define LENGTH_OF(array)	((int) (sizeof(array) / sizeof((array)[0])))
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
-}
 
 static json_t *
 load_text(const char *text)
@@ -237,12 +226,10 @@ ha_config_difference(const char *old, const char *new)
 	json_t	   *before = old != NULL ? load_text(old) : NULL;
 	json_t	   *after = load_text(new);
 	json_t	   *patch = json_is_object(after) ? difference(before, after) : NULL;
-	char	   *result = patch != NULL ? json_dumps(patch, JSON_COMPACT) : NULL;
 
 	json_decref(before);
 	json_decref(after);
-	json_decref(patch);
-	return result;
+	return dump(patch);
 }
 
 /*-------------------------------------------------------------------------

@@ -38,6 +38,7 @@
 #include "curl_guard.h"
 #include "dcs_etcd.h"
 #include "endpoint.h"
+#include "fail.h"
 #include "secret.h"
 
 #if LIBCURL_VERSION_NUM < 0x075700
@@ -1047,18 +1048,6 @@ end_abandoned_watches(HaDcs *dcs)
  * Options
  *-------------------------------------------------------------------------
  */
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
-}
 
 /*
  * "http[s]://HOST[:PORT]", with HOST a name, an IPv4 address or an IPv6 one in

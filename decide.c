@@ -176,7 +176,7 @@ history_is_elsewhere(const HaView *view)
  * vote tells.  A timeline that the record does not know, newer than the one that
  * it tells of, was promoted to in vain: the gate opens only after the record, so
  * nothing was acknowledged there, and what counts is where it began; but not if the
- * record is of a standby leader, whose source may have been an older one.  One that is
+ * record has the history of a source, which may have been an older one.  One that is
  * older may have led, until somebody took over who did not have it (S-16); what
  * was lost then must not come back.  Returns false if we have none of the
  * history, or something else besides.
@@ -193,7 +193,7 @@ find_position(const HaView *view, const HaLocal *local, uint32_t *timeline,
 		return true;
 	if (is_recorded(&view->term, local->timeline))
 		return is_on_history(view, local, local->flush_lsn);
-	for (int i = n - 1; !view->term.standby && i >= 0 &&
+	for (int i = n - 1; !view->term.from_source && i >= 0 &&
 		 *timeline > view->term.timeline; i--)
 	{
 		*timeline = local->ancestors[i].timeline;

@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "dcs_etcd.h"
+#include "json_build.h"
 #include "json_guard.h"
 
 /* A lease that outlives a day is a garbled answer: nobody asks for one. */
@@ -324,16 +325,6 @@ txn_json(const char *prefix, const HaTxn *txn)
 	return json_pack("{s:o,s:o,s:o}", "compare", compares,
 					 "success", ops_json(prefix, txn->success, txn->nsuccess),
 					 "failure", ops_json(prefix, txn->failure, txn->nfailure));
-}
-
-/* json_dumps for a json_t that is taken over and may be NULL. */
-static char *
-dump(json_t *json)
-{
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
 }
 
 char *

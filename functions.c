@@ -42,6 +42,7 @@
 #include "server.h"
 #include "tags_json.h"
 #include "versions.h"
+#include "wall_time.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_status);
 PG_FUNCTION_INFO_V1(pg_ha_members);
@@ -254,8 +255,7 @@ recall(HaView *view, TimestampTz *as_of)
 	ok = ha_remember_parse(text, length, view, &unix_us);
 	pfree(text);
 	if (ok)
-		*as_of = unix_us -
-			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+		*as_of = unix_us - HA_UNIX_EPOCH;
 	return ok;
 }
 
@@ -564,6 +564,24 @@ ha_sql_wait(long ms)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+int64
+ha_sql_time_argument(FunctionCallInfo fcinfo, int i, const char *what)
+{
+	TimestampTz at;
+	int64		ms;
+
+	if (PG_ARGISNULL(i))
+		return 0;
+	at = PG_GETARG_TIMESTAMPTZ(i);
+	ms = at / 1000 + HA_UNIX_EPOCH / 1000;
+	if (TIMESTAMP_NOT_FINITE(at) || ms <= ha_wall_clock() ||
+		ms > ha_wall_clock() + 366 * SECS_PER_DAY * INT64CONST(1000))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s can be scheduled for the next 366 days only", what)));
+	return ms;
 }
 
 void

@@ -36,6 +36,13 @@ extern char *ha_sql_change_config(const char *patch);
  */
 extern void ha_sql_check_rules(const char *patch, const HaView *view);
 
+/*
+ * When something is to be done, as an argument: 0 = now, else Unix time, ms.  "what" is
+ * for the message: "a restart".
+ */
+extern int64 ha_sql_time_argument(FunctionCallInfo fcinfo, int i,
+								  const char *what);
+
 /* Sleep a little between two looks, ready for a cancel. */
 extern void ha_sql_wait_a_little(void);
 extern void ha_sql_wait(long ms);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "hba_json.h"
+#include "json_build.h"
 #include "json_guard.h"
 
 #define MAX_LINES		10000
@@ -183,10 +184,7 @@ char *
 ha_hba_patch(HaAuthFile file, const char *const *lines, int nlines)
 {
 	json_t	   *rules = nlines > 0 ? array_of(lines, nlines) : json_null();
-	json_t	   *patch = json_pack("{s:{s:o},s:n}", "postgresql", keys[file],
-								  rules, keys[file]);
-	char	   *text = patch != NULL ? json_dumps(patch, JSON_COMPACT) : NULL;
 
-	json_decref(patch);
-	return text;
+	return dump(json_pack("{s:{s:o},s:n}", "postgresql", keys[file], rules,
+						  keys[file]));
 }

@@ -8,34 +8,34 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
 #include "history_json.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "wall_time.h"
 
 /* What a phase may have taken, ms. */
 #define LONGEST		(7 * INT64_C(86400000))
 
-/* -1 = that phase was not gone through, or nobody knows. */
+/* In their keys "_ms" follows. */
 static const struct
 {
 	const char *name;
 	size_t		offset;
-}			phases[] =
+}			phases[HA_PHASES] =
 
 {
-	{"prepare_ms", offsetof(HaChange, prepare_ms)},
-	{"hold_ms", offsetof(HaChange, hold_ms)},
-	{"freeze_ms", offsetof(HaChange, freeze_ms)},
-	{"acquire_ms", offsetof(HaChange, acquire_ms)},
-	{"promote_ms", offsetof(HaChange, promote_ms)},
-	{"confirm_ms", offsetof(HaChange, confirm_ms)},
+	{"prepare", offsetof(HaChange, prepare_ms)},
+	{"hold", offsetof(HaChange, hold_ms)},
+	{"freeze", offsetof(HaChange, freeze_ms)},
+	{"acquire", offsetof(HaChange, acquire_ms)},
+	{"promote", offsetof(HaChange, promote_ms)},
+	{"confirm", offsetof(HaChange, confirm_ms)},
 };
-
-#define NPHASES		((int) (sizeof(phases) / sizeof(phases[0])))
 
 static int64_t *
 phase_of(HaChange *change, int i)
@@ -43,14 +43,19 @@ phase_of(HaChange *change, int i)
 	return (int64_t *) (void *) ((char *) change + phases[i].offset);
 }
 
-/* An object grows until an allocation fails; then it is NULL for good. */
-static void
-add(json_t **object, const char *name, json_t *value)
+const char *
+ha_change_phase(const HaChange *change, int i, int64_t *ms)
 {
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
+	HaChange	copy = *change;
+
+	*ms = *phase_of(&copy, i);
+	return phases[i].name;
+}
+
+static void
+phase_key(int i, char key[16])
+{
+	snprintf(key, 16, "%s_ms", phases[i].name);
 }
 
 char *
@@ -59,7 +64,6 @@ ha_change_json(const HaChange *change)
 	HaChange	copy = *change;
 	char		time[HA_TIME_SIZE];
 	json_t	   *json = ha_json_object();
-	char	   *text;
 
 	ha_time_format(copy.started_at, time);
 	add(&json, "term", json_integer(copy.term));
@@ -69,15 +73,16 @@ ha_change_json(const HaChange *change)
 	add(&json, "to", json_string(copy.to));
 	add(&json, "reason", json_string(copy.reason));
 	add(&json, "started_at", json_string(time));
-	for (int i = 0; i < NPHASES; i++)
+	for (int i = 0; i < HA_PHASES; i++)
 	{
+		char		key[16];
+
+		phase_key(i, key);
 		if (*phase_of(&copy, i) >= 0)
-			add(&json, phases[i].name, json_integer(*phase_of(&copy, i)));
+			add(&json, key, json_integer(*phase_of(&copy, i)));
 	}
 	add(&json, "lost_bytes", json_integer((json_int_t) copy.lost_bytes));
-	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	return text;
+	return dump(json);
 }
 
 static bool
@@ -113,10 +118,13 @@ read_number(json_t *json, int64_t limit, int64_t *out)
 static bool
 read_phases(json_t *json, HaChange *change)
 {
-	for (int i = 0; i < NPHASES; i++)
+	for (int i = 0; i < HA_PHASES; i++)
 	{
-		json_t	   *value = json_object_get(json, phases[i].name);
+		char		key[16];
+		json_t	   *value;
 
+		phase_key(i, key);
+		value = json_object_get(json, key);
 		*phase_of(change, i) = -1;
 		if (value != NULL && !read_number(value, LONGEST, phase_of(change, i)))
 			return false;
@@ -162,12 +170,8 @@ ha_change_parse(const HaKv *kv, HaChange *change)
 char *
 ha_refusal_json(int64_t wish, const char *reason)
 {
-	json_t	   *json = json_pack("{s:I,s:s}", "wish", (json_int_t) wish,
-								 "reason", reason);
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
+	return dump(json_pack("{s:I,s:s}", "wish", (json_int_t) wish,
+						  "reason", reason));
 }
 
 bool

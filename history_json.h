@@ -19,6 +19,13 @@
 extern char *ha_change_json(const HaChange *change);
 extern bool ha_change_parse(const HaKv *kv, HaChange *change);
 
+/*
+ * The phases of a change in their order: the name of the i'th, below HA_PHASES, and how
+ * long it took, ms; -1 = it was not gone through, or nobody knows.
+ */
+#define HA_PHASES	6
+extern const char *ha_change_phase(const HaChange *change, int i, int64_t *ms);
+
 /* pg_ha/refused, likewise. */
 extern char *ha_refusal_json(int64_t wish, const char *reason);
 extern bool ha_refusal_parse(const HaKv *kv, HaRefusal *refusal);

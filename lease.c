@@ -212,16 +212,22 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 	lease->heartbeat_ttl = later(lease->heartbeat_ttl, heartbeat->ttl);
 }
 
-/* S-11: reigns of members of Patroni, who leave no record of them. */
+/*
+ * S-11: reigns of members of Patroni, who leave no record of them.  One that is over
+ * before we saw it: what was said before it does not count any more.
+ */
 static void
-observe_patroni(HaLease *lease)
+observe_patroni(HaLease *lease, int64_t now)
 {
 	const HaView *view = &lease->view;
+	bool		is_new = view->term.mod_revision != lease->led_revision;
 
 	if (ha_mixed_patroni(view) != NULL)
 		lease->patroni_seen = true;
-	if (view->term.mod_revision != lease->led_revision)
+	if (is_new)
 		lease->led_since = false;
+	if (is_new && view->term.foreign && !view->leader.present)
+		lease->key_gone_since = now;
 	lease->led_revision = view->term.mod_revision;
 	if (view->leader.present && ha_mixed_is_unrecorded(view))
 		lease->led_since = true;
@@ -268,7 +274,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 	}
 	if (view->term.mod_revision > lease->bid_revision)
 		lease->bid = false;
-	observe_patroni(lease);
+	observe_patroni(lease, now);
 
 	mine = view->leader.present &&
 		strcmp(view->leader.name, lease->name) == 0 &&
@@ -988,7 +994,7 @@ build_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	guard_key(txn, lease);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
-	term.intent = term.standby = false;
+	term.intent = term.standby = term.from_source = false;
 	extend_lineage(&term, view, local, lease->name);
 	term.lost_bytes = term.reached > term.begin_lsn ?
 		term.reached - term.begin_lsn : 0;
@@ -1022,7 +1028,7 @@ build_standby_confirm(HaTxn *txn, HaLease *lease, const HaLocal *local)
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_TERM, view->term.mod_revision);
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_SYNC, view->sync.mod_revision);
 	term.intent = false;
-	term.standby = true;
+	term.standby = term.from_source = true;
 	follow_lineage(&term, view, local);
 	put_term(txn, lease, &term);
 	put_heartbeat(txn, lease, local, term.term);

@@ -192,7 +192,7 @@ goes_on(const HaView *view, uint32_t timeline)
 	const HaTerm *term = &view->term;
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
 
-	return term->present && !term->intent && !term->standby &&
+	return term->present && !term->intent && !term->from_source &&
 		term->timeline == timeline &&
 		history_is_clear(view) &&
 		(n == 0 || view->history[n - 1].timeline < timeline);
@@ -262,7 +262,7 @@ record(const HaView *view, const char *owner, uint32_t timeline, bool stays,
 	term->present = true;
 	term->term++;
 	copy_name(term->owner, owner);
-	term->intent = term->standby = false;
+	term->intent = term->standby = term->from_source = false;
 	term->foreign = true;
 	term->unchecked_from = 0;
 	term->reached = term->lost_bytes = 0;

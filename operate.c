@@ -147,20 +147,15 @@ wait_until_shown(const HaPublished *before, const char *name)
 
 void
 ha_sql_new_request(HaMemberRequest *request, HaMemberRequestKind kind,
-				   const HaView *view)
+				   const HaView *view, const char *name)
 {
-	uint8		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
+	uint8		bytes[HA_REQUEST_RANDOM_SIZE];
 
-	memset(request, 0, sizeof(*request));
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random number")));
-	for (int i = 0; i < lengthof(bytes); i++)
-		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
-	request->kind = kind;
-	strlcpy(request->asked_by, ha_member_name, sizeof(request->asked_by));
-	request->seen_revision = view->revision;
+	ha_request_begin(request, kind, view, name, ha_member_name, bytes);
 }
 
 void
@@ -185,8 +180,7 @@ store_reinit(const HaView *view, const HaMember *member, bool from_leader)
 	const HaMemberRequest *old = ha_find_request(view, member->name);
 	HaMemberRequest request;
 
-	ha_sql_new_request(&request, HA_REQUEST_REINIT, view);
-	strlcpy(request.identity, member->identity, sizeof(request.identity));
+	ha_sql_new_request(&request, HA_REQUEST_REINIT, view, member->name);
 	request.from_leader = from_leader;
 	ha_sql_store_request(view, psprintf("pg_ha/requests/%s", member->name),
 						 old != NULL ? old->mod_revision : 0, &request, false);
@@ -197,7 +191,7 @@ store_stop_cluster(const HaView *view)
 {
 	HaMemberRequest request;
 
-	ha_sql_new_request(&request, HA_REQUEST_STOP, view);
+	ha_sql_new_request(&request, HA_REQUEST_STOP, view, NULL);
 	strlcpy(request.leader, view->leader.name, sizeof(request.leader));
 	request.term = view->term.term;
 	ha_sql_store_request(view, "pg_ha/stop", view->stop.mod_revision, &request, true);

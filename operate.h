@@ -20,9 +20,10 @@ extern void ha_sql_refuse_stranger(const HaView *view, const char *name);
 extern void ha_sql_refuse_request(const HaView *view, const char *name,
 								  HaMemberRequestKind kind, bool force);
 
-/* Begin a request to members. */
+/* Begin a request to that member; to all where it is NULL. */
 extern void ha_sql_new_request(HaMemberRequest *request,
-							   HaMemberRequestKind kind, const HaView *view);
+							   HaMemberRequestKind kind, const HaView *view,
+							   const char *name);
 
 /*
  * Have it stored.  Whatever else the request rests on, the leader must be the one

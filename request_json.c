@@ -9,17 +9,21 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
 #include "decide.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "request_json.h"
 
 static const char *const kind_words[] = {"unreadable", "reinit", "stop", "restart", "reload"};
 static const char *const role_words[] = {"any", "leader", "standby"};
-static const char *const state_words[] = {"none", "running", "done", "failed"};
+static const char *const state_words[] = {
+	"none", "running", "done", "failed", "declined"
+};
 
 /* The end of the year 9998, and more than any PG_VERSION_NUM. */
 #define MAX_TIME	INT64_C(253370764800000)
@@ -173,21 +177,49 @@ ha_request_parse(const HaKv *kv, HaMemberRequest *request)
 	return ok;
 }
 
-/* An object grows until an allocation fails; then it is NULL for good. */
-static void
-add(json_t **object, const char *name, json_t *value)
+void
+ha_request_begin(HaMemberRequest *request, HaMemberRequestKind kind,
+				 const HaView *view, const char *name, const char *asked_by,
+				 const uint8_t random[HA_REQUEST_RANDOM_SIZE])
 {
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
+	const HaMember *member = name != NULL ? ha_find_member(view, name) : NULL;
+
+	memset(request, 0, sizeof(*request));
+	for (int i = 0; i < HA_REQUEST_RANDOM_SIZE; i++)
+		snprintf(request->id + 2 * i, 3, "%02x", random[i]);
+	request->kind = kind;
+	snprintf(request->asked_by, sizeof(request->asked_by), "%s", asked_by);
+	if (member != NULL)
+		memcpy(request->identity, member->identity, sizeof(request->identity));
+	request->seen_revision = view->revision;
+}
+
+int32_t
+ha_request_version(const char *text)
+{
+	int			part[3] = {0};
+
+	for (int n = 0; n < 3; n++)
+	{
+		size_t		digits = strspn(text, "0123456789");
+
+		if (digits == 0 || digits > 3)
+			return 0;
+		part[n] = atoi(text);
+		text += digits;
+		if (*text == '\0')
+			return part[0] >= 10 ? part[0] * 10000 + part[1] :
+				part[0] * 10000 + part[1] * 100 + part[2];
+		if (*text++ != '.')
+			return 0;
+	}
+	return 0;
 }
 
 char *
 ha_request_json(const HaMemberRequest *request)
 {
 	json_t	   *json = ha_json_object();
-	char	   *text;
 
 	add(&json, "kind", json_string(ha_request_kind_name(request->kind)));
 	add(&json, "id", json_string(request->id));
@@ -213,9 +245,7 @@ ha_request_json(const HaMemberRequest *request)
 		add(&json, "leader", json_string(request->leader));
 		add(&json, "term", json_integer(request->term));
 	}
-	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	return text;
+	return dump(json);
 }
 
 /* Printable, since it is shown to people and logged. */
@@ -306,8 +336,7 @@ static bool
 is_over(const HaMember *member, const HaMemberRequest *request)
 {
 	return strcmp(member->progress.id, request->id) == 0 &&
-		(member->progress.state == HA_PROGRESS_DONE ||
-		 member->progress.state == HA_PROGRESS_FAILED);
+		member->progress.state != HA_PROGRESS_RUNNING;
 }
 
 HaRequestRefusal

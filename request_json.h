@@ -22,6 +22,9 @@
 
 struct json_t;
 
+/* An id is so many random bytes, in hexadecimal digits. */
+#define HA_REQUEST_RANDOM_SIZE	((HA_REQUEST_ID_SIZE - 1) / 2)
+
 /*
  * Fill everything but the name.  What can't be read is HA_REQUEST_UNREADABLE with
  * its revision, so that it can be removed; false then.
@@ -34,6 +37,18 @@ extern char *ha_request_json(const HaMemberRequest *request);
 /* The same for the part of a member key.  NULL: nothing to tell, or no memory. */
 extern bool ha_progress_parse(struct json_t *json, HaProgress *progress);
 extern struct json_t *ha_progress_json(const HaProgress *progress);
+
+/*
+ * A new request, from member "asked_by", by what that one sees in the store; for
+ * "name" unless that is NULL.  What makes its id unique must come from a good source.
+ */
+extern void ha_request_begin(HaMemberRequest *request, HaMemberRequestKind kind,
+							 const HaView *view, const char *name,
+							 const char *asked_by,
+							 const uint8_t random[HA_REQUEST_RANDOM_SIZE]);
+
+/* A version of PostgreSQL in words ("16", "15.3", "9.6.24") as its number; 0 = none. */
+extern int32_t ha_request_version(const char *text);
 
 extern const char *ha_request_kind_name(HaMemberRequestKind kind);
 extern const char *ha_progress_state_name(HaProgressState state);

@@ -32,10 +32,6 @@ PG_FUNCTION_INFO_V1(pg_ha_restart);
 PG_FUNCTION_INFO_V1(pg_ha_cancel_restart);
 PG_FUNCTION_INFO_V1(pg_ha_reload);
 
-/* Unix time of PostgreSQL's epoch, ms. */
-#define EPOCH_MS \
-	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000))
-
 /* How often standbys are restarted for limits that they could not have at once. */
 #define LATE_ROUNDS		3
 
@@ -62,8 +58,7 @@ store_simple(const HaView *view, const HaMember *member,
 	HaMemberRequest request;
 
 	ha_sql_refuse_request(view, member->name, kind, false);
-	ha_sql_new_request(&request, kind, view);
-	strlcpy(request.identity, member->identity, sizeof(request.identity));
+	ha_sql_new_request(&request, kind, view, member->name);
 	request.pending = terms->pending;
 	request.at = terms->at;
 	request.before_version = terms->before_version;
@@ -74,7 +69,10 @@ store_simple(const HaView *view, const HaMember *member,
 	return pstrdup(request.id);
 }
 
-/* Until the member is through with it: how that was.  An error if it failed. */
+/*
+ * Until the member is through with it: how that was.  An error if it failed; that it was
+ * not called for is none, since the next member may need it.
+ */
 static char *
 wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
 				int64 give_up)
@@ -94,7 +92,9 @@ wait_for_member(const char *name, HaMemberRequestKind kind, const char *id,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("%s of \"%s\" failed: %s",
 							ha_request_kind_name(kind), name, progress.text)));
-		if (strcmp(progress.id, id) == 0 && progress.state == HA_PROGRESS_DONE)
+		if (strcmp(progress.id, id) == 0 &&
+			(progress.state == HA_PROGRESS_DONE ||
+			 progress.state == HA_PROGRESS_DECLINED))
 			return pstrdup(progress.text);
 		ha_sql_wait_a_little();
 	}
@@ -365,48 +365,20 @@ restart_all(const Restart *restart)
  * Arguments.
  */
 
-/* "15.4" or "16", as PG_VERSION_NUM; 0 = NULL. */
+/* As PG_VERSION_NUM; 0 = NULL. */
 static int32
 version_argument(FunctionCallInfo fcinfo, int i)
 {
 	char	   *word = PG_ARGISNULL(i) ? NULL :
 	text_to_cstring(PG_GETARG_TEXT_PP(i));
-	int			major = 0;
-	int			minor = 0;
-	int			length = 0;
+	int32		version = word != NULL ? ha_request_version(word) : 0;
 
-	if (word == NULL)
-		return 0;
-	if ((sscanf(word, "%4d%n", &major, &length) == 1 && word[length] == '\0') ||
-		(sscanf(word, "%4d.%4d%n", &major, &minor, &length) == 2 &&
-		 word[length] == '\0'))
-	{
-		if (major >= 10 && major < 1000 && minor >= 0)
-			return major * 10000 + minor;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid version \"%s\"", word),
-			 errhint("Versions of PostgreSQL are written as \"15.4\" or \"16\".")));
-}
-
-/* 0 = now; else Unix time, ms. */
-static int64
-time_argument(FunctionCallInfo fcinfo, int i)
-{
-	TimestampTz at;
-	int64		ms;
-
-	if (PG_ARGISNULL(i))
-		return 0;
-	at = PG_GETARG_TIMESTAMPTZ(i);
-	ms = at / 1000 + EPOCH_MS;
-	if (TIMESTAMP_NOT_FINITE(at) || ms <= ha_wall_clock() ||
-		ms > ha_wall_clock() + INT64CONST(366) * SECS_PER_DAY * 1000)
+	if (word != NULL && version == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a restart can be scheduled for the next 366 days only")));
-	return ms;
+				 errmsg("invalid version \"%s\"", word),
+				 errhint("Versions of PostgreSQL are written as \"15.4\" or \"16\".")));
+	return version;
 }
 
 static void
@@ -444,7 +416,7 @@ pg_ha_restart(PG_FUNCTION_ARGS)
 	restart.terms.pending = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	role_argument(fcinfo, 2, &restart);
 	restart.terms.before_version = version_argument(fcinfo, 3);
-	restart.terms.at = time_argument(fcinfo, 4);
+	restart.terms.at = ha_sql_time_argument(fcinfo, 4, "a restart");
 	restart.terms.force = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	restart.timeout = timeout * INT64CONST(1000);
 	if (timeout <= 0)

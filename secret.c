@@ -5,31 +5,17 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "fail.h"
 #include "secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
-
-static bool fail(char *err, size_t errlen, const char *format,...)
-			__attribute__((format(printf, 3, 4)));
-
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
-}
 
 bool
 ha_secret_read(const char *name, char *secret, size_t size, char *err,

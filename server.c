@@ -199,8 +199,7 @@ ha_server_replay_facts(bool *paused, int64 *replayed_at_us)
 
 	*paused = RecoveryInProgress() &&
 		GetRecoveryPauseState() != RECOVERY_NOT_PAUSED;
-	*replayed_at_us = latest == 0 ? 0 : latest +
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	*replayed_at_us = latest == 0 ? 0 : latest + HA_UNIX_EPOCH;
 }
 
 /* One that still tries to connect counts as streaming for WalRcvStreaming(). */

@@ -10,7 +10,13 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #include "cluster.h"
+
+/* To a time of PostgreSQL, us, for one of Unix. */
+#define HA_UNIX_EPOCH \
+	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /*
  * Fill in what the server knows of itself: role, timeline, LSNs, the receiver,

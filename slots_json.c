@@ -9,12 +9,13 @@
  *-------------------------------------------------------------------------
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster_json.h"
+#include "fail.h"
+#include "json_build.h"
 #include "json_guard.h"
 #include "slots_json.h"
 
@@ -38,18 +39,6 @@ static const Unit sizes[] = {
 	{"", 1}, {"B", 1}, {"kB", 1024}, {"MB", 1048576}, {"GB", 1073741824},
 	{"TB", 1099511627776.0},
 };
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
-}
 
 /*-------------------------------------------------------------------------
  * /config
@@ -343,16 +332,6 @@ ha_slot_book_parse(json_t *status, HaSlotBook *book)
 	return false;
 }
 
-/* Add a member to an object, which becomes NULL if that fails. */
-static void
-add(json_t **object, const char *name, json_t *value)
-{
-	if (json_object_set_new(*object, name, value) == 0)
-		return;
-	json_decref(*object);
-	*object = NULL;
-}
-
 static json_t *
 lsn_json(uint64_t lsn)
 {
@@ -397,15 +376,6 @@ known_json(const HaSlotBook *book)
 		add(&json, book->members[i].name,
 			json_integer(book->members[i].absent));
 	return json;
-}
-
-static char *
-dump(json_t *json)
-{
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
 }
 
 char *

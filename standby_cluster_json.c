@@ -11,27 +11,15 @@
  *-------------------------------------------------------------------------
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
 #include "json_guard.h"
 #include "standby_cluster_json.h"
 
 #define DEFAULT_PORT	"5432"
-
-__attribute__((format(printf, 3, 4)))
-static bool
-fail(char *err, size_t errlen, const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(err, errlen, format, args);
-	va_end(args);
-	return false;
-}
 
 /* How many there are between commas; 0 if one of them is empty or too long. */
 static int

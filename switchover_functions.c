@@ -30,6 +30,7 @@
 #include "functions.h"
 #include "history_json.h"
 #include "pg_ha.h"
+#include "server.h"
 #include "wall_time.h"
 
 PG_FUNCTION_INFO_V1(pg_ha_switchover);
@@ -40,10 +41,6 @@ PG_FUNCTION_INFO_V1(pg_ha_history);
 
 /* How long a session waits for what it has asked for, ms. */
 #define WAIT_LIMIT		120000
-
-/* Between Unix time and PostgreSQL's, ms. */
-#define EPOCH_MS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
 static char *
 name_argument(FunctionCallInfo fcinfo, int i)
@@ -152,25 +149,6 @@ refuse_second_wish(const HaPublished *p)
 			 errhint("pg_ha_cancel_switchover() takes it back.")));
 }
 
-/* 0 = now; else Unix time, ms. */
-static int64
-time_argument(FunctionCallInfo fcinfo, int i)
-{
-	TimestampTz at;
-	int64		ms;
-
-	if (PG_ARGISNULL(i))
-		return 0;
-	at = PG_GETARG_TIMESTAMPTZ(i);
-	ms = at / 1000 + EPOCH_MS;
-	if (TIMESTAMP_NOT_FINITE(at) || ms <= ha_wall_clock() ||
-		ms > ha_wall_clock() + INT64CONST(366) * 24 * 3600 * 1000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a switchover can be scheduled for the next 366 days only")));
-	return ms;
-}
-
 /*-------------------------------------------------------------------------
  * Asking, and waiting for what comes of it
  *-------------------------------------------------------------------------
@@ -274,7 +252,7 @@ pg_ha_switchover(PG_FUNCTION_ARGS)
 	int64		at;
 
 	ha_sql_require_operator(fcinfo);
-	at = time_argument(fcinfo, 1);
+	at = ha_sql_time_argument(fcinfo, 1, "a switchover");
 	p = look();
 	if (p->config.pause && (target == NULL || at != 0))
 		ereport(ERROR,
@@ -362,7 +340,7 @@ pg_ha_cancel_switchover(PG_FUNCTION_ARGS)
 static Datum
 timestamp_datum(int64 ms)
 {
-	return TimestampTzGetDatum((ms - EPOCH_MS) * 1000);
+	return TimestampTzGetDatum(ms * 1000 - HA_UNIX_EPOCH);
 }
 
 Datum
@@ -370,9 +348,6 @@ pg_ha_last_failover(PG_FUNCTION_ARGS)
 {
 	HaPublished *p = ha_sql_look();
 	const HaChange *change = &p->view.change;
-	const int64 phases[] = {change->prepare_ms, change->hold_ms,
-		change->freeze_ms, change->acquire_ms, change->promote_ms,
-	change->confirm_ms};
 	bool		shown = change->present && change->complete;
 	TupleDesc	desc;
 	Datum		values[13];
@@ -389,10 +364,13 @@ pg_ha_last_failover(PG_FUNCTION_ARGS)
 	values[n++] = CStringGetTextDatum(change->reason);
 	values[n++] = Int64GetDatum(change->term);
 	values[n++] = timestamp_datum(change->started_at);
-	for (int i = 0; i < lengthof(phases); i++)
+	for (int i = 0; i < HA_PHASES; i++)
 	{
-		nulls[n] = nulls[n] || phases[i] < 0;
-		values[n++] = Int64GetDatum(phases[i]);
+		int64_t		ms;
+
+		(void) ha_change_phase(change, i, &ms);
+		nulls[n] = nulls[n] || ms < 0;
+		values[n++] = Int64GetDatum(ms);
 	}
 	values[n++] = Int64GetDatum(Max(p->lost_bytes, change->lost_bytes));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),

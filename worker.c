@@ -128,8 +128,9 @@ static bool look_again;			/* what was done just now is news to the rules */
  *-------------------------------------------------------------------------
  */
 
+/* They change only when the configuration is read. */
 static void
-gather_tags(void)
+take_tags(void)
 {
 	HaMember	self;
 
@@ -261,7 +262,6 @@ gather(int64 now)
 	last_turn = now;
 
 	local.wall_clock = ha_wall_clock();
-	gather_tags();
 	gather_boot(now);
 	gather_source(now);
 
@@ -1573,8 +1573,7 @@ open_control(void)
 	report.postmaster_start = ha_process_start_time(PostmasterPid);
 	report.server_version = PG_VERSION_NUM;
 	strlcpy(report.version, HA_VERSION, sizeof(report.version));
-	report.postmaster_started_us = PgStartTime +
-		((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	report.postmaster_started_us = PgStartTime + HA_UNIX_EPOCH;
 }
 
 static void
@@ -1601,6 +1600,7 @@ begin(void)
 	ha_control_set_deadline(control, 0);
 	open_store();
 	strlcpy(local.name, ha_member_name, sizeof(local.name));
+	take_tags();
 	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
 	ha_survey_init(&survey);
@@ -1643,6 +1643,7 @@ ha_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			take_tags();
 			ha_config_pending(report.pending_restart,
 							  sizeof(report.pending_restart));
 		}

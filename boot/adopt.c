@@ -13,6 +13,7 @@
 
 #include "common/logging.h"
 
+#include "address.h"
 #include "adopt.h"
 #include "commands.h"
 #include "leader.h"

@@ -23,6 +23,7 @@
 
 #include "../cluster_json.h"
 #include "../control.h"
+#include "address.h"
 #include "adopt.h"
 #include "datadir.h"
 #include "files.h"

@@ -16,6 +16,7 @@
 
 #include "../curl_guard.h"
 #include "../endpoint.h"
+#include "../json_build.h"
 #include "../json_guard.h"
 #include "../secret.h"
 #include "preflight.h"
@@ -218,10 +219,8 @@ authenticate(Question *q, char *token, size_t size)
 	token[0] = '\0';
 	if (q->node->etcd_user[0] == '\0')
 		return true;
-	json = json_pack("{s:s, s:s}", "name", q->node->etcd_user, "password",
-					 q->password);
-	body = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
+	body = dump(json_pack("{s:s, s:s}", "name", q->node->etcd_user, "password",
+						  q->password));
 	if (body == NULL)
 		return fail(q, "the password is not UTF-8");
 	ok = ask(q, "/v3/auth/authenticate", body);

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "preflight.h"
 #include "processes.h"
 
@@ -230,25 +231,14 @@ check_sockets(HaPreflight *p)
 	}
 }
 
-/* "127.0.0.1:8008" or "[::1]:8008", as the node file's check has left it. */
 static void
 check_rest_port(HaPreflight *p)
 {
-	char		address[sizeof(p->node.rest_listen)];
-	char	   *colon;
-	char	   *host = address;
+	char		host[sizeof(p->node.rest_listen)];
+	int			port = 0;
 
-	strlcpy(address, p->node.rest_listen, sizeof(address));
-	colon = strrchr(address, ':');
-	if (colon == NULL)
-		return;
-	*colon = '\0';
-	if (host[0] == '[')
-	{
-		host++;
-		host[strcspn(host, "]")] = '\0';
-	}
-	check_address(p, host, atoi(colon + 1), "pg_ha.rest_listen");
+	if (ha_address_parse(p->node.rest_listen, host, sizeof(host), &port))
+		check_address(p, host, port, "pg_ha.rest_listen");
 }
 
 void

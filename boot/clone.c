@@ -159,12 +159,12 @@ run_basebackup(const HaNode *node, const HaSource *source, int out)
 	char		wal_dir[HA_PATH_SIZE + 16];
 	char		mappings[HA_CLONE_MAPPINGS][HA_TEXT_SIZE];
 	char		options[HA_CLONE_MAPPINGS][HA_TEXT_SIZE + 32];
-	const char *argv[16 + HA_CLONE_MAPPINGS] = {
-		"pg_basebackup", "-D", node->data_dir, host, port, "-U",
-		node->replication_user, "-X", "stream", "--checkpoint=fast",
-		"--no-password", "-P"
+	const char *argv[17 + HA_CLONE_MAPPINGS] = {
+		"pg_basebackup", "-D", node->data_dir, "-d", HA_SOURCE_KEEPALIVES,
+		host, port, "-U", node->replication_user, "-X", "stream",
+		"--checkpoint=fast", "--no-password", "-P"
 	};
-	int			n = 12;
+	int			n = 14;
 	int			nmappings = ha_clone_mappings(node, mappings);
 
 	snprintf(host, sizeof(host), "--host=%s", source->host);

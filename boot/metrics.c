@@ -19,6 +19,7 @@
 #include "pqexpbuffer.h"
 
 #include "../cluster_json.h"
+#include "../history_json.h"
 #include "rest_parts.h"
 
 #define US_PER_S			INT64CONST(1000000)
@@ -281,26 +282,19 @@ static void
 put_last_failover(Page *page, const HaChange *change)
 {
 	static const char name[] = "pg_ha_last_failover_phase_seconds";
-	const struct
-	{
-		const char *phase;
-		int64_t		ms;
-	}			phases[] = {
-		{"prepare", change->prepare_ms}, {"hold", change->hold_ms},
-		{"freeze", change->freeze_ms}, {"acquire", change->acquire_ms},
-		{"promote", change->promote_ms}, {"confirm", change->confirm_ms},
-	};
 
 	if (!change->present || !change->complete)
 		return;
 	head(page, name, "gauge",
 		 "How long each phase of the cluster's last failover or switchover took.");
-	for (int i = 0; i < lengthof(phases); i++)
+	for (int i = 0; i < HA_PHASES; i++)
 	{
-		if (phases[i].ms >= 0)
+		int64_t		ms;
+		const char *phase = ha_change_phase(change, i, &ms);
+
+		if (ms >= 0)
 			appendPQExpBuffer(&page->text, "%s{%s,phase=\"%s\"} %.3f\n", name,
-							  page->labels, phases[i].phase,
-							  phases[i].ms / 1000.0);
+							  page->labels, phase, ms / 1000.0);
 	}
 	seconds(page, "pg_ha_last_failover_timestamp_seconds",
 			"When it began, in epoch seconds.", change->started_at);

@@ -14,7 +14,6 @@
  */
 #include "postgres_fe.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -27,6 +26,7 @@
 #include "../cluster_json.h"
 #include "../suggest.h"
 #include "../tags_json.h"
+#include "address.h"
 #include "clone_config.h"
 #include "node_file.h"
 #include "rest_access.h"
@@ -463,115 +463,6 @@ scan_file(NodeFile *file)
 }
 
 /*
- * Addresses.
- */
-
-/*
- * A DNS name or a literal address; nothing that libpq or an URL could misread.
- */
-static bool
-is_host(const char *host)
-{
-	struct in6_addr v6;
-
-	if (inet_pton(AF_INET6, host, &v6) == 1)
-		return true;
-	return host[0] != '\0' && host[0] != '-' && host[0] != '.' &&
-		strspn(host, "abcdefghijklmnopqrstuvwxyz"
-			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == strlen(host);
-}
-
-static bool
-is_literal(const char *host)
-{
-	unsigned char address[16];
-
-	return inet_pton(AF_INET, host, address) == 1 ||
-		inet_pton(AF_INET6, host, address) == 1;
-}
-
-bool
-ha_host_is_loopback(const char *host)
-{
-	struct in_addr v4;
-	struct in6_addr v6;
-
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return (ntohl(v4.s_addr) >> 24) == 127;
-	if (inet_pton(AF_INET6, host, &v6) == 1)
-		return IN6_IS_ADDR_LOOPBACK(&v6) ||
-			(IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
-	return pg_strcasecmp(host, "localhost") == 0;
-}
-
-/* Does it stand for every address, so that nobody can connect to it? */
-static bool
-is_wildcard(const char *host)
-{
-	struct in_addr v4;
-	struct in6_addr v6;
-
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return v4.s_addr == htonl(INADDR_ANY);
-	if (inet_pton(AF_INET6, host, &v6) == 1)
-		return IN6_IS_ADDR_UNSPECIFIED(&v6);
-	return strcmp(host, "*") == 0;
-}
-
-static bool
-parse_port(const char *text, int *port)
-{
-	size_t		n = strlen(text);
-
-	if (n < 1 || n > 5 || strspn(text, "0123456789") != n)
-		return false;
-	*port = atoi(text);
-	return *port >= 1 && *port <= 65535;
-}
-
-/*
- * Split "host", "host:port", "[v6]", "[v6]:port" or "v6".  *port is left alone
- * where none is told.
- */
-static bool
-parse_address(const char *text, char *host, size_t size, int *port)
-{
-	bool		bracket = text[0] == '[';
-	const char *start = bracket ? text + 1 : text;
-	size_t		length = strcspn(start, bracket ? "]" : ":");
-	const char *end = start + length;
-
-	if (bracket)
-	{
-		if (*end++ != ']')
-			return false;
-	}
-	else if (*end == ':' && strchr(end + 1, ':') != NULL)
-	{
-		length = strlen(start); /* an IPv6 address without brackets */
-		end = start + length;
-	}
-	if (length >= size)
-		return false;
-	memcpy(host, start, length);
-	host[length] = '\0';
-	if (bracket && strchr(host, ':') == NULL)
-		return false;
-	if (*end == ':')
-		return is_host(host) && parse_port(end + 1, port);
-	return is_host(host) && *end == '\0';
-}
-
-/* The other way round; false if it does not fit. */
-static bool
-format_address(char *out, size_t size, const char *host, int port)
-{
-	const char *fmt = strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d";
-
-	return snprintf(out, size, fmt, host, port) < size;
-}
-
-/*
  * Checking.
  */
 
@@ -693,7 +584,7 @@ check_endpoint(NodeFile *file, int line, const char *url)
 	strlcpy(authority, rest, sizeof(authority));
 	if (authority[0] != '\0' && authority[strlen(authority) - 1] == '/')
 		authority[strlen(authority) - 1] = '\0';
-	if (!parse_address(authority, host, sizeof(host), &port))
+	if (!ha_address_parse(authority, host, sizeof(host), &port))
 		fault(file, line, hint, "\"%s\" is not the URL of an etcd endpoint",
 			  url);
 	else if (!ha_host_is_loopback(host))
@@ -745,9 +636,9 @@ default_connect_host(NodeFile *file, char *host, size_t size)
 	strlcpy(list, file->listen_addresses.text, sizeof(list));
 	while ((address = strsep(&rest, ", \t")) != NULL)
 	{
-		if (address[0] == '\0' || ha_host_is_loopback(address) || is_wildcard(address))
+		if (address[0] == '\0' || ha_host_is_loopback(address) || ha_host_is_wildcard(address))
 			continue;
-		if (!is_host(address))
+		if (!ha_host_is_valid(address))
 			fault(file, file->listen_addresses.line,
 				  "Give addresses or host names, or set pg_ha.connect_address.",
 				  "\"%s\" in \"listen_addresses\" is not an address", address);
@@ -765,7 +656,7 @@ check_connect_address(NodeFile *file)
 	HaNode	   *node = file->node;
 
 	node->port = DEFAULT_PORT;
-	if (file->port.line > 0 && !parse_port(file->port.text, &node->port))
+	if (file->port.line > 0 && !ha_port_parse(file->port.text, &node->port))
 		fault(file, file->port.line, "Give a number from 1 to 65535.",
 			  "the value of \"port\" is no port: \"%s\"", file->port.text);
 	if (file->listen_addresses.line > 0 &&
@@ -777,9 +668,9 @@ check_connect_address(NodeFile *file)
 	if (address->text[0] == '\0')
 		default_connect_host(file, node->connect_host,
 							 sizeof(node->connect_host));
-	else if (!parse_address(address->text, node->connect_host,
-							sizeof(node->connect_host), &node->port) ||
-			 is_wildcard(node->connect_host))
+	else if (!ha_address_parse(address->text, node->connect_host,
+							   sizeof(node->connect_host), &node->port) ||
+			 ha_host_is_wildcard(node->connect_host))
 	{
 		fault_of_address(file, address->line,
 						 "Write 'host:port', with the address that other members connect to.",
@@ -848,10 +739,10 @@ check_rest(NodeFile *file)
 		node->rest_connect_address[0] = '\0';
 		return;
 	}
-	if (!parse_address(node->rest_listen, host, sizeof(host), &port) ||
-		!is_literal(host) ||
-		!format_address(node->rest_listen, sizeof(node->rest_listen),
-						host, port))
+	if (!ha_address_parse(node->rest_listen, host, sizeof(host), &port) ||
+		!ha_host_is_literal(host) ||
+		!ha_address_format(node->rest_listen, sizeof(node->rest_listen),
+						   host, port))
 	{
 		fault(file, listen->line,
 			  "Write 'address:port' with an IPv4 or [IPv6] address, or '' for no HTTP.",
@@ -863,19 +754,19 @@ check_rest(NodeFile *file)
 	if (connect->text[0] == '\0')
 	{
 		/* All addresses: then also the one at which the server is found. */
-		if (is_wildcard(host))
+		if (ha_host_is_wildcard(host))
 			strlcpy(host, node->connect_host, sizeof(host));
 	}
-	else if (!parse_address(connect->text, host, sizeof(host), &port) ||
-			 is_wildcard(host))
+	else if (!ha_address_parse(connect->text, host, sizeof(host), &port) ||
+			 ha_host_is_wildcard(host))
 	{
 		fault(file, connect->line, "Write 'host:port'.",
 			  "the value of \"pg_ha.rest_connect_address\" is no address: \"%s\"",
 			  connect->text);
 		return;
 	}
-	if (!format_address(node->rest_connect_address,
-						sizeof(node->rest_connect_address), host, port))
+	if (!ha_address_format(node->rest_connect_address,
+						   sizeof(node->rest_connect_address), host, port))
 		fault_too_long(file, connect->line, "pg_ha.rest_connect_address");
 	check_rest_reach(file, host, Max(connect->line, listen->line));
 }

@@ -114,9 +114,6 @@ extern void ha_node_tags(const HaNode *node, HaMember *member);
 /* As they are called in the node file, and to the programs. */
 extern const char *const ha_callback_names[HA_CALLBACKS];
 
-/* A question. */
-extern bool ha_host_is_loopback(const char *host);
-
 /*
  * The replication role's password, from the line of the passfile that matches
  * it (libpq's format, '\' escapes undone).  The file must be ours and of mode

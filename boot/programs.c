@@ -174,7 +174,7 @@ ha_program_wait(pid_t pid, const char *program)
  * is given.  But for the lock of the work, our sockets and files end here: a clone
  * that outlived us must not keep the HTTP port.
  */
-static void
+pg_noreturn static void
 become(const char *path, const char **argv, int in, int out, int err)
 {
 	if (in < 0)

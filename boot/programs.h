@@ -12,6 +12,7 @@
 
 #include "pqexpbuffer.h"
 
+#include "../compat.h"
 #include "node_file.h"
 
 /*
@@ -23,10 +24,10 @@ extern pid_t ha_program_fork(void);
 
 /*
  * In the child: become the program argv[0], of bin_dir if it is a mere name; in and
- * out are -1 for nothing and our stderr.  Does not return.
+ * out are -1 for nothing and our stderr.
  */
-extern void ha_program_exec(const HaNode *node, const char **argv, int in,
-							int out);
+pg_noreturn extern void ha_program_exec(const HaNode *node, const char **argv,
+										int in, int out);
 
 /* Did it end with exit code 0?  Anything else is reported. */
 extern bool ha_program_wait(pid_t pid, const char *program);

@@ -171,6 +171,9 @@ end(HaBoot *b, HaProgressState state, const char *why)
 		pg_log_info("%s, as was asked for on member \"%s\": %s",
 					done_words(b->duty.request.kind), b->duty.request.asked_by,
 					why);
+	else if (state == HA_PROGRESS_DECLINED)
+		pg_log_info("%s, as its conditions do not hold: %s",
+					failed_words(b->duty.request.kind), why);
 	else
 		pg_log_warning("%s: %s", failed_words(b->duty.request.kind), why);
 }
@@ -459,7 +462,8 @@ serving_restart(HaBoot *b)
 		return NULL;
 	why = known ? reason_to_go_on(&duty->request, &w, pending) : NULL;
 	if (why != NULL)
-		end(b, b->stop_is_due ? HA_PROGRESS_FAILED : HA_PROGRESS_DONE, why);
+		end(b, b->stop_is_due ? HA_PROGRESS_FAILED : HA_PROGRESS_DECLINED,
+			why);
 	else if (is_withdrawn(b, view))
 		end(b, HA_PROGRESS_FAILED, "the request was withdrawn");
 	if (duty->stage == REQUEST_NONE || (known && !has_stepped_out(b, &w)))

@@ -25,6 +25,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "address.h"
 #include "rest_parts.h"
 #include "status_page.h"
 
@@ -425,28 +426,19 @@ end_overdue(HaRest *rest)
  *-------------------------------------------------------------------------
  */
 
-/*
- * Parse "address:port" or "[address]:port", as the node file has checked it.
- */
+/* As the node file has checked it */
 static bool
 parse_listen(const char *text, struct sockaddr_storage *out, socklen_t *length)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *) out;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) out;
 	char		host[256];
-	char	   *colon;
-	char	   *end;
-	int			port;
+	int			port = 0;
 
 	memset(out, 0, sizeof(*out));
-	strlcpy(host, text[0] == '[' ? text + 1 : text, sizeof(host));
-	colon = strrchr(host, ':');
-	if (colon == NULL)
+	if (!ha_address_parse(text, host, sizeof(host), &port))
 		return false;
-	port = atoi(colon + 1);
-	end = text[0] == '[' ? colon - 1 : colon;
-	*end = '\0';
-	if (text[0] != '[' && inet_pton(AF_INET, host, &v4->sin_addr) == 1)
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1)
 	{
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(port);

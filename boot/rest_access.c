@@ -25,6 +25,7 @@
 #include "common/logging.h"
 #include "pqexpbuffer.h"
 
+#include "address.h"
 #include "files.h"
 #include "rest_access.h"
 
@@ -238,18 +239,14 @@ read_pem(const char *path, char **text)
 	return ok;
 }
 
-/* "address:port" or "[address]:port", as the node file has checked it */
 static bool
 listens_locally(const char *listen)
 {
 	char		host[256];
-	char	   *end;
+	int			port = 0;
 
-	strlcpy(host, listen[0] == '[' ? listen + 1 : listen, sizeof(host));
-	end = strrchr(host, listen[0] == '[' ? ']' : ':');
-	if (end != NULL)
-		*end = '\0';
-	return ha_host_is_loopback(host);
+	return ha_address_parse(listen, host, sizeof(host), &port) &&
+		ha_host_is_loopback(host);
 }
 
 bool

@@ -28,6 +28,7 @@
 #include "libpq-fe.h"
 #include "pqexpbuffer.h"
 
+#include "../compat.h"
 #include "../decide.h"
 #include "../json_guard.h"
 #include "../versions.h"
@@ -55,7 +56,7 @@ static const char session_options[] =
  */
 
 /* Takes over "json", and ends the child. */
-static void
+pg_noreturn static void
 say(int fd, json_t *json)
 {
 	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -63,7 +64,7 @@ say(int fd, json_t *json)
 	_exit(text != NULL && ha_write_all(fd, text, strlen(text)) ? 0 : 1);
 }
 
-static void
+pg_noreturn static void
 say_error(int fd, const char *sqlstate, const char *text)
 {
 	size_t		length = strcspn(text, "\n");
@@ -151,10 +152,9 @@ connect_to_extension(int fd, HaPidFile lines, char **schema)
 		PQfinish(conn);
 	}
 	say_error(fd, "", "the extension pg_ha is in no database: CREATE EXTENSION pg_ha");
-	return NULL;
 }
 
-static void
+pg_noreturn static void
 ask_server(int fd, const HaNode *node, const HaRestSql *sql)
 {
 	HaPidFile	lines;
@@ -192,18 +192,12 @@ static void
 new_request(const HaRestRequest *wanted, const HaNode *node,
 			const HaView *view, HaMemberRequest *request)
 {
-	uint8_t		bytes[(HA_REQUEST_ID_SIZE - 1) / 2];
+	uint8_t		bytes[HA_REQUEST_RANDOM_SIZE];
 
-	memset(request, 0, sizeof(*request));
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 		_exit(1);
-	for (int i = 0; i < lengthof(bytes); i++)
-		snprintf(request->id + 2 * i, 3, "%02x", bytes[i]);
-	request->kind = wanted->kind;
-	strlcpy(request->asked_by, node->name, sizeof(request->asked_by));
-	strlcpy(request->identity, ha_find_member(view, node->name)->identity,
-			sizeof(request->identity));
-	request->seen_revision = view->revision;
+	ha_request_begin(request, wanted->kind, view, node->name, node->name,
+					 bytes);
 	request->from_leader = wanted->from_leader;
 	request->pending = wanted->pending;
 	request->role = wanted->role;
@@ -226,7 +220,7 @@ put_request(HaTxn *txn, const HaNode *node, const HaView *view,
 	ha_txn_put(txn, key, ha_request_json(request), 0);
 }
 
-static void
+pg_noreturn static void
 ask_store(int fd, const HaNode *node, const HaRestRequest *wanted)
 {
 	HaDcs	   *dcs = ha_store_open(node);
@@ -268,6 +262,7 @@ begin_child(HaRest *rest, HaRestCall *call, int *fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int			ends[2];
+	pid_t		child;
 
 	if (rest->children >= MAX_CHILDREN)
 	{
@@ -281,8 +276,8 @@ begin_child(HaRest *rest, HaRestCall *call, int *fd)
 					   "could not create a pipe");
 		return -1;
 	}
-	call->child = ha_program_fork();
-	if (call->child == 0)
+	child = ha_program_fork();
+	if (child == 0)
 	{
 		*fd = dup2(ends[1], STDERR_FILENO + 1);
 		if (*fd < 0 || fcntl(*fd, F_SETFL, 0) != 0)
@@ -293,7 +288,7 @@ begin_child(HaRest *rest, HaRestCall *call, int *fd)
 	}
 	close(ends[1]);
 	event.data.fd = ends[0];
-	if (call->child < 0 ||
+	if (child < 0 ||
 		epoll_ctl(rest->epoll_fd, EPOLL_CTL_ADD, ends[0], &event) != 0)
 	{
 		close(ends[0]);
@@ -304,7 +299,7 @@ begin_child(HaRest *rest, HaRestCall *call, int *fd)
 	call->pipe = ends[0];
 	call->stage = HA_REST_ASKING;
 	ha_rest_suspend(rest, call, &rest->waiting, CHILD_S * 1000);
-	return call->child;
+	return child;
 }
 
 void

@@ -16,6 +16,7 @@
 #include "../standby_cluster.h"
 #include "../tags_json.h"
 #include "../decide.h"
+#include "../json_build.h"
 #include "../json_guard.h"
 #include "../request_json.h"
 #include "../wall_time.h"
@@ -222,15 +223,6 @@ load_key(const HaRest *rest, const char *key)
 	const char *text = ha_session_key(rest->session, key, &length);
 
 	return text != NULL ? ha_json_load(text, length) : NULL;
-}
-
-static char *
-dump(json_t *json)
-{
-	char	   *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	return text;
 }
 
 static const char *

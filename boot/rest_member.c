@@ -28,25 +28,6 @@
  *-------------------------------------------------------------------------
  */
 
-/* "16", "15.3", "9.6.24" as PG_VERSION_NUM; 0 = none */
-static int
-version_of(const char *text)
-{
-	int			part[3] = {0};
-	int			n = 0;
-	char	   *end;
-
-	for (; n < 3 && isdigit((unsigned char) *text); n++)
-	{
-		part[n] = (int) Min(strtoul(text, &end, 10), 9999);
-		text = *end == '.' ? end + 1 : end;
-		if (*end == '\0')
-			return part[0] >= 10 ? part[0] * 10000 + part[1] :
-				part[0] * 10000 + part[1] * 100 + part[2];
-	}
-	return 0;
-}
-
 /* What is wrong with the filters as such; NULL = nothing. */
 static const char *
 check_filters(const HaRestCall *call, char *buf, size_t size)
@@ -82,7 +63,7 @@ check_filters(const HaRestCall *call, char *buf, size_t size)
 	if (!found)
 		return "PostgreSQL role should be either primary, standby_leader, or replica";
 	if (is_given(call, "postgres_version") &&
-		(version == NULL || version_of(version) == 0))
+		(version == NULL || ha_request_version(version) == 0))
 		return "PostgreSQL version should be in the first.major.minor format";
 	if (is_given(call, "timeout") &&
 		(!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
@@ -101,7 +82,7 @@ filters_are_met(const HaRestCall *call, const HaRestSnapshot *snap)
 	if (role != NULL && (strcmp(role, "standby_leader") == 0 ||
 						 for_primary != (snap->worker.role == HA_ROLE_PRIMARY)))
 		return false;
-	if (version != NULL && snap->worker.server_version >= version_of(version))
+	if (version != NULL && snap->worker.server_version >= ha_request_version(version))
 		return false;
 	return !flag_of(call, "restart_pending") ||
 		snap->pending_restart;
@@ -171,7 +152,7 @@ ha_rest_begin_restart(HaRest *rest, HaRestCall *call)
 
 	ha_rest_snapshot(rest, &snap);
 	if (why == NULL && version != NULL)
-		request.before_version = version_of(version);
+		request.before_version = ha_request_version(version);
 	if (why != NULL)
 		ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, "%s", why);
 	else if (is_given(call, "schedule"))
@@ -257,6 +238,10 @@ ha_rest_look_for_restart(HaRestCall *call, const HaView *view, const char *self)
 		progress.state = HA_PROGRESS_NONE;
 	if (progress.state == HA_PROGRESS_DONE)
 		ha_rest_finish(call, MHD_HTTP_OK, "restarted successfully");
+	else if (progress.state == HA_PROGRESS_DECLINED)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "restart conditions are not satisfied: %s",
+					   progress.text);
 	else if (progress.state == HA_PROGRESS_FAILED)
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   "restart failed: %s", progress.text);

@@ -12,8 +12,6 @@
 #ifndef HA_REST_PARTS_H
 #define HA_REST_PARTS_H
 
-#include <sys/types.h>
-
 #include <jansson.h>
 #include <microhttpd.h>
 
@@ -59,7 +57,6 @@ typedef struct HaRestCall
 	int64_t		look_after;		/* the view that is waited for is newer */
 
 	/* ASKING */
-	pid_t		child;
 	int			pipe;			/* what it answers; -1 = nothing more */
 	size_t		heard_length;
 	char	   *heard;

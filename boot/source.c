@@ -100,8 +100,7 @@ ha_source_conninfo(const HaNode *node, const HaSource *source,
 	appendConnStrVal(conninfo, source->host);
 	appendPQExpBuffer(conninfo, " port=%d user=", source->port);
 	appendConnStrVal(conninfo, node->replication_user);
-	appendPQExpBufferStr(conninfo, " dbname=postgres keepalives_idle=30"
-						 " keepalives_interval=10 keepalives_count=3");
+	appendPQExpBufferStr(conninfo, " dbname=postgres " HA_SOURCE_KEEPALIVES);
 }
 
 PGconn *

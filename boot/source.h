@@ -52,7 +52,11 @@ extern PGconn *ha_source_connect(const HaNode *node, const HaSource *source,
 								 const char *application_name,
 								 const char *timeout);
 
-/* "host=... port=... user=... dbname=postgres": no password. */
+/* A copy takes long, and the other host may go without a word. */
+#define HA_SOURCE_KEEPALIVES \
+	"keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
+
+/* "host=... port=... user=... dbname=postgres", and keepalives: no password. */
 extern void ha_source_conninfo(const HaNode *node, const HaSource *source,
 							   PQExpBuffer conninfo);
 

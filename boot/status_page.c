@@ -11,6 +11,7 @@
  */
 #include "postgres_fe.h"
 
+#include "../history_json.h"
 #include "rest_parts.h"
 #include "status_page.h"
 
@@ -37,26 +38,21 @@ ha_status_page(void)
 	return strdup(page);
 }
 
-static void
-add_phase(json_t *phases, const char *name, int64_t ms)
-{
-	if (ms >= 0)
-		json_array_append_new(phases,
-							  json_pack("{s:s, s:I}", "name", name,
-										"ms", (json_int_t) ms));
-}
-
 static json_t *
 change_json(const HaChange *change)
 {
 	json_t	   *phases = json_array();
 
-	add_phase(phases, "prepare", change->prepare_ms);
-	add_phase(phases, "hold", change->hold_ms);
-	add_phase(phases, "freeze", change->freeze_ms);
-	add_phase(phases, "acquire", change->acquire_ms);
-	add_phase(phases, "promote", change->promote_ms);
-	add_phase(phases, "confirm", change->confirm_ms);
+	for (int i = 0; i < HA_PHASES; i++)
+	{
+		int64_t		ms;
+		const char *name = ha_change_phase(change, i, &ms);
+
+		if (ms >= 0)
+			json_array_append_new(phases,
+								  json_pack("{s:s, s:I}", "name", name,
+											"ms", (json_int_t) ms));
+	}
 	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}",
 					 "kind", change->planned ? "switchover" : "failover",
 					 "from", change->from, "to", change->to,

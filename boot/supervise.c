@@ -914,9 +914,9 @@ needs_restart(const HaNode *old, const HaNode *new)
 		old->port != new->port;
 }
 
-/* What is running is not changed by them. */
+/* For what begins from now on; what is running is not changed by them. */
 static void
-take_settings_of_programs(HaNode *node, const HaNode *fresh)
+take_policies(HaNode *node, const HaNode *fresh)
 {
 	memcpy(node->callbacks, fresh->callbacks, sizeof(node->callbacks));
 	node->callback_timeout = fresh->callback_timeout;
@@ -961,7 +961,7 @@ reload(HaBoot *b)
 			sizeof(b->node.replication_sslkey));
 	strlcpy(b->node.replication_sslrootcert, fresh.replication_sslrootcert,
 			sizeof(b->node.replication_sslrootcert));
-	take_settings_of_programs(&b->node, &fresh);
+	take_policies(&b->node, &fresh);
 	pg_log_info("the node file was read again");
 	if (server_lives(b))
 		ha_postmaster_signal(&b->server, SIGHUP);

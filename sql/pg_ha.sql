@@ -54,7 +54,7 @@ SELECT pg_ha_restart('nobody');
 SELECT pg_ha_restart(role => 'king');
 SELECT pg_ha_restart(timeout => 0);
 SELECT pg_ha_restart(version => 'old');
-SELECT pg_ha_restart(version => '9.6');
+SELECT pg_ha_restart(version => '15.');
 SELECT pg_ha_restart(at => now() + interval '1 hour');
 SELECT pg_ha_restart('n1', at => now() - interval '1 hour');
 SELECT pg_ha_restart('n1', at => 'infinity');

@@ -165,7 +165,7 @@ sub only_foreign
 	like($environment, $_, "its environment has $_")
 	  foreach qr/^PGDATA=\Q$n2->{dir}\E$/m, qr/^PG_HA_SCOPE=$cluster->{scope}$/m,
 	  qr/^PG_HA_NODE=n2$/m, qr/^PG_HA_ROLE=replica$/m,
-	  qr/^PG_HA_CONNINFO=host=127.0.0.1 port=$n1->{port} user=ha_repl dbname=postgres$/m,
+	  qr/^PG_HA_CONNINFO=host=127.0.0.1 port=$n1->{port} user=ha_repl dbname=postgres keepalives_idle=\d+ .*$/m,
 	  qr/^PGPASSFILE=\S+$/m;
 	unlike($environment, qr/secret|PGPASSWORD/, 'but no password');
 	return;

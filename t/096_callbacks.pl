@@ -398,6 +398,7 @@ sub check_stuck
 			qr/callback "before_stop" can't be killed.*stopping the server: pg_ha_boot was told to stop/s,
 			$offset),
 		'the stop began without it');
+	is(kill('KILL', (calls($node, 'before_stop'))[-1]{pid}), 1, 'it is there all the time');
 	return;
 }
 

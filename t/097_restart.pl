@@ -30,6 +30,7 @@ HaCluster::wait_until('the standbys have the functions',
 	sub { !grep { ($_->psql('SELECT pg_ha_get_config()'))[0] } $cluster->standbys });
 
 subtest 'only what is older than a version' => \&check_version;
+subtest 'conditions that do not hold when it is time' => \&check_declined;
 subtest 'later' => \&check_schedule;
 subtest 'limits rise' => \&check_rise;
 subtest 'ALTER SYSTEM does not lower them' => \&check_alter_system;
@@ -56,6 +57,31 @@ sub check_version
 	is( $leader->safe_psql("SELECT pg_ha_restart('$standby->{name}', version => '99')"),
 		"$standby->{name}: streaming", 'it is older than that');
 	isnt(pids(), $before, 'it was restarted');
+	return;
+}
+
+# Nobody waits for it, so pg_ha_requests() is where to look.
+sub check_declined
+{
+	my ($standby) = $cluster->standbys;
+	my $name = $standby->name;
+	my $offset = $standby->log_size;
+	my $before = pids();
+
+	$leader->safe_psql(
+		"SELECT pg_ha_restart('$name', role => 'leader', at => now() + interval '1 s')");
+	HaCluster::wait_until('it is through with it',
+		sub { requests($leader, $standby) =~ /restart\|(?!scheduled|running)/ });
+	is( $leader->safe_psql(
+			"SELECT kind, state, detail FROM pg_ha_requests() WHERE member = '$name'"),
+		'restart|declined|it is no leader', 'not done, and why');
+	HaCluster::wait_until('the request is gone',
+		sub { ($cluster->etcd_get("pg_ha/requests/$name") // '') eq '' });
+	is(pids(), $before, 'nothing was restarted');
+	ok( $standby->log_contains(
+			qr/the server is not restarted, as its conditions do not hold: it is no leader/, $offset),
+		'its log says so');
+	ok(!$standby->log_contains(qr/restarted, as was asked for/, $offset), '... and nothing else');
 	return;
 }
 

@@ -188,7 +188,24 @@ subtest 'who does not stream' => sub {
 	HaCluster::wait_until('WAL comes from the archive',
 		sub { $n3->safe_psql('SELECT count(*) FROM t') == $rows });
 	pass('WAL comes from the archive');
-	foreach my $node ($n1, $n2, $n4)
+	# What a node said when it gave up a source although that had not turned it away: on a
+# slow machine the restart of a source may take longer than anybody waits for it.
+sub given_up
+{
+	my ($node) = @_;
+	my ($receiver, @wrong) = ('');
+
+	foreach my $line (split /\n/, slurp_file($node->{log}))
+	{
+		$receiver = $line if $line =~ / walreceiver /;
+		push @wrong, $line
+		  if $line =~ /no WAL comes from member/
+		  && $receiver !~ /Connection refused|is starting up|is shutting down/;
+	}
+	return join "\n", @wrong;
+}
+
+foreach my $node ($n1, $n2, $n4)
 	{
 		HaCluster::wait_until($node->name . ' has no slot for it',
 			sub { $node->safe_psql(q{SELECT count(*) FROM pg_ha_slots() WHERE slot = 'n3'}) == 0 });
@@ -207,7 +224,7 @@ subtest 'who does not stream' => sub {
 
 foreach my $node ($n1, $n2, $n4)
 {
-	ok(!$node->log_contains(qr/no WAL comes from member/), $node->name . ' gave nobody up');
+	is(given_up($node), '', $node->name . ' gave nobody up who was there');
 }
 done_testing();
 

@@ -154,11 +154,11 @@ sub heal
 	return;
 }
 
-# From the clients' side
+# From the clients' side.  The last proof may have come while the fault was being made.
 sub check_deadline
 {
 	my ($round) = @_;
-	my $end = $round->{struck_at} + $ttl;
+	my $end = $round->{in_force_at} + $ttl;
 	my @late = grep {
 		$_->{port} == $leader->port && $_->{earliest} > $end
 	} grep { $_->{event} eq 'ok' } @{ $round->{writer}->events };

@@ -161,6 +161,7 @@ sub run_round
 	$round->{struck_at} = HaCluster::now();
 	foresee_crash($round) if $spec->{crashes};
 	$spec->{fault}->($round);
+	$round->{in_force_at} = HaCluster::now();
 
 	if ($spec->{over} && !$round->{gives_way})
 	{

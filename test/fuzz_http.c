@@ -86,6 +86,28 @@ fuzz_config(const char *text, size_t length)
 	free(merged);
 }
 
+/* POST /restart: its postgres_version, and the request that it becomes. */
+static void
+fuzz_restart(const char *text)
+{
+	static const uint8_t random[HA_REQUEST_RANDOM_SIZE];
+	static HaView view = {.revision = 4,.nmembers = 1,
+	.members = {{.name = "n2",.identity = "00000000000000000000000000000000"}}};
+	HaMemberRequest request;
+	HaMemberRequest again = {{0}};
+	HaKv		kv = {.key = "pg_ha/requests/n2",.mod_revision = 5};
+
+	ha_request_begin(&request, HA_REQUEST_RESTART, &view, "n2", "n1", random);
+	request.before_version = ha_request_version(text);
+	kv.value = ha_request_json(&request);
+	require(kv.value != NULL);
+	kv.length = strlen(kv.value);
+	require(ha_request_parse(&kv, &again));
+	require(again.before_version == request.before_version);
+	require(strcmp(again.id, request.id) == 0);
+	free(kv.value);
+}
+
 /* POST /restart, /reinitialize: what they become in the store. */
 static void
 fuzz_request(const char *text, size_t length)
@@ -95,6 +117,7 @@ fuzz_request(const char *text, size_t length)
 	HaKv		kv = {.mod_revision = 5,.length = length};
 	HaKv		copy = kv;
 
+	fuzz_restart(text);
 	kv.value = (char *) text;
 	if (!ha_request_parse(&kv, &request))
 		return;

@@ -823,7 +823,7 @@ test_round_trips(void)
 	static HaHeartbeat heartbeat = {.present = true,.name = "n1",
 	.mod_revision = 101,.term = 5,.ttl = 10000,.lsn = INT64_MAX};
 	static HaTerm term = {.present = true,.mod_revision = 102,.term = 5,
-		.owner = "n1",.intent = true,.timeline = 3,.begin_lsn = 123,
+		.owner = "n1",.intent = true,.from_source = true,.timeline = 3,.begin_lsn = 123,
 		.timeline_owner = "n3",.reserved = 4,.reached = 125,.lost_bytes = 1,
 		.nlineage = 2,
 	.lineage = {{1, 100, "n2"}, {2, 123, ""}}};

@@ -182,6 +182,48 @@ test_stop(void)
 }
 
 static void
+test_begin(void)
+{
+	static const uint8_t random[HA_REQUEST_RANDOM_SIZE] = {0x01,[15] = 0xff};
+	HaMemberRequest request;
+
+	LOOK(
+		 "members/n2",
+		 "{\"state\":\"running\",\"role\":\"replica\",\"pg_ha_identity\":\"" ID "\"}");
+	ha_request_begin(&request, HA_REQUEST_RESTART, &view, "n2", "n1", random);
+	OK(ha_request_id_is_valid(request.id) &&
+	   strcmp(request.id, "010000000000000000000000000000ff") == 0,
+	   "the id is all that is random");
+	OK(request.kind == HA_REQUEST_RESTART &&
+	   strcmp(request.asked_by, "n1") == 0 &&
+	   strcmp(request.identity, ID) == 0 &&
+	   request.seen_revision == view.revision, "a request to a member");
+	ha_request_begin(&request, HA_REQUEST_STOP, &view, NULL, "n1", random);
+	OK(request.identity[0] == '\0', "a request to all");
+}
+
+static void
+test_version(void)
+{
+	static const struct
+	{
+		const char *text;
+		int32_t		version;
+	}			cases[] =
+
+	{
+		{"16", 160000}, {"15.3", 150003}, {"9.6.24", 90624}, {"9.6", 90600},
+		{"999.999", 9990999}, {"", 0}, {"15.", 0}, {".3", 0}, {" 15", 0},
+		{"+15", 0}, {"15.3beta", 0}, {"1.2.3.4", 0}, {"15.3.", 0},
+		{"1000", 0}, {"99999999999999999999", 0}, {"old", 0},
+	};
+
+	for (int i = 0; i < LENGTH_OF(cases); i++)
+		OK(ha_request_version(cases[i].text) == cases[i].version,
+		   cases[i].text);
+}
+
+static void
 test_progress(void)
 {
 	HaMember	member = {.name = "n1",.state = HA_STATE_RUNNING,
@@ -217,6 +259,8 @@ main(void)
 	test_readable();
 	test_restart();
 	test_stop();
+	test_begin();
+	test_version();
 	test_progress();
 	return end_of_tests();
 }

@@ -380,6 +380,7 @@ begin_history(uint64_t seed)
 	for (int i = 0; i < ha_world.nnodes; i++)
 		begin_node(i);
 	ha_standby_cluster_begin();
+	ha_patroni_begin();
 	ha_check_decide();
 }
 

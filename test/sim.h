@@ -16,6 +16,7 @@
  *	sim_server.c	PostgreSQL: WAL, streaming, settings, sessions
  *	sim_failsafe.c	questions between members, and what goes wrong there
  *	sim_standby_cluster.c	a cluster that follows another one for a while
+ *	sim_patroni.c	a member of Patroni
  *	sim_worker.c	the worker, which runs lease.c and decide.c
  *	sim_boot.c		pg_ha_boot, which runs boot/leader.c; the life of a node
  *	sim_check.c		what must never be seen
@@ -37,7 +38,9 @@
 #define SIM_NOBODY			(1U << SIM_NODES)
 #define SIM_SESSIONS		3	/* clients of each server */
 #define SIM_PEER_ANSWERS	32
-#define SIM_TIMELINES		512
+#define SIM_TIMELINES		2048
+#define SIM_PATRONI			(-1)	/* the owner of a timeline, if it is none of
+									 * the nodes */
 #define SIM_RECORD			64	/* every WAL record is so long */
 #define SIM_SYSID			7000000000000000001ULL
 #define SIM_MS				1000
@@ -427,6 +430,9 @@ typedef struct SimNode
 	X(MOVED, "a leader put its key under a lease of another TTL") \
 	X(STANDBY_CLUSTER, "the cluster became a standby cluster") \
 	X(CLUSTER_PROMOTED, "... and a cluster of its own again") \
+	X(PATRONI_LED, "a member of Patroni led") \
+	X(PATRONI_ASKED, "... or was asked how far it is") \
+	X(TESTIFIED, "... and its reign was put on record") \
 	X(SICK_LEADER, "a sick leader went on, since no other could lead")
 
 #define SIM_ENUM(name, text) SIM_##name,
@@ -523,6 +529,12 @@ extern void ha_standby_cluster_begin(void);
 extern void ha_standby_cluster_end(void);
 extern void ha_standby_cluster_check(int node);
 
+/* sim_patroni.c */
+extern void ha_patroni_begin(void);
+extern void ha_patroni_end(void);
+extern char *ha_patroni_answer(void);
+extern void ha_patroni_check(int node, const HaTerm *old);
+
 /* sim_mishaps.c */
 typedef enum SimMoment
 {
@@ -553,6 +565,8 @@ extern void ha_store_end(void);
 extern void ha_store_send(int node, SimClient client, HaRequest *request);
 extern void ha_store_cancel(int node, SimClient client, uint32_t tag);
 extern void ha_store_put(const char *key, const char *value);
+extern void ha_store_put_leased(const char *key, const char *value,
+								int64_t ttl);
 extern const HaView *ha_store_view(void);
 extern bool ha_store_is_up(void);
 extern bool ha_store_is_full(void);

@@ -450,6 +450,7 @@ check_acquired(const HaView *old, int node)
 		held.timeline = ha_world.timelines[held.timeline].parent;
 	}
 	ha_failsafe_check(node, old->term.term, "takes the leader key");
+	ha_patroni_check(node, &old->term);
 	acquired_sync = old->sync.present;
 	if (term->intent && old->sync.present && old->sync.quorum > 0 &&
 		strcmp(old->sync.leader, node_of(node)->name) != 0)
@@ -607,6 +608,25 @@ check_listed(const HaSync *sync)
 	}
 }
 
+/* S-11: the record of a reign of Patroni's is put once, and tells what was. */
+static void
+check_testimony(const HaView *old)
+{
+	const HaTerm *term = &view.term;
+
+	ha_sim_sometimes(SIM_TESTIFIED);
+	if (term->term != old->term.term + 1)
+		ha_sim_fail("S-11: term %lld is put on record after term %lld",
+					(long long) term->term, (long long) old->term.term);
+	if (strcmp(term->owner, "patroni") != 0 || term->intent)
+		ha_sim_fail("S-11: the reign of %s is put on record as foreign",
+					term->owner);
+	if (old->leader.present && strcmp(old->leader.name, "patroni") != 0)
+		ha_sim_fail("S-11: a reign is put on record under the leader key of %s",
+					old->leader.name);
+	ha_check_lineage(term);
+}
+
 void
 ha_check_revision(void)
 {
@@ -622,8 +642,10 @@ ha_check_revision(void)
 		abort();
 	*old = view;
 	view = *ha_store_view();
-	node = ha_sim_node_named(term->owner);
-	if (term->mod_revision != old->term.mod_revision)
+	node = term->foreign ? -1 : ha_sim_node_named(term->owner);
+	if (term->mod_revision != old->term.mod_revision && view.term.foreign)
+		check_testimony(old);
+	else if (term->mod_revision != old->term.mod_revision)
 	{
 		if (term->term < old->term.term || node < 0 || !term->present)
 			ha_sim_fail("I-6: term %lld became %lld",

@@ -240,6 +240,39 @@ ha_failsafe_boot_begins(int node)
 	before_worker[node] = 0;
 }
 
+/* A member of Patroni, which is asked how far it is, says what it likes. */
+static void
+hear_patroni(int node, int64_t serial, void *pointer)
+{
+	Call	   *call = find_call(serial);
+	char	   *body = pointer;
+	SimWorker  *w = &node_of(node)->worker;
+	int			n = w->npeer_answers;
+
+	if (call != NULL)
+		give_answer(call, body != NULL ? 200 : 0, "");
+	if (w->npeer_answers > n && body != NULL)
+	{
+		w->peer_answers[n].body = body;
+		w->peer_answers[n].length = strlen(body);
+	}
+	else
+		free(body);
+}
+
+static void
+send_inquiry(int node, Call *call)
+{
+	char	   *body = ha_patroni_answer();
+
+	if (body == NULL)
+		ha_sim_at(ha_world.now + call->timeout * SIM_MS, SIM_WORKER, node,
+				  expire, call->serial, NULL);
+	else
+		ha_sim_at(ha_world.now + way() + ha_sim_about(20 * SIM_MS), SIM_WORKER,
+				  node, hear_patroni, call->serial, body);
+}
+
 static void
 send_question(int node, HaPeerRequest *request)
 {
@@ -251,6 +284,11 @@ send_question(int node, HaPeerRequest *request)
 	call->from = node;
 	call->tag = request->tag;
 	call->timeout = request->timeout;
+	if (request->get)
+	{
+		send_inquiry(node, call);
+		return;
+	}
 	if (sscanf(request->url, "http://127.0.0.%d:8008/failsafe", &number) != 1)
 		ha_sim_fail("%s asks at \"%s\"", node_of(node)->name, request->url);
 	call->to = number - 1;
@@ -285,6 +323,7 @@ ha_failsafe_take_answers(int node)
 		if (now >= deadline && ha_lease_deadline(&w->lease) > deadline)
 			ha_sim_fail("S-9: promises move a deadline of %s that has passed",
 						node_of(node)->name);
+		free(w->peer_answers[i].body);
 	}
 	w->npeer_answers = 0;
 }

@@ -571,7 +571,7 @@ bring_back(int node, int64_t number, void *pointer)
 	const HaView *view = ha_store_view();
 
 	if (ha_world.healing || !view->term.present || view->term.intent ||
-		view->leader.present)
+		view->term.foreign || view->leader.present)
 		return;
 	ha_sim_say(-1, "FAULT the operator puts the leader key for %s",
 			   view->term.owner);
@@ -961,6 +961,7 @@ ha_faults_end(void)
 	memset(ha_world.link_cut, 0, sizeof(ha_world.link_cut));
 	end_pause(-1, 0, NULL);
 	ha_standby_cluster_end();
+	ha_patroni_end();
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
 		SimNode    *n = &ha_world.nodes[i];

@@ -52,7 +52,9 @@ ha_check_leader_key(int by, const char *old_value, const char *value,
 static void
 check_owner(uint32_t id, const char *owner)
 {
-	const char *truth = node_of(ha_world.timelines[id].owner)->name;
+	int			maker = ha_world.timelines[id].owner;
+	const char *truth = maker == SIM_PATRONI ? "patroni" :
+	node_of(maker)->name;
 
 	if (id > 1 && owner[0] != '\0' && strcmp(owner, truth) != 0)
 		ha_sim_fail("I-6: timeline %u is recorded as that of %s, and %s has made it",

@@ -1007,6 +1007,14 @@ ha_store_put(const char *key, const char *value)
 	end_revision();
 }
 
+void
+ha_store_put_leased(const char *key, const char *value, int64_t ttl)
+{
+	revision++;
+	change_key(key_index(key), value, grant_lease(ttl, -1));
+	end_revision();
+}
+
 /* What a read would show now. */
 const HaView *
 ha_store_view(void)
