@@ -172,13 +172,13 @@ refuse_for_patroni(const char *patch, const HaPublished *p)
 
 	if (patroni == NULL)
 		return;
-	if (ha_config_has_fraction(patch, key, sizeof(key)))
+	new = merged(ha_sql_document(HA_DOCUMENT_CONFIG, &revision), patch);
+	if (ha_config_has_fraction(new, key, sizeof(key)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("configuration key \"%s\" must be a whole number as long as Patroni runs a member",
 						key),
 				 errdetail("Patroni runs member \"%s\".", patroni->name)));
-	new = merged(ha_sql_document(HA_DOCUMENT_CONFIG, &revision), patch);
 	if (!ha_config_parse(new, strlen(new), &config, reason, sizeof(reason)))
 		return;
 	old = ha_mixed_too_old(&config, &p->view, &needed);

@@ -104,9 +104,9 @@ ha_config_has_unknown(const char *patch, char *unknown, size_t size,
 }
 
 bool
-ha_config_has_fraction(const char *patch, char *key, size_t size)
+ha_config_has_fraction(const char *text, char *key, size_t size)
 {
-	json_t	   *root = load_text(patch);
+	json_t	   *root = load_text(text);
 	bool		found = false;
 	const char *name;
 	json_t	   *value;

@@ -56,8 +56,8 @@ extern char *ha_config_difference(const char *old, const char *new);
 extern bool ha_config_has_unknown(const char *patch, char *unknown, size_t size,
 								  char *nearest, size_t nearest_size);
 
-/* Does a patch set a number with a fraction, which Patroni would cut?  Of which key? */
-extern bool ha_config_has_fraction(const char *patch, char *key, size_t size);
+/* Is there a number with a fraction, which Patroni would cut?  Of which key? */
+extern bool ha_config_has_fraction(const char *text, char *key, size_t size);
 
 /*
  * The server's settings, postgresql.parameters.  false, and the reason: one is no

@@ -206,6 +206,7 @@ wait_for_outcome(const char *old_leader, int64 before)
 			strcmp(view->leader.name, old_leader) != 0)
 			return pstrdup(view->leader.name);
 		if (!view->failover.present && view->leader.present &&
+			strcmp(view->leader.name, old_leader) == 0 &&
 			view->failover.mod_revision > before)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -20,6 +20,7 @@
 #include "common/logging.h"
 
 #include "../decide.h"
+#include "../mixed.h"
 #include "clone.h"
 #include "leader.h"
 #include "private_server.h"
@@ -331,6 +332,8 @@ ha_rebuild_torn(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
 	const HaMember *leader = ha_leader_source(view, b->node.name);
 
+	if (leader == NULL)
+		leader = ha_mixed_source(view, b->node.name);
 	ha_private_clean(&b->node);
 	if (facts->rewinding)
 	{
@@ -431,7 +434,15 @@ ha_rebuild_diverged(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	bool		remote = view->config.standby_cluster.active;
 
 	b->member_state = HA_STATE_REWINDING;
-	if (leader == NULL && !remote)
+	if (leader == NULL && !remote &&
+		ha_mixed_source(view, b->node.name) != NULL)
+	{
+		/* Only a worker puts that reign on record; then it judges anew. */
+		b->rewind_wanted = false;
+		ha_boot_start_server(b, false, false,
+							 "the reign of a member of Patroni is to be put on record");
+	}
+	else if (leader == NULL && !remote)
 		ha_boot_wait_for(b, "a leader to rewind from");
 	else if (why != NULL)
 		ha_rebuild_again(b, why);

@@ -94,6 +94,8 @@ sub to_pg_ha
 	HaCluster::wait_until('n3 has the functions',
 		sub { ($n3->psql('SELECT * FROM pg_ha_status()'))[0] == 0 });
 	is($n3->status('guarantee'), 'patroni', 'it tells whose promises hold');
+	my (undef, undef, $err) = $n3->psql(q{SELECT pg_ha_set_config('{"loop_wait": 0.5}')});
+	like($err, qr/"loop_wait" must be a whole number/, 'what Patroni would cut is refused');
 	is($n3->safe_psql(q{SELECT string_agg(check_name, ' ') FROM pg_ha_health() WHERE NOT ok}),
 		'', 'all is well');
 	return;
