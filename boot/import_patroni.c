@@ -479,7 +479,7 @@ translate_and_write(const HaInvocation *invocation, const HaYaml *root,
 {
 	char		data_dir[MAXPGPATH];
 	bool		ok = ha_import_translate(root, dir, invocation->data_dir,
-									 sink, import);
+										 sink, import);
 	int			code;
 
 	print_counts(import);
