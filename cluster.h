@@ -382,9 +382,9 @@ typedef struct HaVote
  */
 typedef struct HaSync
 {
-	bool		present;		/* and names a leader */
+	bool		present;		/* and names a leader, or can't be read */
 	int64_t		mod_revision;	/* 0 = no such key */
-	char		leader[HA_NAME_SIZE];
+	char		leader[HA_NAME_SIZE];	/* '' = it can't be read */
 	int32_t		quorum;
 	int32_t		nstandbys;
 	char		standbys[HA_MAX_MEMBERS][HA_NAME_SIZE];
@@ -825,6 +825,8 @@ typedef struct HaPlan
 								 * far they are */
 	bool		aside;			/* WAIT: without a leader, and not to be one:
 								 * nobody need wait for us */
+	uint64_t	leaves_to;		/* WAIT: ... now, but one that is so far; 0 =
+								 * nobody is waited for */
 
 	/* VOTE: the position to publish */
 	uint32_t	timeline;

@@ -701,11 +701,15 @@ parse_sync(const HaKv *kv, HaView *view)
 	sync->quorum = (int32_t) take_int(json, "quorum", 0, INT32_MAX, 0, &ok);
 	ok = ok && parse_standbys(member_of(json, "sync_standby"), sync);
 	sync->present = sync->leader[0] != '\0';
-	sync->mod_revision = kv->mod_revision;
 	json_decref(json);
 
+	/* who may be elected by it, nobody can tell: so nobody is */
 	if (!ok)
+	{
 		memset(sync, 0, sizeof(*sync));
+		sync->present = true;
+	}
+	sync->mod_revision = kv->mod_revision;
 	return ok;
 }
 
@@ -1033,6 +1037,23 @@ take_hba(json_t *json, HaMember *member, bool *ok)
 			  ok);
 }
 
+/*
+ * Whoever tells a version of Patroni and none of pg_ha is no member of ours.  What we
+ * can't read is a version that we don't know.
+ */
+static void
+take_patroni(json_t *json, HaMember *member)
+{
+	bool		ok = true;
+
+	if (json_is_string(json_object_get(json, "pg_ha_version")) ||
+		member_of(json, "version") == NULL)
+		return;
+	take_text(json, "version", member->patroni, sizeof(member->patroni), &ok);
+	if (member->patroni[0] == '\0')
+		memcpy(member->patroni, "?", 2);
+}
+
 static bool
 fill_member(const HaKv *kv, HaMember *member)
 {
@@ -1062,9 +1083,7 @@ fill_member(const HaKv *kv, HaMember *member)
 			  sizeof(member->pending_restart), &ok);
 	take_text(json, "pg_ha_version", member->version, sizeof(member->version),
 			  &ok);
-	if (json_object_get(json, "pg_ha_version") == NULL)
-		take_text(json, "version", member->patroni, sizeof(member->patroni),
-				  &ok);
+	take_patroni(json, member);
 	take_text(json, "pg_ha_identity", member->identity,
 			  sizeof(member->identity), &ok);
 	take_discarded(json, member, &ok);
@@ -2264,6 +2283,8 @@ ha_plan_json(const HaPlan *plan)
 		add(&json, "ask", json_true());
 	if (plan->aside)
 		add(&json, "aside", json_true());
+	if (plan->leaves_to != 0)
+		add(&json, "leaves_to", lsn_json(plan->leaves_to));
 	if (plan->reserve != 0)
 		add(&json, "reserve", json_integer(plan->reserve));
 	if (plan->ncounted > 0)

@@ -288,16 +288,11 @@ vote_is_better(const HaVote *a, const HaVote *b)
 	return strncmp(a->name, b->name, HA_NAME_SIZE) < 0;
 }
 
-/*
- * Has a member of Patroni led since the last heartbeat was put, of whose reign there is
- * no record?  Only a leader writes /status.
- */
+/* Has a member of Patroni led since, of whose reign there is no record? */
 static bool
 was_led_since(const HaView *view, const HaLocal *local)
 {
-	return local->led_since ||
-		(local->patroni_seen &&
-		 view->status_revision > view->heartbeat.mod_revision);
+	return local->led_since || ha_mixed_left_traces(view);
 }
 
 /* Released by the very term that the record names: E1 need not be waited for. */
@@ -452,6 +447,14 @@ rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 	return rank;
 }
 
+/* Is there, or was there, a member of Patroni, as far as anybody could know? */
+static bool
+beside_patroni(const HaView *view, const HaLocal *local)
+{
+	return local->patroni_seen || view->term.foreign ||
+		was_led_since(view, local);
+}
+
 /*
  * The timeline id of our promotion: above everything that was ever used or
  * reserved, so that no two promotions can share one (B3).  Patroni's members ask nobody,
@@ -467,7 +470,7 @@ next_timeline(const HaView *view, const HaLocal *local)
 	/* what is reserved for us already is still nobody else's */
 	if (view->term.intent && !view->term.standby &&
 		is_name(view->term.owner, local->name) &&
-		view->term.reserved > local->timeline)
+		view->term.reserved > local->timeline && !beside_patroni(view, local))
 		return view->term.reserved;
 	if (view->term.timeline > newest)
 		newest = view->term.timeline;
@@ -480,7 +483,7 @@ next_timeline(const HaView *view, const HaLocal *local)
 	}
 	if (view->term.standby)
 		newest += SOURCE_TIMELINES;
-	else if (local->patroni_seen || view->term.foreign)
+	else if (beside_patroni(view, local))
 		newest = later(newest, ha_mixed_last_timeline(view)) +
 			PATRONI_TIMELINES;
 	return newest + 1;
@@ -516,6 +519,14 @@ ha_failsafe_allows(const HaView *view, const char *name)
 {
 	return !failsafe_is_on(&view->config, view) || !view->failsafe.present ||
 		failsafe_lists(view, name);
+}
+
+/* May others need to hear from that member, to be elected by a quorum of /sync? */
+static bool
+is_voter(const HaView *view, const char *name)
+{
+	return view->sync.present && view->sync.quorum > 0 &&
+		ha_is_in_sync(&view->sync, name);
 }
 
 /* A key without a lease was put by somebody's hand, and says nothing of a life. */
@@ -763,13 +774,14 @@ decide_election(const HaConfig *config, const HaView *view,
 	const HaVote *mine = find_vote(view, local->name);
 	bool		sick = local->sick_since != 0;
 	bool		stays_out = now < local->stay_out_until;
+	bool		on_history;
 
 	if (ha_mixed_history_is_beyond(view))
 	{
 		set_plan(plan, HA_TESTIFY, "/history tells of a leader that is not on record");
 		return;
 	}
-	(void) find_position(view, local, &plan->timeline, &plan->lsn);
+	on_history = find_position(view, local, &plan->timeline, &plan->lsn);
 
 	/* who holds all of a closed reign loses nothing by leading at once */
 	hindrance = not_eligible(config, view, local);
@@ -799,7 +811,8 @@ decide_election(const HaConfig *config, const HaView *view,
 	{
 		wait_until(plan, 0, "does not stand for election: ");
 		because(plan, hindrance);
-		plan->aside = true;
+		plan->aside = !on_history ||
+			(!local->nofailover && !is_voter(view, local->name));
 		return;
 	}
 
@@ -832,7 +845,7 @@ decide_election(const HaConfig *config, const HaView *view,
 	}
 
 	/* it does not stand, but others may need its vote for their quorum */
-	plan->aside = stays_out || sick;
+	plan->aside = (stays_out || sick) && !is_voter(view, local->name);
 	if (stays_out)
 		wait_until(plan, local->stay_out_until,
 				   "does not stand for election: its last promotion failed");
@@ -916,7 +929,7 @@ decide_testify(const HaView *view, const HaLocal *local, const char *name,
 	else
 		set_plan(plan, local->follows[0] != '\0' &&
 				 !is_name(local->follows, name) ? HA_DETACH : HA_WAIT,
-				 "the store does not tell yet which timeline is led by Patroni's member ");
+				 "/history does not tell which timeline is led by Patroni's member ");
 	because_name(plan, name);
 }
 
@@ -1021,7 +1034,7 @@ heed_failsafe(const HaConfig *config, const HaView *view, const HaLocal *local,
 		return;
 	memset(plan, 0, sizeof(*plan));
 	wait_until(plan, until, why);
-	plan->aside = true;
+	plan->aside = !is_voter(view, local->name);
 	if (has_promised(local, now))
 		because_name(plan, local->promised_to);
 }
@@ -1317,7 +1330,8 @@ decide_keyless(const HaConfig *config, const HaView *view,
 		because_sick(plan, local);
 		return;
 	}
-	if (local->patroni_seen && (!view->term.present || view->term.intent))
+	if (beside_patroni(view, local) &&
+		(!view->term.present || view->term.intent))
 	{
 		/* nothing tells whether a member of Patroni had the key meanwhile */
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,

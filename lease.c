@@ -295,16 +295,18 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 
 /*
  * Members write their keys all the time, which is no reason to read everything.  But
- * a new one needs a slot before its server asks for it.
+ * a new one needs a slot before its server asks for it, and one whose lease is another
+ * may be run by another program by now.
  */
 static bool
 is_new_member(const HaView *view, const HaKv *kv)
 {
 	const char *name = kv->key + strlen(KEY_MEMBERS);
+	const HaMember *known = ha_find_member(view, name);
 
 	if (kv->deleted)
 		return false;
-	return ha_find_member(view, name) == NULL;
+	return known == NULL || known->lease != kv->lease;
 }
 
 static void
@@ -891,6 +893,11 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 	/* how the last reign ended; somebody's hand may have let it go on since */
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_HEARTBEAT,
 				   view->heartbeat.mod_revision);
+
+	/* S-11: a reign of Patroni's leaves no other trace for certain */
+	if (lease->patroni_seen)
+		ha_txn_compare(txn, HA_MOD_REVISION, KEY_STATUS,
+					   view->status_revision);
 	for (int i = 0; i < plan->ncounted && i < HA_MAX_MEMBERS; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];

@@ -118,14 +118,19 @@ ha_mixed_too_old_why(const HaConfig *config, const HaView *view, char *why,
 	return old != NULL;
 }
 
-/* The leader, if it is a member of Patroni. */
+/*
+ * The leader, if it is a member of Patroni.  There both keys hang on one lease, with us
+ * on two: so a leader key of ours is not taken for that of a Patroni that somebody
+ * starts under the same name.
+ */
 static const HaMember *
 patroni_leader(const HaView *view)
 {
 	const HaMember *leader = view->leader.present ?
 	ha_find_member(view, view->leader.name) : NULL;
 
-	return ha_mixed_is_patroni(leader) ? leader : NULL;
+	return ha_mixed_is_patroni(leader) &&
+		leader->lease == view->leader.lease ? leader : NULL;
 }
 
 bool
@@ -169,9 +174,13 @@ history_is_clear(const HaView *view)
 	return view->history_known || view->history_revision == 0;
 }
 
-/* Does /history end where that timeline begins? */
+/*
+ * Does /history end where that timeline begins, and did that member promote to it?  An id
+ * alone may be of two timelines: one of ours, and one of a server of Patroni's that has
+ * not heard of it.
+ */
 static bool
-history_leads_to(const HaView *view, uint32_t timeline)
+history_leads_to(const HaView *view, uint32_t timeline, const char *owner)
 {
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
 
@@ -179,21 +188,24 @@ history_leads_to(const HaView *view, uint32_t timeline)
 		return false;
 	if (n == 0)
 		return timeline == 1;
-	return (uint64_t) view->history[n - 1].timeline + 1 == timeline;
+	return (uint64_t) view->history[n - 1].timeline + 1 == timeline &&
+		is_name(view->history[n - 1].owner, owner);
 }
 
 /*
- * The leader goes on on the timeline that is on record, and /history tells nothing
- * newer.  Ids may be left out between two reigns of ours, which Patroni can't know.
+ * The leader goes on on the timeline that is on record as its own, and /history tells
+ * nothing newer.  Ids may be left out between two reigns of ours, which Patroni can't know.
  */
 static bool
-goes_on(const HaView *view, uint32_t timeline)
+goes_on(const HaView *view, uint32_t timeline, const char *owner)
 {
 	const HaTerm *term = &view->term;
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
 
 	return term->present && !term->intent && !term->from_source &&
 		term->timeline == timeline &&
+		(term->timeline_owner[0] == '\0' ||
+		 is_name(term->timeline_owner, owner)) &&
 		history_is_clear(view) &&
 		(n == 0 || view->history[n - 1].timeline < timeline);
 }
@@ -219,11 +231,36 @@ ha_mixed_history_is_beyond(const HaView *view)
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
 
 	return view->term.present && !view->leader.present &&
+		!view->term.intent && !view->term.from_source &&
 		view->history_known && n > 0 &&
+		view->history_revision > view->term.mod_revision &&
 		view->history[n - 1].timeline < UINT32_MAX &&
 		view->history[n - 1].timeline >= view->term.timeline &&
-		view->history[n - 1].owner[0] != '\0' && !view->term.standby &&
+		view->history[n - 1].owner[0] != '\0' &&
 		view->term.term < INT64_MAX;
+}
+
+/*
+ * What our own leaders write stands in this order: the term, /sync and /history of its
+ * owner, and /status with a heartbeat.
+ */
+bool
+ha_mixed_left_traces(const HaView *view)
+{
+	const HaTerm *term = &view->term;
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	if (!term->present || term->standby)
+		return false;
+	if (view->heartbeat.present &&
+		view->status_revision > view->heartbeat.mod_revision)
+		return true;
+	if (view->sync.present && view->sync.leader[0] != '\0' &&
+		view->sync.mod_revision > term->mod_revision &&
+		!is_name(view->sync.leader, term->owner))
+		return true;
+	return n > 0 && view->history_revision > term->mod_revision &&
+		view->history[n - 1].timeline >= term->timeline;
 }
 
 /* Who promoted to a timeline that has ended: the record knows, or /history. */
@@ -293,8 +330,8 @@ ha_mixed_testimony(const HaView *view, HaTerm *term)
 	if (leader == NULL || !runs_as_primary(leader) ||
 		view->term.term == INT64_MAX)
 		return false;
-	stays = goes_on(view, leader->timeline);
-	if (!stays && !history_leads_to(view, leader->timeline))
+	stays = goes_on(view, leader->timeline, leader->name);
+	if (!stays && !history_leads_to(view, leader->timeline, leader->name))
 		return false;
 	record(view, leader->name, leader->timeline, stays, term);
 	return true;
@@ -468,6 +505,7 @@ ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
 		if (why == NULL)
 			continue;
 		wait_for(plan, peer->asked_at + FRESH, false, why, peer->name);
+		plan->leaves_to = peer->primary ? 0 : peer->lsn;
 		return true;
 	}
 	if (!ha_mixed_wants_answers(local, since, now))

@@ -44,6 +44,12 @@ extern bool ha_mixed_is_unrecorded(const HaView *view);
 /* The key is gone, and /history tells of a later reign than the record does. */
 extern bool ha_mixed_history_is_beyond(const HaView *view);
 
+/*
+ * Does the store show that somebody has led since the last of our leaders, who left no
+ * record of it?
+ */
+extern bool ha_mixed_left_traces(const HaView *view);
+
 /* The newest timeline that a member of Patroni is known to have led; 0 = none is. */
 extern uint32_t ha_mixed_last_timeline(const HaView *view);
 

@@ -33,6 +33,16 @@ is_word(json_t *object, const char *name, const char *word)
 	return text != NULL && strcmp(text, word) == 0;
 }
 
+/* Older versions do not tell. */
+static bool
+is_of_member(json_t *json, const char *name)
+{
+	json_t	   *patroni = json_object_get(json, "patroni");
+
+	return json_object_get(patroni, "name") == NULL ||
+		is_word(patroni, "name", name);
+}
+
 /* A number that is too long for JSON, so it is told as a text. */
 static bool
 is_of_cluster(json_t *json, uint64_t sysid)
@@ -87,7 +97,7 @@ ha_patroni_parse(const char *text, size_t length, uint64_t sysid,
 {
 	json_t	   *json = ha_json_load(text, length);
 	bool		ok = json_is_object(json) && is_of_cluster(json, sysid) &&
-	read_position(json, peer);
+	is_of_member(json, peer->name) && read_position(json, peer);
 
 	if (ok)
 		read_tags(json, peer);

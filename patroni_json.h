@@ -15,7 +15,7 @@
 /*
  * The answer to GET /patroni goes to *peer, whose name stays.  False, and *peer is
  * not to be used, if it tells no position, for then it does not count, or if it is of
- * another cluster than the one with that system identifier.
+ * another member, or another cluster than the one with that system identifier.
  */
 extern bool ha_patroni_parse(const char *text, size_t length, uint64_t sysid,
 							 HaPeer *peer);

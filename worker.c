@@ -815,6 +815,24 @@ report_hba(void)
 	strlcpy(report.hba_sha256, hba.sha256, sizeof(report.hba_sha256));
 }
 
+/*
+ * How far we say to be while nobody leads, for members of Patroni, who leave the key to
+ * one that is further: it is what our vote would tell, and less than they have where
+ * we leave it to them.
+ */
+static void
+report_standing(void)
+{
+	bool		leaderless = lease.view.valid && !lease.view.leader.present &&
+	local.role == HA_ROLE_STANDBY;
+
+	report.aside = plan.aside;
+	report.counts_timeline = leaderless ? plan.timeline : 0;
+	report.counts_lsn = leaderless ? plan.lsn : 0;
+	if (leaderless && plan.leaves_to > 0 && plan.lsn >= plan.leaves_to)
+		report.counts_lsn = Max(plan.leaves_to - 1, 1);
+}
+
 /* What nothing rests on: for dashboards. */
 static void
 report_figures(void)
@@ -865,7 +883,7 @@ publish_report(int64 now)
 	report.sync_standby = is_sync_standby();
 	report.others_may_lead = ha_others_may_lead(view, local.name);
 	report.sick = local.sick_since != 0;
-	report.aside = plan.aside;
+	report_standing();
 	report.follows_source = plan.verb == HA_FOLLOW_SOURCE ||
 		(plan.verb == HA_FOLLOW && view->term.standby);
 	report.standby_leader = local.role == HA_ROLE_STANDBY && local.holding &&

@@ -210,5 +210,5 @@ ha_leader_may_count_on(const HaView *view, const char *name)
 
 	/* One that can't be read may list anybody. */
 	return view->config.synchronous_mode != HA_SYNC_OFF &&
-		!view->sync.present;
+		(!view->sync.present || view->sync.leader[0] == '\0');
 }

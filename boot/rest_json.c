@@ -106,10 +106,11 @@ add_position(json_t *json, const HaRestSnapshot *snap)
 		json_object_set_new(xlog, "location", json_integer(w->flush_lsn));
 	else
 	{
-		json_object_set_new(xlog, "received_location",
-							json_integer(w->flush_lsn));
+		uint64_t	counts = w->counts_lsn != 0 ? w->counts_lsn : w->flush_lsn;
+
+		json_object_set_new(xlog, "received_location", json_integer(counts));
 		json_object_set_new(xlog, "replayed_location",
-							json_integer(w->replay_lsn));
+							json_integer(Min(w->replay_lsn, counts)));
 		json_object_set_new(xlog, "replayed_timestamp",
 							w->replayed_at_us != 0 ?
 							time_json(w->replayed_at_us) : json_null());
@@ -117,7 +118,9 @@ add_position(json_t *json, const HaRestSnapshot *snap)
 	}
 	json_object_set_new(json, "xlog", xlog);
 	if (w->timeline != 0)
-		json_object_set_new(json, "timeline", json_integer(w->timeline));
+		json_object_set_new(json, "timeline",
+							json_integer(!snap->leader && w->counts_lsn != 0 ?
+										 w->counts_timeline : w->timeline));
 	if (!snap->leader && w->streaming)
 		json_object_set_new(json, "replication_state",
 							json_string("streaming"));

@@ -91,9 +91,9 @@ static const Row rows[] = {
 
 	/* a reign of Patroni's */
 	{"who does not lead yet is not followed", "", TERM LED_BY_P1("standby", "2"),
-	STANDBY, HA_WAIT, "does not tell yet"},
+	STANDBY, HA_WAIT, "does not tell"},
 	{"... nor whoever led before", "", TERM LED_BY_P1("standby", "2"),
-	STANDBY ",\"follows\":\"n2\"", HA_DETACH, "does not tell yet"},
+	STANDBY ",\"follows\":\"n2\"", HA_DETACH, "does not tell"},
 	{"a reign is recorded", "", TERM LED_BY_P1("primary", "3") HISTORY, STANDBY,
 	HA_TESTIFY, "on record from now on: p1"},
 	{"... also by who starts", "", TERM LED_BY_P1("primary", "3") HISTORY,
@@ -116,8 +116,42 @@ static const Row rows[] = {
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}",
 	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_DEMOTE, "may have led"},
+	{"... although nobody saw it, as what it left shows", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
+		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
+		",\"sync\":{\"present\":true,\"mod_revision\":66,\"leader\":\"p1\"}",
+	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"... but goes on if there is nothing", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
+		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
+		",\"sync\":{\"present\":true,\"mod_revision\":50,\"leader\":\"n2\"}",
+	"\"role\":\"primary\",\"timeline\":3", HA_ACQUIRE, "promoted when", "\"reserve\":3"},
 	{"a reign that is over is recorded before a vote", "", TERM HISTORY, STANDBY,
 	HA_TESTIFY, "/history tells"},
+	{"... but not if /history is older than the record", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n2\",\"timeline\":2}" HISTORY,
+	STANDBY, HA_DETACH, "no leader"},
+	{"... nor while a promotion is under way", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"intent\":true,\"timeline\":2,\"reserved\":31}" HISTORY,
+	STANDBY, HA_DETACH, "no leader"},
+
+	/* two timelines of one id */
+	{"a promotion of ours is not taken for one of Patroni's", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":4,"
+		"\"begin_lsn\":1000,\"timeline_owner\":\"n2\",\"reserved\":4,\"lineage\":[{\"timeline\":3,\"end_lsn\":1000}]}"
+		LED_BY_P1("primary", "4") ",\"history_known\":true,\"history_revision\":41,"
+		"\"history\":[{\"timeline\":3,\"end_lsn\":1000,\"owner\":\"n2\"}]",
+	STANDBY, HA_WAIT, "does not tell"},
+	{"... nor is its line in /history", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":12,"
+		"\"begin_lsn\":1000,\"timeline_owner\":\"n2\",\"reserved\":12,\"lineage\":[{\"timeline\":3,\"end_lsn\":1000}]}"
+		LED_BY_P1("primary", "4") ",\"history_known\":true,\"history_revision\":41,"
+		"\"history\":[{\"timeline\":3,\"end_lsn\":1000,\"owner\":\"n2\"}]",
+	STANDBY, HA_WAIT, "does not tell"},
+	{"a leader of ours is not put on record as Patroni's of that name", "", TERM HEARTBEAT("")
+		",\"leader\":{\"present\":true,\"name\":\"n2\",\"create_revision\":40,\"mod_revision\":50,\"lease\":8}"
+		MEMBERS(PATRONI("n2", "primary", "2")),
+	STANDBY, HA_FOLLOW, "leader is n2"},
 
 	/* what our own left, with Patroni's members there */
 	{"who holds all of a closed reign leads, on a timeline of its own", "",
@@ -126,7 +160,9 @@ static const Row rows[] = {
 	STANDBY MIXED ",\"led_since\":true", HA_DETACH, "no leader"},
 	{"... or may have", "", TERM RELEASED("2000") ",\"status_revision\":48",
 	STANDBY MIXED, HA_DETACH, "no leader"},
-	{"without them nothing of that counts", "", TERM RELEASED("2000") ",\"status_revision\":48",
+	{"... which /status alone tells", "", TERM RELEASED("2000") ",\"status_revision\":48",
+	STANDBY, HA_DETACH, "no leader"},
+	{"without them no id is left out", "", TERM RELEASED("2000") ",\"status_revision\":45",
 	STANDBY, HA_ACQUIRE, "handed over", "\"reserve\":3"},
 
 	/* E1 */
@@ -156,6 +192,8 @@ static const Row rows[] = {
 	DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"primary\":true,\"lsn\":9000}]", HA_ACQUIRE, "best"},
 	{"one that has more goes first", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"wake_at\":102000"},
+	{"... which hears that we have less", "", TERM HEARTBEAT("") VOTED,
+	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"leaves_to\":2001"},
 	{"... or is on a newer timeline", "", TERM HEARTBEAT("") VOTED,
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":3,\"lsn\":9}]",
 	HA_WAIT, "Patroni's: p1"},
@@ -191,6 +229,14 @@ static const Row rows[] = {
 	{"... nor one that is elsewhere", "", TERM HEARTBEAT("") VOTED QUORUM_OF_TWO,
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":1500}]",
 	HA_WAIT, "too few"},
+
+	{"what we have is hidden from nobody who counts it", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
+	DETACHED ",\"failover_priority\":0", HA_WAIT, "nofailover"},
+	{"... but from others", "", TERM HEARTBEAT("") SYNC("\"p1\""),
+	DETACHED, HA_WAIT, "no synchronous standby", "\"aside\":true"},
+	{"who can't be read in /sync may not be elected", "",
+		TERM HEARTBEAT("") ",\"sync\":{\"present\":true,\"mod_revision\":44}",
+	DETACHED, HA_WAIT, "no synchronous standby"},
 
 	/* ... with a wish */
 	{"whom an operator wants may be Patroni's", "\"ttl\":30000",

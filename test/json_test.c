@@ -491,6 +491,8 @@ is_empty(const HaView *v)
 	copy->identity_revision = 0;
 	copy->schema = 0;			/* it counts whatever stands beside it */
 	copy->status_revision = 0;
+	copy->sync.present = false; /* ... and then lets nobody be elected */
+	copy->sync.mod_revision = 0;
 	same = memcmp(copy, empty, sizeof(HaView)) == 0;
 	free(copy);
 	free(empty);
@@ -648,6 +650,10 @@ test_keys(void)
 	v = look("sync", "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
 	OK(v->sync.present && v->sync.nstandbys == 0 && v->nmalformed == 0,
 	   "sync without standbys");
+	v = look("sync", "{\"leader\":\"n1\",\"sync_standby\":\"n2,n@3\"}");
+	OK(v->sync.present && v->sync.leader[0] == '\0' &&
+	   v->sync.nstandbys == 0 && v->sync.mod_revision == 101,
+	   "sync that can't be read");
 	v = look("sync", "{\"leader\":null,\"sync_standby\":null}");
 	OK(!v->sync.present && v->sync.mod_revision == 101 && v->nmalformed == 0,
 	   "sync without leader");

@@ -93,6 +93,11 @@ test_members(void)
 	STORE({"members/n1", "{\"state\":\"running\",\"role\":\"replica\","
 		   "\"version\":\"4.1.0\",\"pg_ha_version\":\"\"}", 20, 9});
 	OK(ha_mixed_patroni(&view) == NULL, "... that tells no version");
+	STORE({"members/p1", "{\"state\":\"running\",\"role\":\"replica\","
+		   "\"version\":\"4.1.5.and.whatever.else.there.is\",\"pg_ha_version\":null}", 20, 9});
+	OK(ha_mixed_patroni(&view) != NULL &&
+	   ha_mixed_too_old(&config, &view, NULL) != NULL,
+	   "one whose version can't be read");
 	STORE({"members/x", "{\"state\":\"running\",\"role\":\"replica\"}", 20, 9});
 	OK(ha_mixed_patroni(&view) == NULL, "one that tells nothing");
 
@@ -184,6 +189,16 @@ test_testimony(void)
 	OK(!ha_mixed_is_unrecorded(&view) && !testifies(), "... nor of who is no member");
 
 	STORE(TERM(""), LEADER(12), P1("primary", "2"), HISTORY("[[1,1000,\"r\"]]"));
+	OK(!testifies(), "... nor on one that is another's");
+	STORE(TERM(""), LEADER(12), P1("primary", "3"),
+		  HISTORY("[[1,1000,\"r\"],[2,3000,\"r\",\"t\",\"n1\"]]"));
+	OK(!testifies(), "... nor by another's promotion");
+	STORE(TERM(""), {"leader", "p1", 12, 8}, P1("primary", "3"), HISTORY(two));
+	OK(!ha_mixed_is_unrecorded(&view), "... nor of one whose keys have two leases");
+
+	STORE(TERM(",\"foreign\":true"), {"leader", "n1", 12, 9},
+		  {"members/n1", MEMBER("primary", "2"), 20, 9},
+		  HISTORY("[[1,1000,\"r\"]]"));
 	OK(testifies() && term.timeline == 2 && term.nlineage == 1 &&
 	   strcmp(term.timeline_owner, "n1") == 0, "one that goes on where it was");
 	STORE(LEADER(12), P1("primary", "1"));
@@ -199,6 +214,10 @@ test_testimony(void)
 	OK(ha_mixed_is_unrecorded(&view), "... until it leads another timeline");
 	view.term.term = INT64_MAX;
 	view.history[0].timeline = 2;
+	strcpy(view.history[0].owner, "n1");
+	view.term.term = INT64_MAX - 1;
+	OK(testifies(), "... and is put there");
+	view.term.term = INT64_MAX;
 	OK(!testifies(), "terms end somewhere");
 }
 
@@ -261,6 +280,11 @@ test_parse(void)
 	   "one without a position");
 	OK(!parse(&peer, "{\"xlog\":{\"location\":70},"
 			  "\"database_system_identifier\":\"7\"}"), "of another cluster");
+	memset(&peer, 0, sizeof(peer));
+	strcpy(peer.name, "p1");
+	OK(!ha_patroni_parse("{\"xlog\":{},\"patroni\":{\"name\":\"p2\"}}", 35, SYSID, &peer) &&
+	   ha_patroni_parse("{\"xlog\":{},\"patroni\":{\"name\":\"p1\"}}", 35, SYSID, &peer),
+	   "of another member");
 	OK(!parse(&peer, "[1]") && !parse(&peer, "") && !parse(&peer, "<html>"),
 	   "no object");
 	OK(parse(&peer, "{\"xlog\":{\"received_location\":-5,"

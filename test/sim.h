@@ -565,8 +565,9 @@ extern void ha_store_end(void);
 extern void ha_store_send(int node, SimClient client, HaRequest *request);
 extern void ha_store_cancel(int node, SimClient client, uint32_t tag);
 extern void ha_store_put(const char *key, const char *value);
+extern int64_t ha_store_grant(int64_t ttl);
 extern void ha_store_put_leased(const char *key, const char *value,
-								int64_t ttl);
+								int64_t lease);
 extern const HaView *ha_store_view(void);
 extern bool ha_store_is_up(void);
 extern bool ha_store_is_full(void);
@@ -633,6 +634,7 @@ extern void ha_failsafe_sends(int node, uint32_t tag);
 extern void ha_failsafe_ask(int node, int64_t now);
 extern void ha_failsafe_check(int node, int64_t term, const char *what);
 extern void ha_failsafe_note_heartbeat(void);
+extern int64_t ha_failsafe_heartbeat_at(void);
 
 /* sim_boot.c */
 extern void ha_node_begin(int node, bool as_primary);

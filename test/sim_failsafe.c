@@ -109,6 +109,12 @@ ha_failsafe_note_heartbeat(void)
 	heartbeat_at = ha_world.now;
 }
 
+int64_t
+ha_failsafe_heartbeat_at(void)
+{
+	return heartbeat_at;
+}
+
 /*-------------------------------------------------------------------------
  * There and back
  *-------------------------------------------------------------------------

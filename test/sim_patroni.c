@@ -7,8 +7,8 @@
  * finds it free, as Patroni does: without votes, heartbeat or term.  Then it is promoted,
  * and a while later /history tells.  What it acknowledges is not looked at, since nothing
  * is promised of that; so it has no server, and can't be followed.  It only comes to
- * lead when no gate is open, since who has no heartbeat waits for none, and its timeline
- * leaves the other at a position that nobody has come to.
+ * lead when no gate is open, or may be opened by an old proof, as it would not wait for
+ * that, and its timeline leaves the other at a position that nobody has come to.
  *
  * Asked how far it is, it is silent, behind or ahead, or says that it is a primary, also
  * for a while after its key is gone.
@@ -42,6 +42,7 @@ static bool leads;
 static int64_t reign_ends_at;
 static int64_t told_at;			/* when its key is to tell of it; 0 = it does */
 static int64_t written_at;		/* ... and /history */
+static int64_t lease;
 static uint32_t timeline;		/* that it leads, or led last */
 static uint64_t begin;
 static int64_t still_until;
@@ -53,13 +54,21 @@ is_chosen(void)
 		!ha_world.shape.standby_cluster;
 }
 
-/* Its key, for as long as it will be there. */
+/* Under which both its keys are, until it is over. */
+static void
+get_lease(int64_t until)
+{
+	int64_t		ttl = (until - ha_world.now) / SIM_MS;
+
+	lease = ha_store_grant(ttl > 1000 ? ttl : 1000);
+}
+
+/* Its key. */
 static void
 tell(HaRole role, uint32_t on)
 {
 	HaMember	m = {0};
 	char	   *json;
-	int64_t		ttl = (goes_at - ha_world.now) / SIM_MS;
 
 	snprintf(m.name, sizeof(m.name), NAME);
 	snprintf(m.conn_url, sizeof(m.conn_url), "postgres://127.0.0.77:5432/x");
@@ -71,13 +80,19 @@ tell(HaRole role, uint32_t on)
 	m.lsn = begin != 0 ? begin : 1;
 	m.failover_priority = m.sync_priority = 1;
 	json = ha_member_json(&m);
-	ha_store_put_leased("members/" NAME, json, ttl > 1000 ? ttl : 1000);
+	ha_store_put_leased("members/" NAME, json, lease);
 	free(json);
 }
 
 static bool
-some_gate_is_open(void)
+some_gate_may_open(void)
 {
+	const HaHeartbeat *heartbeat = &ha_store_view()->heartbeat;
+
+	if (heartbeat->present && !heartbeat->released &&
+		ha_world.now < ha_failsafe_heartbeat_at() +
+		(heartbeat->ttl + 1000) * SIM_MS)
+		return true;
 	for (int i = 0; i < ha_world.nnodes; i++)
 	{
 		if (ha_sim_clock(i) < ha_world.nodes[i].server.deadline)
@@ -93,7 +108,7 @@ take_key(void)
 	int64_t		ttl = ha_sim_between(1, 6) * 1000;
 
 	if (ha_store_view()->leader.present || !ha_store_is_up() ||
-		ha_store_is_full() || some_gate_is_open() || !term->present ||
+		ha_store_is_full() || some_gate_may_open() || !term->present ||
 		term->intent || term->standby || term->foreign ||
 		term->timeline + 1 >= SIM_TIMELINES ||
 		ha_world.timelines[term->timeline + 1].used)
@@ -112,7 +127,8 @@ take_key(void)
 	leads = true;
 	ha_sim_sometimes(SIM_PATRONI_LED);
 	ha_sim_say(-1, "a member of Patroni leads, on timeline %u", timeline);
-	ha_store_put_leader(NAME, ttl);
+	get_lease(reign_ends_at);
+	ha_store_put_leased("leader", NAME, lease);
 	tell(ha_sim_chance(500) ? HA_ROLE_PRIMARY : HA_ROLE_STANDBY,
 		 timeline - 1);
 }
@@ -160,6 +176,7 @@ step(int node, int64_t number, void *pointer)
 	{
 		leads = false;
 		still_until = ha_world.now + ha_sim_about(LONG_STILL);
+		get_lease(goes_at);
 		tell(HA_ROLE_STANDBY, timeline);
 	}
 	else if (leads)
@@ -180,6 +197,7 @@ come(int node, int64_t number, void *pointer)
 	is_there = true;
 	goes_at = ha_world.now + ha_sim_about(MEAN_TIME);
 	ha_sim_say(-1, "a member of Patroni comes");
+	get_lease(goes_at);
 	tell(HA_ROLE_STANDBY, ha_store_view()->term.timeline);
 	step(-1, 0, NULL);
 	ha_sim_at(goes_at + ha_sim_about(MEAN_TIME), SIM_WORLD, -1, come, 0, NULL);

@@ -1007,11 +1007,17 @@ ha_store_put(const char *key, const char *value)
 	end_revision();
 }
 
+int64_t
+ha_store_grant(int64_t ttl)
+{
+	return grant_lease(ttl, -1);
+}
+
 void
-ha_store_put_leased(const char *key, const char *value, int64_t ttl)
+ha_store_put_leased(const char *key, const char *value, int64_t lease)
 {
 	revision++;
-	change_key(key_index(key), value, grant_lease(ttl, -1));
+	change_key(key_index(key), value, lease);
 	end_revision();
 }
 
