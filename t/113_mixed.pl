@@ -224,15 +224,17 @@ sub names
 	$cluster->etcd_delete('members/n2');	# which forbids n3 to join
 	put_key(api_url => 'http://127.0.0.1:1/patroni');
 	$n3->start;
-	HaCluster::wait_until('it waits',
+	HaCluster::wait_until('it waits for one that is stopped elsewhere',
 		sub { $n3->log_contains(qr/waiting for the other node called "n3"/, $offset) });
 	put_key(state => 'running');
-	is($cluster->etcd_version('members/n3'), 2,
-		'nobody takes the key of one that is stopped at another address');
+	HaCluster::wait_until('it has seen one that runs',
+		sub { ($n3->rest('/cluster'))[1] =~ /"name": *"n3"[^}]*"state": *"running"/ });
+	is($cluster->etcd_version('members/n3'), 2, 'it has taken neither');
 	put_key();
-	HaCluster::wait_until('it takes one that is stopped at its own',
+	HaCluster::wait_until('it takes one that is stopped at its own address',
 		sub { HaPatroni::member($cluster, 'n3')->{pg_ha_version} });
-	is($cluster->etcd_version('members/n3') - 3, 1, 'and no one that runs there');
+	my ($taken) = grep { !/pg_ha_version/ } reverse map { $_->[1] } $cluster->etcd_events('members/n3');
+	like($taken, qr/"stopped"/, 'and only that');
 	HaPatroni::wait_streaming($cluster, 'n3');
 	return;
 }
