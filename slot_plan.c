@@ -18,7 +18,9 @@
  * while the store answers and there is no pause.
  *
  * Only slots that pg_ha made are ever dropped, made anew or moved, and those that
- * the configuration gives into its care.
+ * the configuration gives into its care.  Where Patroni has run the server before, it
+ * made what is named after a member: it drops any slot that it does not know.  Nobody
+ * but us moves such a one now, and on a standby nobody will ever stream through it.
  *
  *-------------------------------------------------------------------------
  */
@@ -540,6 +542,16 @@ is_leftover(const HaSlotScene *scene, const HaSlot *slot)
 		!is_ignored(scene->config, spec);
 }
 
+/* Is it a slot that Patroni has made for that member, and left? */
+static bool
+is_inherited(const HaSlotScene *scene, const HaSlot *slot, const char *member)
+{
+	return scene->after_patroni && member != NULL && slot->physical &&
+		!slot->ours && !slot->active &&
+		ha_slot_permanent(scene->config, slot->name) == NULL &&
+		!is_ignored_physical(scene->config, slot->name);
+}
+
 static void
 sort_out(Plan *plan, const HaSlotBook *book)
 {
@@ -556,6 +568,8 @@ sort_out(Plan *plan, const HaSlotBook *book)
 		if (is_leftover(scene, slot))
 			add_task(plan, HA_SLOT_DROP, slot->name, 0,
 					 "of the time when this member led");
+		if (is_inherited(scene, slot, member))
+			add_task(plan, HA_SLOT_INHERIT, slot->name, 0, member);
 		if (has_task(plan, slot->name) || !slot->ours)
 			continue;
 		why = why_unneeded(scene, book, slot->name);

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "access/transam.h"
 #include "access/twophase.h"
 #include "replication/slot.h"
@@ -152,18 +154,25 @@ move_slot(const char *name, uint64 lsn)
 		ReplicationSlotsComputeRequiredXmin(false);
 }
 
-/* Mark a slot that its user holds: nobody else changes that field. */
+/* Mark a slot, which the lock keeps from becoming another one. */
 static void
 take_slot(const char *name)
 {
-	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+	ReplicationSlot *slot;
 
-	if (slot == NULL)
-		return;
-	SpinLockAcquire(&slot->mutex);
-	namestrcpy(&slot->data.plugin, MARK);
-	slot->just_dirtied = slot->dirty = true;
-	SpinLockRelease(&slot->mutex);
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	slot = SearchNamedReplicationSlot(name, false);
+	if (slot != NULL)
+	{
+		SpinLockAcquire(&slot->mutex);
+		if (slot->data.database == InvalidOid)
+		{
+			namestrcpy(&slot->data.plugin, MARK);
+			slot->just_dirtied = slot->dirty = true;
+		}
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
 }
 
 /* Bytes as people read them. */
@@ -241,6 +250,13 @@ carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 				(errmsg("replication slot \"%s\" is pg_ha's now: member \"%s\" streams through it",
 						task->slot, task->why)));
 	}
+	else if (task->deed == HA_SLOT_INHERIT)
+	{
+		take_slot(task->slot);
+		ereport(LOG,
+				(errmsg("replication slot \"%s\" is pg_ha's now: Patroni made it for member \"%s\"",
+						task->slot, task->why)));
+	}
 	else if (now < *due || scene->local->sick_since != 0)
 		return;
 	else if (task->deed == HA_SLOT_CREATE)
@@ -251,6 +267,17 @@ carry_out(const HaSlotTask *task, const HaSlotScene *scene, int64 now)
 		ok = drop_task(task, scene);
 	if (!ok)
 		*due = now + RETRY_INTERVAL;
+}
+
+/* A file that it writes into each data directory, and nobody removes. */
+static bool
+patroni_was_here(void)
+{
+	static int	found = -1;
+
+	if (found < 0)
+		found = access("patroni.dynamic.json", F_OK) == 0;
+	return found;
 }
 
 void
@@ -277,6 +304,7 @@ ha_slots_manage(const HaView *view, HaLocal *local, bool leads, bool fresh,
 	scene.slots = ha_slots_list(&scene.nslots);
 	scene.leads = leads;
 	scene.fresh = fresh;
+	scene.after_patroni = patroni_was_here();
 	if (now - planned_at <= 2 * view->config.loop_wait)
 		scene.elapsed = now - planned_at;
 	planned_at = now;

@@ -75,6 +75,8 @@ sub to_pg_ha
 	my $inode = inode($n3);
 	my @patronis_files = grep { !/^postmaster/ } files($n3);
 
+	HaCluster::wait_until('Patroni has made slots there',
+		sub { $n3->safe_psql('SELECT count(*) FROM pg_replication_slots') == 2 });
 	$n3->stop;
 	my $offset = $n3->log_size;
 	HaPatroni::give_to_pg_ha($n3);
@@ -94,6 +96,13 @@ sub to_pg_ha
 	HaCluster::wait_until('n3 has the functions',
 		sub { ($n3->psql('SELECT * FROM pg_ha_status()'))[0] == 0 });
 	is($n3->status('guarantee'), 'patroni', 'it tells whose promises hold');
+
+	# Nobody streams through those on a standby, so they would hold back WAL for ever.
+	my $slots = q{SELECT string_agg(slot || ' ' || owner, ', ' ORDER BY slot),
+		bool_and(restart_lsn > '%s') FROM pg_ha_slots()};
+	my $lsn = $n3->safe_psql('SELECT pg_last_wal_replay_lsn()');
+	HaCluster::wait_until('the slots that Patroni has made there are pg_ha\'s, and move',
+		sub { $n3->safe_psql(sprintf $slots, $lsn) eq 'n1 member, n2 member|t' });
 	my (undef, undef, $err) = $n3->psql(q{SELECT pg_ha_set_config('{"loop_wait": 0.5}')});
 	like($err, qr/"loop_wait" must be a whole number/, 'what Patroni would cut is refused');
 	is($n3->safe_psql(q{SELECT string_agg(check_name, ' ') FROM pg_ha_health() WHERE NOT ok}),

@@ -154,7 +154,8 @@ static void
 is_plan(const char *expected, const char *what)
 {
 	static const char *const deeds[] = {
-		"create", "make logical", "renew", "advance", "take", "drop"
+		"create", "make logical", "renew", "advance", "take", "inherit",
+		"drop"
 	};
 	HaSlotTask	tasks[HA_MAX_SLOT_TASKS];
 	char		text[1024] = "";
@@ -484,6 +485,46 @@ test_others(void)
 	is(book.nmembers, 4, "under which it is known now");
 }
 
+/* Slots that Patroni made have no mark. */
+static void
+test_patroni(void)
+{
+	begin("n3");
+	add_slot("n1", 50)->ours = false;
+	add_slot("n2", 50)->ours = false;
+	is_plan("", "slots of others are left alone, whatever their names");
+	scene.after_patroni = true;
+	is_plan("inherit n1 (n1), inherit n2 (n2)",
+			"those of members are ours where Patroni has run the server");
+	slots[0].active = true;
+	ignore("n2", HA_SLOT_ANY);
+	is_plan("", "but who streams must be known, and what is ignored is");
+
+	begin("n3");
+	scene.after_patroni = true;
+	add_slot("n1", 50);
+	add_slot("n2", 50);
+	add_slot("app", 50)->ours = false;
+	add_slot("perm", 50)->ours = false;
+	add_permanent("perm");
+	add_logical("etl", "pgoutput");
+	is_plan("advance n1 to 100, advance n2 to 80", "nothing else is");
+	lose("n2");
+	slots[1].ours = false;
+	add_known(&view.slots, "n2", 1000);
+	is_plan("advance n1 to 100, inherit n2 (n2)",
+			"also of one who is away");
+	local.nofailover = true;
+	is_plan("drop n1 (on a member that may not lead), inherit n2 (n2)",
+			"and where it is not needed");
+
+	begin("n1");
+	scene.after_patroni = true;
+	add_slot("n2", 50)->active = true;
+	slots[0].ours = false;
+	is_plan("take n2 (n2), create n3 (n3)", "the leader sees who streams");
+}
+
 int
 main(void)
 {
@@ -493,6 +534,7 @@ main(void)
 	test_absence();
 	test_removed();
 	test_others();
+	test_patroni();
 	printf("1..%d\n", ntests);
 	return nfailed == 0 ? 0 : 1;
 }
