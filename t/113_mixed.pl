@@ -13,6 +13,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use HaCluster;
+use HaDocs;
 use HaPatroni;
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
@@ -32,6 +33,7 @@ my $cluster = HaCluster->new(
 	});
 HaPatroni::lay_out($cluster, $program, qw(n1 n2 n3));
 my ($n1, $n2, $n3) = $cluster->nodes;
+my $page = HaDocs->new('migrate.md');
 my $writer;
 
 start_patroni();
@@ -44,6 +46,7 @@ subtest 'pg_ha\'s leader dies, Patroni leads' => \&pg_ha_dies;
 subtest 'Patroni 3.0.2 is refused' => \&too_old;
 subtest 'a name that somebody else may have is waited for' => \&names;
 subtest 'Patroni runs the standby of pg_ha\'s as it stands' => \&to_patroni;
+$page->check_all_were_run;
 done_testing();
 
 sub start_patroni
@@ -57,6 +60,10 @@ sub start_patroni
 	# Patroni takes 20 s for its own leases all the same.
 	my ($status) = $n1->http('PATCH', '/config', { ttl => 3, retry_timeout => 1 });
 	is($status, 200, 'those of pg_ha last 3 s');
+	$n1->safe_psql($page->block('rights'));
+	is($n1->safe_psql(q{SELECT has_function_privilege('replicator',
+			'pg_read_binary_file(text, bigint, bigint, boolean)', 'EXECUTE')}),
+		't', 'the replication role may rewind');
 	$writer = $cluster->start_writer;
 	$writer->wait_for_acks(50);
 	return;
@@ -254,6 +261,10 @@ sub to_patroni
 
 	$n3->stop;
 	my $offset = $n3->log_size;
+	my $is_loaded = qr/^include.*pg_ha/m;
+	like(slurp_file("$n3->{dir}/postgresql.conf"), $is_loaded, 'the library is loaded by a line');
+	$page->run('library', PGDATA => $n3->{dir});
+	unlike(slurp_file("$n3->{dir}/postgresql.conf"), $is_loaded, 'which is taken out');
 	HaPatroni::give_to_patroni($n3, $program);
 	$n3->start;
 	HaPatroni::wait_streaming($cluster, 'n3');
