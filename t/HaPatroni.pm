@@ -44,8 +44,8 @@ our @ISA = qw(HaCluster::Node);
 =item program(name)
 
 The command line of a Patroni that may share a scope with pg_ha, or of another program of its
-package ("patronictl"); undef if it is not there.  Debian 12 has an older one, so "test/aside
-forky patroni" gets this.  What it needs of Python is Debian 12's.
+package ("patronictl"); undef if it is not there, or does not run.  Debian 12 has an older one, so
+"test/aside forky patroni" gets this.  What it needs of Python is Debian 12's.
 
 =item debian_program()
 
@@ -57,20 +57,13 @@ sub program
 {
 	my ($name) = @_;
 	my $aside = ($ENV{ASIDE_DIR} // '/var/tmp/pg_ha_aside') . '/forky/usr';
-	my $program = "$aside/bin/" . ($name // 'patroni');
-	my @command = (
+	my @python = (
 		'env', "PYTHONPATH=$aside/lib/python3/dist-packages",
-		'PYTHONDONTWRITEBYTECODE=1', '/usr/bin/python3', $program);
+		'PYTHONDONTWRITEBYTECODE=1', '/usr/bin/python3');
 
-	return if !-e $program || !-x '/usr/bin/python3';
-	my ($rc) = HaCluster::capture(30, @command, name_of_version($name));
-	return $rc == 0 ? \@command : undef;
-}
-
-sub name_of_version
-{
-	my ($name) = @_;
-	return ($name // '') eq 'patronictl' ? 'version' : '--version';
+	return if !-e "$aside/bin/patroni" || !-x '/usr/bin/python3';
+	my ($rc) = HaCluster::capture(30, @python, "$aside/bin/patroni", '--version');
+	return $rc == 0 ? [ @python, "$aside/bin/" . ($name // 'patroni') ] : undef;
 }
 
 sub debian_program
