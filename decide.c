@@ -414,13 +414,17 @@ all_have_voted(const HaView *view, const HaLocal *local)
 	return true;
 }
 
-/* Has that member said that it is sick?  Then it goes last, and nobody waits. */
+/*
+ * Has that member said that it is sick?  Then it goes last, and nobody waits; nor for
+ * one that is not to lead, and votes for a quorum only.
+ */
 static bool
-is_said_sick(const HaView *view, const char *name)
+goes_last(const HaView *view, const char *name)
 {
 	const HaMember *member = ha_find_member(view, name);
 
-	return member != NULL && member->sick;
+	return member != NULL && (member->sick || member->nofailover ||
+							  member->failover_priority <= 0);
 }
 
 /*
@@ -441,7 +445,7 @@ rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 			continue;
 		plan->counted[plan->ncounted++] = i;
 		if (vote != mine && vote_is_better(vote, mine) &&
-			!is_said_sick(view, vote->name))
+			!goes_last(view, vote->name))
 			rank++;
 	}
 	return rank;
@@ -775,6 +779,7 @@ decide_election(const HaConfig *config, const HaView *view,
 	bool		sick = local->sick_since != 0;
 	bool		stays_out = now < local->stay_out_until;
 	bool		on_history;
+	bool		only_votes;		/* for others, who need it for their quorum */
 
 	if (ha_mixed_history_is_beyond(view))
 	{
@@ -807,7 +812,9 @@ decide_election(const HaConfig *config, const HaView *view,
 		return;
 	}
 
-	if (hindrance != NULL)
+	only_votes = on_history && is_voter(view, local->name) &&
+		(local->nofailover || local->failover_priority <= 0);
+	if (hindrance != NULL && !only_votes)
 	{
 		wait_until(plan, 0, "does not stand for election: ");
 		because(plan, hindrance);
@@ -846,7 +853,10 @@ decide_election(const HaConfig *config, const HaView *view,
 
 	/* it does not stand, but others may need its vote for their quorum */
 	plan->aside = (stays_out || sick) && !is_voter(view, local->name);
-	if (stays_out)
+	if (only_votes)
+		set_plan(plan, HA_WAIT,
+				 "does not stand for election, but has voted for the others");
+	else if (stays_out)
 		wait_until(plan, local->stay_out_until,
 				   "does not stand for election: its last promotion failed");
 	else

@@ -20,6 +20,8 @@ typedef struct HaInquired
 	char		url[HA_URL_SIZE];
 	bool		sent;
 	uint32_t	tag;			/* of the question that is out; 0 = none */
+	char		trouble[HA_WHY_SIZE];	/* why the last one had no answer that
+										 * counts; '' = it had */
 } HaInquired;
 
 typedef struct HaInquiry

@@ -1014,6 +1014,25 @@ log_versions(void)
 	strlcpy(told, versions, sizeof(told));
 }
 
+/* Who is left out of an election for want of an answer; once for each reason. */
+static void
+log_silent(void)
+{
+	static char told[HA_WHY_SIZE] = "";
+
+	for (int i = 0; i < lease.inquiry.n; i++)
+	{
+		const HaInquired *whom = &lease.inquiry.whom[i];
+
+		if (whom->trouble[0] == '\0' || strcmp(told, whom->trouble) == 0)
+			continue;
+		strlcpy(told, whom->trouble, sizeof(told));
+		ereport(LOG,
+				(errmsg("member \"%s\", which Patroni runs, was asked how far it is and does not count: %s",
+						whom->peer.name, whom->trouble)));
+	}
+}
+
 /* S-11: for as long as it is so, nobody of ours stands for election. */
 static void
 log_patroni(void)
@@ -1033,6 +1052,7 @@ log_patroni(void)
 	else if (patroni == NULL && was_there)
 		ereport(LOG, (errmsg("Patroni runs no member any more")));
 	was_there = patroni != NULL;
+	log_silent();
 	if (ha_mixed_too_old_why(&lease.view.config, &lease.view, why,
 							 sizeof(why)) && strcmp(told, why) != 0)
 		ereport(WARNING,

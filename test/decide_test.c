@@ -230,8 +230,21 @@ static const Row rows[] = {
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":1500}]",
 	HA_WAIT, "too few"},
 
-	{"what we have is hidden from nobody who counts it", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
-	DETACHED ",\"failover_priority\":0", HA_WAIT, "nofailover"},
+	{"who is not to lead votes all the same, where it is counted", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
+	DETACHED ",\"nofailover\":true", HA_VOTE, "gone"},
+	{"... and no more", "", TERM HEARTBEAT("") VOTED QUORUM_OF_TWO,
+	DETACHED ",\"nofailover\":true", HA_WAIT, "has voted"},
+	{"... elsewhere it does not", "", TERM HEARTBEAT("") SYNC("\"n1\""),
+	DETACHED ",\"nofailover\":true", HA_WAIT, "tagged nofailover"},
+	{"nobody waits for such a vote to lead", "", TERM HEARTBEAT("")
+		",\"sync\":{\"present\":true,\"leader\":\"n2\",\"quorum\":1,\"standbys\":[\"n1\",\"n3\"]}"
+		MEMBERS("{\"name\":\"n3\",\"lease\":3,\"state\":\"running\",\"role\":\"standby\",\"nofailover\":true}")
+		",\"votes\":[{\"name\":\"n1\",\"mod_revision\":46,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000},"
+		"{\"name\":\"n3\",\"mod_revision\":47,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000,\"priority\":9}]",
+	DETACHED_AT("99900"), HA_ACQUIRE, "best"},
+	{"what we have is hidden from nobody who counts it", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":2}"
+		QUORUM_OF_TWO ",\"optime\":99999999", DETACHED, HA_VOTE, ""},
 	{"... but from others", "", TERM HEARTBEAT("") SYNC("\"p1\""),
 	DETACHED, HA_WAIT, "no synchronous standby", "\"aside\":true"},
 	{"who can't be read in /sync may not be elected", "",

@@ -101,6 +101,17 @@ some_gate_may_open(void)
 	return false;
 }
 
+/* What a leader of Patroni's does in its first cycle, while it is promoted. */
+static void
+put_status(void)
+{
+	char		text[64];
+
+	snprintf(text, sizeof(text), "{\"optime\":%llu}",
+			 (unsigned long long) ha_store_view()->optime);
+	ha_store_put("status", text);
+}
+
 static void
 take_key(void)
 {
@@ -129,6 +140,7 @@ take_key(void)
 	ha_sim_say(-1, "a member of Patroni leads, on timeline %u", timeline);
 	get_lease(reign_ends_at);
 	ha_store_put_leased("leader", NAME, lease);
+	put_status();
 	tell(ha_sim_chance(500) ? HA_ROLE_PRIMARY : HA_ROLE_STANDBY,
 		 timeline - 1);
 }
