@@ -75,6 +75,42 @@ leave_curl(const SignalState *saved)
 	pthread_sigmask(SIG_SETMASK, &saved->mask, NULL);
 }
 
+/* Set one option of "easy", unless an earlier one has failed: "rc". */
+#define SET(option, value) \
+	do { \
+		if (rc == CURLE_OK) \
+			rc = curl_easy_setopt(easy, option, value); \
+	} while (0)
+
+/*
+ * What reaches etcd, and how sure we are that it is the right one.  Files; NULL = none.
+ */
+static inline CURLcode
+secure_etcd(CURL *easy, const char *cacert, const char *cert, const char *key)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	if (cacert != NULL)
+	{
+		/* The system's directory of CAs would be believed besides ours. */
+		SET(CURLOPT_CAINFO, cacert);
+		SET(CURLOPT_CAPATH, NULL);
+	}
+	if (cert != NULL)
+	{
+		SET(CURLOPT_SSLCERT, cert);
+		SET(CURLOPT_SSLKEY, key);
+	}
+	return rc;
+}
+
 /* Let an epoll descriptor watch what curl wants to have watched. */
 static inline int
 watch_curl_socket(int epoll_fd, curl_socket_t fd, int what)

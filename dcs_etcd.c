@@ -499,40 +499,6 @@ add_headers(Transfer *t)
 	return ok;
 }
 
-/* Set one option, unless an earlier one has failed. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(easy, option, value); \
-	} while (0)
-
-/* What reaches the peer, and how sure we are that it is the right one. */
-static CURLcode
-set_security(const HaDcs *dcs, CURL *easy)
-{
-	CURLcode	rc = CURLE_OK;
-
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_NOPROXY, "*");
-	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	if (dcs->cacert != NULL)
-	{
-		/* The system's directory of CAs would be believed besides ours. */
-		SET(CURLOPT_CAINFO, dcs->cacert);
-		SET(CURLOPT_CAPATH, NULL);
-	}
-	if (dcs->cert != NULL)
-	{
-		SET(CURLOPT_SSLCERT, dcs->cert);
-		SET(CURLOPT_SSLKEY, dcs->key);
-	}
-	return rc;
-}
-
 /*
  * HTTP/1.1 even where HTTP/2 is to be had: with it a connection carries one
  * request, and a timeout closes the connection, so that nothing else is sent
@@ -588,7 +554,8 @@ set_options(Transfer *t, CURL *easy)
 {
 	const char *path = t->is_auth ? "/v3/auth/authenticate"
 	: ha_etcd_path(t->kind);
-	CURLcode	rc = set_security(t->dcs, easy);
+	CURLcode	rc = secure_etcd(easy, t->dcs->cacert, t->dcs->cert,
+								 t->dcs->key);
 	long		timeout_ms = 0; /* curl: no limit */
 	long		connect_ms = HA_WATCH_CONNECT_MS;
 

@@ -149,16 +149,10 @@ finish_call(HaPeers *peers, Call *call, CURLcode rc)
 	end_call(peers, call);
 }
 
-/* Set one option, unless an earlier one has failed. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(call->easy, option, value); \
-	} while (0)
-
 static CURLcode
 set_options(HaPeers *peers, Call *call, const HaPeerRequest *request)
 {
+	CURL	   *easy = call->easy;
 	CURLcode	rc = CURLE_OK;
 
 	if (peers->ca.data != NULL)

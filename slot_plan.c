@@ -74,8 +74,8 @@ find_known(const HaSlotBook *book, const char *member)
 	return -1;
 }
 
-static const HaSlot *
-find_slot(const HaSlotScene *scene, const char *name)
+const HaSlot *
+ha_find_slot(const HaSlotScene *scene, const char *name)
 {
 	for (int i = 0; i < scene->nslots; i++)
 	{
@@ -307,7 +307,7 @@ keep_absent(Plan *plan, HaSlotBook *book)
 		const HaSlot *slot;
 
 		ha_slot_name(known.name, name);
-		slot = find_slot(scene, name);
+		slot = ha_find_slot(scene, name);
 		if (ha_find_member(scene->view, known.name) == NULL)
 		{
 			if (find_slot_member(scene->view, name) != NULL)
@@ -451,7 +451,7 @@ static void
 want_slot(Plan *plan, const char *name, const HaMember *member)
 {
 	const HaSlotScene *scene = plan->scene;
-	const HaSlot *slot = find_slot(scene, name);
+	const HaSlot *slot = ha_find_slot(scene, name);
 	char		own[HA_NAME_SIZE];
 
 	ha_slot_name(scene->local->name, own);
@@ -487,7 +487,7 @@ want_slots(Plan *plan)
 		if (spec->kind == HA_SLOT_PHYSICAL)
 			want_slot(plan, spec->name, find_slot_member(view, spec->name));
 		else if (plan->scene->leads && !config->standby_cluster.active &&
-				 find_slot(plan->scene, spec->name) == NULL)
+				 ha_find_slot(plan->scene, spec->name) == NULL)
 			add_task(plan, HA_SLOT_CREATE_LOGICAL, spec->name, 0, "");
 	}
 }

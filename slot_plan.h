@@ -75,6 +75,9 @@ extern int	ha_slot_plan(const HaSlotScene *scene, HaSlotBook *book,
 extern const char *ha_slot_member(const HaView *view, const HaSlotBook *book,
 								  const char *slot);
 
+/* The server's slot of that name; NULL = there is none. */
+extern const HaSlot *ha_find_slot(const HaSlotScene *scene, const char *name);
+
 /* The permanent slot of that name; NULL = there is none. */
 extern const HaSlotSpec *ha_slot_permanent(const HaConfig *config,
 										   const char *slot);

@@ -174,17 +174,6 @@ pretty_size(uint64 bytes)
 															  Int64GetDatum((int64) bytes))));
 }
 
-static const HaSlot *
-find_slot(const HaSlotScene *scene, const char *name)
-{
-	for (int i = 0; i < scene->nslots; i++)
-	{
-		if (strcmp(scene->slots[i].name, name) == 0)
-			return &scene->slots[i];
-	}
-	return NULL;
-}
-
 static bool
 create_task(const HaSlotTask *task)
 {
@@ -204,7 +193,7 @@ create_task(const HaSlotTask *task)
 static bool
 drop_task(const HaSlotTask *task, const HaSlotScene *scene)
 {
-	const HaSlot *slot = find_slot(scene, task->slot);
+	const HaSlot *slot = ha_find_slot(scene, task->slot);
 	uint64		retained = slot != NULL && slot->restart_lsn != 0 &&
 	slot->restart_lsn < scene->local->flush_lsn ?
 	scene->local->flush_lsn - slot->restart_lsn : 0;

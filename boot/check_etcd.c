@@ -74,36 +74,18 @@ take_body(char *data, size_t size, size_t n, void *arg)
 	return length;
 }
 
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(easy, option, value); \
-	} while (0)
 
 /* As dcs_etcd.c does it, or this would tell of another connection than that. */
 static CURLcode
 set_options(Question *q, CURL *easy)
 {
 	const HaNode *node = q->node;
-	CURLcode	rc = CURLE_OK;
+	bool		has_ca = node->etcd_cacert[0] != '\0';
+	bool		has_cert = node->etcd_cert[0] != '\0';
+	CURLcode	rc = secure_etcd(easy, has_ca ? node->etcd_cacert : NULL,
+								 has_cert ? node->etcd_cert : NULL,
+								 has_cert ? node->etcd_key : NULL);
 
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_NOPROXY, "*");
-	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	if (node->etcd_cacert[0] != '\0')
-	{
-		SET(CURLOPT_CAINFO, node->etcd_cacert);
-		SET(CURLOPT_CAPATH, NULL);
-	}
-	if (node->etcd_cert[0] != '\0')
-	{
-		SET(CURLOPT_SSLCERT, node->etcd_cert);
-		SET(CURLOPT_SSLKEY, node->etcd_key);
-	}
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L);

@@ -227,15 +227,11 @@ ha_rest_hear_restart(HaRest *rest, HaRestCall *call, const HaRestReply *reply)
 void
 ha_rest_look_for_restart(HaRestCall *call, const HaView *view, const char *self)
 {
+	const HaMember *member = ha_find_member(view, self);
 	HaProgress	progress = {.state = HA_PROGRESS_NONE};
 
-	for (int i = 0; i < view->nmembers; i++)
-	{
-		if (strcmp(view->members[i].name, self) == 0)
-			progress = view->members[i].progress;
-	}
-	if (strcmp(progress.id, call->id) != 0)
-		progress.state = HA_PROGRESS_NONE;
+	if (member != NULL && strcmp(member->progress.id, call->id) == 0)
+		progress = member->progress;
 	if (progress.state == HA_PROGRESS_DONE)
 		ha_rest_finish(call, MHD_HTTP_OK, "restarted successfully");
 	else if (progress.state == HA_PROGRESS_DECLINED)

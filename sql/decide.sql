@@ -91,6 +91,8 @@ SELECT * FROM decide('{"heartbeat": {"present": true, "term": 4, "released": tru
 SELECT * FROM decide(:'voted'::jsonb || :'done', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 90000}');
+-- ... but not where another shall lead at once after a crash
+SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 99900}', '{"primary_start_timeout": 0}');
 
 -- who does not stand
 SELECT * FROM decide('{}', '{"detached": true, "nofailover": true}');
@@ -289,7 +291,7 @@ SELECT pg_ha_decide('[]');
 \set mine '{"leader": {"present": true, "name": "n1", "mod_revision": 48, "lease": 9}, "members": [{"name": "n1", "state": "running", "role": "standby"}, {"name": "n2", "lease": 4, "host": "h2", "port": 5432, "state": "running", "role": "standby", "lsn": 2000, "failover_priority": 1}]}'
 \set holds '{"lease_id": 9, "holding": true, "ancestors": [{"timeline": 1, "end_lsn": 1000}]}'
 \set acquired '{"term": {"present": true, "mod_revision": 48, "term": 6, "owner": "n1", "intent": true, "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2}}'
-\set told '{"term": {"present": true, "mod_revision": 49, "term": 6, "owner": "n1", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+\set told '{"term": {"present": true, "mod_revision": 49, "term": 6, "owner": "n1", "standby": true, "from_source": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
 SELECT * FROM decide(:'mine'::jsonb || :'acquired', :'holds', :'follows');
 SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds', :'follows');
 SELECT * FROM decide(:'mine'::jsonb || :'told', :'holds'::jsonb || '{"timeline": 3, "ancestors": [{"timeline": 1, "end_lsn": 1000}, {"timeline": 2, "end_lsn": 1900}]}', :'follows');
@@ -304,7 +306,7 @@ SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true
 SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "candidate": "n1"}}', :'holds', :'follows');
 SELECT * FROM decide(:'mine'::jsonb || :'told' || '{"failover": {"present": true, "mod_revision": 49, "candidate": "n2", "scheduled_at": 5}}', :'holds', :'follows');
 -- ... others follow it, whatever the record says of their WAL: that is for the source to say
-\set source_led '{"leader": {"present": true, "name": "n2", "mod_revision": 40, "lease": 9}, "members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "standby"}], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+\set source_led '{"leader": {"present": true, "name": "n2", "mod_revision": 40, "lease": 9}, "members": [{"name": "n2", "host": "h2", "port": 5432, "state": "running", "role": "standby"}], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "from_source": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
 SELECT * FROM decide(:'source_led', '{}', :'follows');
 SELECT * FROM decide(:'source_led', '{"timeline": 3}', :'follows');
 SELECT * FROM decide(:'source_led', '{"timeline": 1, "flush_lsn": 1500, "replay_lsn": 1500}', :'follows');
@@ -313,10 +315,16 @@ SELECT * FROM decide(:'source_led', '{"role": "primary"}', :'follows');
 SELECT * FROM decide(:'mine', '{"role": "primary", "holding": true, "lease_id": 9}', :'follows');
 SELECT * FROM decide(:'mine', '{"role": "primary", "holding": true, "lease_id": 9}', :'follows'::jsonb || '{"pause": true}');
 -- ... elections are ordinary, but reserve no timeline, and the record judges nobody
-\set gone '{"members": [], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
+\set gone '{"members": [], "term": {"present": true, "mod_revision": 40, "term": 5, "owner": "n2", "standby": true, "from_source": true, "timeline": 2, "begin_lsn": 1000, "reserved": 2, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}}'
 SELECT * FROM decide(:'gone', '{"key_gone_since": 99900}', :'follows');
 SELECT * FROM decide(:'gone', '{"timeline": 3, "detached": true, "key_gone_since": 99900}', :'follows');
 SELECT pg_ha_decide(jsonb_build_object('now', 100000, 'config', :'follows'::jsonb, 'view', '{"valid": true, "sysid": 7}'::jsonb || :'gone' || :'voted', 'local', '{"name": "n1", "sysid": 7, "role": "standby", "timeline": 2, "flush_lsn": 2000, "replay_lsn": 2000, "detached": true, "key_gone_since": 90000}'::jsonb))->>'reserve' AS reserve;
+-- ... and a timeline of ours that was given up for the source's does not count again
+-- since somebody has begun to be promoted; one that was promoted to in vain does
+\set branch '{"timeline": 3, "detached": true, "key_gone_since": 99900, "ancestors": [{"timeline": 1, "end_lsn": 1000}, {"timeline": 2, "end_lsn": 2000}]}'
+\set begun '{"present": true, "mod_revision": 41, "term": 6, "owner": "n2", "intent": true, "timeline": 2, "begin_lsn": 1000, "reserved": 10, "lineage": [{"timeline": 1, "end_lsn": 1000, "owner": ""}]}'
+SELECT * FROM decide(jsonb_build_object('members', '[]'::jsonb, 'term', :'begun'::jsonb || '{"from_source": true}'), :'branch');
+SELECT * FROM decide(jsonb_build_object('members', '[]'::jsonb, 'term', :'begun'::jsonb), :'branch');
 -- ... who is short of consistency and has nobody to follow streams from the source
 SELECT * FROM decide('{}', '{"role": "starting"}', :'follows');
 SELECT * FROM decide(:'source_led', '{"role": "starting"}', :'follows');

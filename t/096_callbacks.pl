@@ -23,7 +23,7 @@ my $word = $odd =~ s/'/''/gr;
 
 write_program();
 $_->add_settings(join "\n",
-	"pg_ha.callback_timeout = '2s'",
+	"pg_ha.callback_timeout = '4s'",
 	map { "pg_ha.$_ = '$program ''$word'' \"two words\"'" } @names)
   foreach $cluster->nodes;
 $cluster->start_all;
@@ -179,7 +179,7 @@ sub check_hanging
 		'it is ended',
 		sub {
 			$leader->log_contains(
-				qr/callback "on_reload" has not ended within callback_timeout \(2000 ms\)/,
+				qr/callback "on_reload" has not ended within callback_timeout \(4000 ms\)/,
 				$offset);
 		});
 	cmp_ok($cluster->etcd_version('pg_ha/heartbeat') - $before,
@@ -210,7 +210,7 @@ sub check_newer
 	HaCluster::wait_until('the newer one is called',
 		sub { calls($standby, 'on_restart') > $from + 1 });
 	is_gone($old);
-	$standby->add_settings("pg_ha.callback_timeout = '2s'");
+	$standby->add_settings("pg_ha.callback_timeout = '4s'");
 	$leader->safe_psql("SELECT pg_ha_reload('$standby->{name}')");
 	$cluster->wait_streaming(2);
 	return;

@@ -63,17 +63,6 @@ make_slots(const char *bytes, size_t length, HaSlot *slots)
 	return n;
 }
 
-static const HaSlot *
-find_slot(const HaSlotScene *scene, const char *name)
-{
-	for (int i = 0; i < scene->nslots; i++)
-	{
-		if (strcmp(scene->slots[i].name, name) == 0)
-			return &scene->slots[i];
-	}
-	return NULL;
-}
-
 static void
 check_task(const HaSlotScene *scene, const HaSlotTask *task)
 {
@@ -81,7 +70,7 @@ check_task(const HaSlotScene *scene, const HaSlotTask *task)
 
 	require(memchr(task->slot, '\0', HA_NAME_SIZE) != NULL);
 	require(memchr(task->why, '\0', HA_WHY_SIZE) != NULL);
-	slot = find_slot(scene, task->slot);
+	slot = ha_find_slot(scene, task->slot);
 	switch (task->deed)
 	{
 		case HA_SLOT_CREATE:
