@@ -236,12 +236,14 @@ ha_patroni_end(void)
 
 /*
  * A node takes the key in the term after that reign, which it must have seen: then it
- * was told that the server is a primary still.
+ * was told that the server is a primary still, unless it began when nothing told
+ * whom to ask.
  */
 void
 ha_patroni_check(int node, const HaTerm *old)
 {
 	if (old->foreign && old->timeline == timeline &&
+		ha_world.nodes[node].worker.lease.inquiry.n > 0 &&
 		ha_world.now < still_until)
 		ha_sim_fail("S-11: %s takes the key while the one of Patroni is a primary",
 					ha_world.nodes[node].name);
