@@ -846,7 +846,8 @@ decide_election(const HaConfig *config, const HaView *view,
 	bool		stays_out = now < local->stay_out_until;
 	bool		voter = is_voter(view, local->name);
 	bool		on_history;
-	bool		only_votes;		/* for others, who need it for their quorum */
+	bool		only_votes;		/* Patroni lists whom we would not, and others
+								 * need that vote for their quorum */
 
 	if (ha_mixed_history_is_beyond(view))
 	{
@@ -854,7 +855,7 @@ decide_election(const HaConfig *config, const HaView *view,
 		return;
 	}
 	on_history = find_position(view, local, &plan->timeline, &plan->lsn);
-	only_votes = on_history && voter &&
+	only_votes = on_history && voter && beside_patroni(view, local) &&
 		(local->nofailover || local->failover_priority <= 0);
 	if (hindrance == NULL && takes_over(config, view, local, now, plan))
 		return;

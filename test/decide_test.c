@@ -231,10 +231,12 @@ static const Row rows[] = {
 	HA_WAIT, "too few"},
 
 	{"who is not to lead votes all the same, where it is counted", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
-	DETACHED ",\"nofailover\":true", HA_VOTE, "gone"},
+	DETACHED MIXED ",\"nofailover\":true", HA_VOTE, "gone"},
 	{"... and no more", "", TERM HEARTBEAT("") VOTED QUORUM_OF_TWO,
-	DETACHED ",\"nofailover\":true", HA_WAIT, "has voted"},
+	DETACHED MIXED ",\"nofailover\":true", HA_WAIT, "has voted"},
 	{"... elsewhere it does not", "", TERM HEARTBEAT("") SYNC("\"n1\""),
+	DETACHED MIXED ",\"nofailover\":true", HA_WAIT, "tagged nofailover"},
+	{"... nor among members of ours", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
 	DETACHED ",\"nofailover\":true", HA_WAIT, "tagged nofailover"},
 	{"nobody waits for such a vote to lead", "", TERM HEARTBEAT("")
 		",\"sync\":{\"present\":true,\"leader\":\"n2\",\"quorum\":1,\"standbys\":[\"n1\",\"n3\"]}"
@@ -244,7 +246,7 @@ static const Row rows[] = {
 	DETACHED_AT("99900"), HA_ACQUIRE, "best"},
 	{"what we have is hidden from nobody who counts it", "",
 		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":2}"
-		QUORUM_OF_TWO ",\"optime\":99999999", DETACHED, HA_VOTE, ""},
+	QUORUM_OF_TWO ",\"optime\":99999999", DETACHED, HA_VOTE, ""},
 	{"... but from others", "", TERM HEARTBEAT("") SYNC("\"p1\""),
 	DETACHED, HA_WAIT, "no synchronous standby", "\"aside\":true"},
 	{"who can't be read in /sync may not be elected", "",
@@ -286,7 +288,7 @@ static const Row rows[] = {
 		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000",
 	HA_RENEW, "too old for that: p1", "\"lead\":true"},
 	{"who is run by Patroni does nothing", "", TERM HEARTBEAT("") VOTED
-		MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
+	MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
 	{"... and does not lead", "", TERM HEARTBEAT("") VOTED
 		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":8}"
 		MEMBERS(PATRONI("n1", "primary", "2")),
