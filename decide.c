@@ -1370,10 +1370,10 @@ decide_keyless(const HaConfig *config, const HaView *view,
 		because_sick(plan, local);
 		return;
 	}
-	if (beside_patroni(view, local) &&
-		(!view->term.present || view->term.intent))
+	if (view->term.present && view->term.intent &&
+		(was_led_since(view, local) || ha_mixed_patroni(view) != NULL))
 	{
-		/* nothing tells whether a member of Patroni had the key meanwhile */
+		/* nobody has put a record since, but a member of Patroni puts none */
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
 				 "a member of Patroni may have led since it was promoted");
 		return;

@@ -159,6 +159,18 @@ ha_inquiry_answered(HaInquiry *inquiry, const HaPeerAnswer *answer,
 }
 
 void
+ha_inquiry_void(HaInquiry *inquiry)
+{
+	inquiry->began_at = 0;
+	for (int i = 0; i < inquiry->n; i++)
+	{
+		inquiry->whom[i].tag = 0;
+		inquiry->whom[i].peer.asked_at = 0;
+		inquiry->whom[i].peer.answered = false;
+	}
+}
+
+void
 ha_inquiry_tell(const HaInquiry *inquiry, HaLocal *local)
 {
 	memset(local->peers, 0, sizeof(local->peers));

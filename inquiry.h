@@ -43,6 +43,9 @@ extern bool ha_inquiry_next(HaInquiry *inquiry, int64_t now,
 extern bool ha_inquiry_answered(HaInquiry *inquiry, const HaPeerAnswer *answer,
 								uint64_t sysid);
 
+/* What they have said, or will say to what was asked, does not count any more. */
+extern void ha_inquiry_void(HaInquiry *inquiry);
+
 /* What is known of them goes to the rules. */
 extern void ha_inquiry_tell(const HaInquiry *inquiry, HaLocal *local);
 

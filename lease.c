@@ -213,8 +213,9 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 }
 
 /*
- * S-11: reigns of members of Patroni, who leave no record of them.  One that is over
- * before we saw it: what was said before it does not count any more.
+ * S-11: reigns of members of Patroni, who leave no record of them.  What its members
+ * have said of themselves before another reign does not count after it, even if that
+ * was over before we saw it.
  */
 static void
 observe_patroni(HaLease *lease, int64_t now)
@@ -225,7 +226,10 @@ observe_patroni(HaLease *lease, int64_t now)
 	if (ha_mixed_patroni(view) != NULL)
 		lease->patroni_seen = true;
 	if (is_new)
+	{
 		lease->led_since = false;
+		ha_inquiry_void(&lease->inquiry);
+	}
 	if (is_new && view->term.foreign && !view->leader.present)
 		lease->key_gone_since = now;
 	lease->led_revision = view->term.mod_revision;

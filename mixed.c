@@ -435,14 +435,24 @@ may_stand(const HaView *view, const HaPeer *peer)
 		 !is_name(view->sync.leader, peer->name));
 }
 
-/* Is it further than we are, or as far and preferred? */
+/*
+ * Is it further than we are, or as far and preferred?  What it has must be the cluster's
+ * history (S-16), on record, or of a reign that nobody has recorded.
+ */
 static bool
-goes_first(const HaPeer *peer, uint32_t timeline, uint64_t lsn, int priority)
+goes_first(const HaView *view, const HaLocal *local, const HaPeer *peer,
+		   uint32_t timeline, uint64_t lsn)
 {
-	if (peer->timeline != 0 && peer->timeline != timeline)
-		return peer->timeline > timeline;
+	uint32_t	on = peer->timeline != 0 ? peer->timeline : timeline;
+
+	if (!ha_on_lineage(&view->term, on, peer->lsn))
+		return on > view->term.timeline &&
+			(local->led_since || ha_mixed_left_traces(view));
+	if (on != timeline)
+		return on > timeline;
 	return peer->lsn > lsn ||
-		(peer->lsn == lsn && peer->failover_priority > priority);
+		(peer->lsn == lsn &&
+		 peer->failover_priority > local->failover_priority);
 }
 
 int
@@ -500,7 +510,7 @@ ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
 		if (peer->primary)
 			why = "no leader, but a server of Patroni is a primary still: ";
 		else if (!named && may_stand(view, peer) &&
-				 goes_first(peer, timeline, lsn, local->failover_priority))
+				 goes_first(view, local, peer, timeline, lsn))
 			why = "a better candidate goes first, which is Patroni's: ";
 		if (why == NULL)
 			continue;

@@ -67,6 +67,12 @@
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
 
+/*
+ * ... by a member of Patroni that counts our position for its quorum: less old than the
+ * margin by which a leader's gate closes before its key may go (S-11).
+ */
+#define QUORUM_INTERVAL		50
+
 /* How often a pause is complained of. */
 #define PAUSE_NAG_INTERVAL	(10 * 60 * 1000)
 #define PROMOTION_INTERVAL	5
@@ -1380,6 +1386,9 @@ pause_length(void)
 
 	if (look_again)
 		return 0;
+	if (lease.patroni_seen && local.role == HA_ROLE_STANDBY &&
+		lease.view.config.synchronous_mode == HA_SYNC_QUORUM)
+		until = now + QUORUM_INTERVAL;
 	if (plan.verb == HA_PROMOTE && !local.promoting)
 		until = now + DETACH_INTERVAL;
 	else if (plan.verb == HA_PROMOTE)

@@ -115,12 +115,18 @@ static const Row rows[] = {
 	{"... nor a promotion, if one may have been between", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}",
-	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_DEMOTE, "may have led"},
+	"\"role\":\"primary\",\"timeline\":3,\"led_since\":true", HA_DEMOTE, "may have led"},
 	{"... although nobody saw it, as what it left shows", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
 		",\"sync\":{\"present\":true,\"mod_revision\":66,\"leader\":\"p1\"}",
 	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"... or Patroni is there", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
+		"\"intent\":true,\"timeline\":2,\"reserved\":3}" MEMBERS(PATRONI("p1", "standby", "2")),
+	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"a leader whose store forgot everything goes on", "", "\"nmalformed\":0",
+	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_ACQUIRE, "first leader"},
 	{"... but goes on if there is nothing", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
@@ -194,9 +200,16 @@ static const Row rows[] = {
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"wake_at\":102000"},
 	{"... which hears that we have less", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"leaves_to\":2001"},
-	{"... or is on a newer timeline", "", TERM HEARTBEAT("") VOTED,
+	{"... or is on a newer timeline, if that may have been led", "",
+		TERM HEARTBEAT("") VOTED ",\"status_revision\":48",
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":3,\"lsn\":9}]",
 	HA_WAIT, "Patroni's: p1"},
+	{"... but not by WAL that is not the cluster's", "", TERM HEARTBEAT("") VOTED,
+		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":3,\"lsn\":9000}]",
+	HA_ACQUIRE, "best"},
+	{"... nor by what is beyond an end on record", "", TERM HEARTBEAT("") VOTED,
+		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":9000}]",
+	HA_ACQUIRE, "best"},
 	{"... or is preferred", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2000,\"failover_priority\":2"), HA_WAIT, "Patroni's: p1"},
 	{"... but not if it may not lead", "", TERM HEARTBEAT("") VOTED,
