@@ -85,7 +85,8 @@ typedef struct HaControlWorker
 	int64_t		term;
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
-	bool		aside;			/* nobody leads, and this member is not to */
+	bool		aside;			/* members of Patroni are not to count on our
+								 * position */
 	uint32_t	counts_timeline;	/* nobody leads: the position that counts
 									 * in */
 	uint64_t	counts_lsn;		/* ... the election; 0 = as above */

@@ -38,9 +38,6 @@
  */
 #define SOURCE_TIMELINES	8
 
-/* ... and so many to members of Patroni, who promote themselves to the next ones. */
-#define PATRONI_TIMELINES	8
-
 /* Replay that has not moved for so long has come to the end of the WAL. */
 #define STALLED_AFTER		500
 
@@ -362,6 +359,8 @@ not_eligible(const HaConfig *config, const HaView *view,
 		return "a member's Patroni is too old to be led beside";
 	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
+	if (view->sync.present && view->sync.leader[0] == '\0')
+		return "/sync cannot be read: put it right, or delete it";
 	if (!sync_allows(view, local->name))
 		return "it is no synchronous standby";
 	if (local->flush_lsn < local->line_begins_at)
@@ -487,9 +486,11 @@ next_timeline(const HaView *view, const HaLocal *local)
 	}
 	if (view->term.standby)
 		newest += SOURCE_TIMELINES;
-	else if (beside_patroni(view, local))
+	else if (beside_patroni(view, local) ||
+			 (!view->term.present &&
+			  (view->history_revision != 0 || view->status_revision != 0)))
 		newest = later(newest, ha_mixed_last_timeline(view)) +
-			PATRONI_TIMELINES;
+			HA_PATRONI_TIMELINES;
 	return newest + 1;
 }
 
@@ -681,6 +682,13 @@ another_is_primary(const HaView *view, const char *name)
 	return false;
 }
 
+/* A heartbeat that came later is of a reign of which we saw nothing else. */
+static int64_t
+asked_since(const HaLocal *local)
+{
+	return later(local->key_gone_since, local->heartbeat_seen_at);
+}
+
 /* When this candidate may try, so many others being better. */
 static int64_t
 turn_of(const HaConfig *config, const HaView *view, const HaLocal *local,
@@ -745,7 +753,7 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 
 	/* nothing was acknowledged later, by one of ours (S-11) */
 	int64_t		since = later(former_deadline_is_over_at(view, local),
-							  local->key_gone_since);
+							  asked_since(local));
 
 	/* so many of those that confirm commits must have no more than we have */
 	if (!ha_quorum_may_elect(view, local->name,
@@ -794,7 +802,7 @@ takes_over(const HaConfig *config, const HaView *view, const HaLocal *local,
 		plan->timeline != view->term.timeline)
 		return false;
 	waits = ha_mixed_waits(view, local, plan->timeline, plan->lsn,
-						   local->key_gone_since, now, plan);
+						   asked_since(local), now, plan);
 	if (!waits && !stands_aside(config, view, local, plan) &&
 		!leave_to_candidate(config, view, local, NULL, now, plan))
 		acquire(plan, view, local, "the leader handed over, all its WAL is here");
@@ -1370,8 +1378,9 @@ decide_keyless(const HaConfig *config, const HaView *view,
 		because_sick(plan, local);
 		return;
 	}
-	if (view->term.present && view->term.intent &&
-		(was_led_since(view, local) || ha_mixed_patroni(view) != NULL))
+	if (ha_mixed_led_without(view, local->name, local->timeline) ||
+		(view->term.present && view->term.intent &&
+		 (was_led_since(view, local) || ha_mixed_patroni(view) != NULL)))
 	{
 		/* nobody has put a record since, but a member of Patroni puts none */
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,

@@ -67,12 +67,6 @@
 /* Longest pause between two turns: what others read must be fresh. */
 #define TURN_INTERVAL		500
 
-/*
- * ... by a member of Patroni that counts our position for its quorum: less old than the
- * margin by which a leader's gate closes before its key may go (S-11).
- */
-#define QUORUM_INTERVAL		50
-
 /* How often a pause is complained of. */
 #define PAUSE_NAG_INTERVAL	(10 * 60 * 1000)
 #define PROMOTION_INTERVAL	5
@@ -824,7 +818,8 @@ report_hba(void)
 /*
  * How far we say to be while nobody leads, for members of Patroni, who leave the key to
  * one that is further: it is what our vote would tell, and less than they have where
- * we leave it to them.
+ * we leave it to them.  They count it for their quorum, so it must be from after the end
+ * of a reign of ours: before, who is asked for that tells nothing.
  */
 static void
 report_standing(void)
@@ -832,7 +827,7 @@ report_standing(void)
 	bool		leaderless = lease.view.valid && !lease.view.leader.present &&
 	local.role == HA_ROLE_STANDBY;
 
-	report.aside = plan.aside;
+	report.aside = plan.aside || ha_mixed_hides(&lease.view, local.name);
 	report.counts_timeline = leaderless ? plan.timeline : 0;
 	report.counts_lsn = leaderless ? plan.lsn : 0;
 	if (leaderless && plan.leaves_to > 0 && plan.lsn >= plan.leaves_to)
@@ -1386,9 +1381,6 @@ pause_length(void)
 
 	if (look_again)
 		return 0;
-	if (lease.patroni_seen && local.role == HA_ROLE_STANDBY &&
-		lease.view.config.synchronous_mode == HA_SYNC_QUORUM)
-		until = now + QUORUM_INTERVAL;
 	if (plan.verb == HA_PROMOTE && !local.promoting)
 		until = now + DETACH_INTERVAL;
 	else if (plan.verb == HA_PROMOTE)

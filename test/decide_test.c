@@ -125,6 +125,9 @@ static const Row rows[] = {
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}" MEMBERS(PATRONI("p1", "standby", "2")),
 	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"... and a record that was lost is no leave to go on after another", "",
+		"\"sync\":{\"present\":true,\"mod_revision\":50,\"leader\":\"p1\"}",
+	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
 	{"a leader whose store forgot everything goes on", "", "\"nmalformed\":0",
 	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_ACQUIRE, "first leader"},
 	{"... but goes on if there is nothing", "",
@@ -147,6 +150,11 @@ static const Row rows[] = {
 		"\"begin_lsn\":1000,\"timeline_owner\":\"n2\",\"reserved\":4,\"lineage\":[{\"timeline\":3,\"end_lsn\":1000}]}"
 		LED_BY_P1("primary", "4") ",\"history_known\":true,\"history_revision\":41,"
 		"\"history\":[{\"timeline\":3,\"end_lsn\":1000,\"owner\":\"n2\"}]",
+	STANDBY, HA_WAIT, "does not tell"},
+	{"... nor one that may have been made in vain", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"intent\":true,"
+		"\"timeline\":2,\"begin_lsn\":1000,\"reserved\":3,\"lineage\":[{\"timeline\":1,\"end_lsn\":1000}]}"
+		LED_BY_P1("primary", "3") HISTORY,
 	STANDBY, HA_WAIT, "does not tell"},
 	{"... nor is its line in /history", "",
 		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":12,"
@@ -214,8 +222,15 @@ static const Row rows[] = {
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2000,\"failover_priority\":2"), HA_WAIT, "Patroni's: p1"},
 	{"... but not if it may not lead", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001,\"nofailover\":true"), HA_ACQUIRE, "best"},
-	{"... or we are whom an operator wants", "", TERM HEARTBEAT("") VOTED WISH("p1", "n1"),
+	{"... or we are whom an operator wants", "", TERM HEARTBEAT("") VOTED WISH("", "n1"),
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_ACQUIRE, "best"},
+	{"... who has not agreed to lose anything by a switchover", "", TERM HEARTBEAT("") VOTED WISH("p1", "n1"),
+	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"aside\":true"},
+	{"one that failsafe mode keeps from leading goes not first", "\"failsafe_mode\":true",
+		TERM HEARTBEAT("") VOTED ",\"failsafe\":{\"present\":true,\"mod_revision\":44,\"members\":[\"n1\",\"n2\"]}",
+	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_ACQUIRE, "best"},
+	{"what was said before another reign does not count", "", TERM RELEASED("0") VOTED QUORUM_OF_TWO,
+	DETACHED_AT("98000") ",\"heartbeat_seen_at\":99900" ASKED("p1", "98500", ",\"lsn\":1000"), HA_WAIT, "too few", "\"ask\":true"},
 	{"nobody leads beside a primary", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":9,\"primary\":true"), HA_WAIT, "is a primary still: p1"},
 	{"... whoever wants it", "", TERM HEARTBEAT("") VOTED WISH("", "n1"),
@@ -264,7 +279,7 @@ static const Row rows[] = {
 	DETACHED, HA_WAIT, "no synchronous standby", "\"aside\":true"},
 	{"who can't be read in /sync may not be elected", "",
 		TERM HEARTBEAT("") ",\"sync\":{\"present\":true,\"mod_revision\":44}",
-	DETACHED, HA_WAIT, "no synchronous standby"},
+	DETACHED, HA_WAIT, "/sync cannot be read"},
 
 	/* ... with a wish */
 	{"whom an operator wants may be Patroni's", "\"ttl\":30000",
