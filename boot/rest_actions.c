@@ -81,6 +81,15 @@ is_given(const HaRestCall *call, const char *key)
 	return value != NULL && !json_is_null(value);
 }
 
+static bool
+says_its_length(const HaRestCall *call)
+{
+	return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+									   "Content-Length") != NULL ||
+		MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+									"Transfer-Encoding") != NULL;
+}
+
 /* The body as an object; what need not have one may have an empty one. */
 static bool
 take_document(HaRestCall *call)
@@ -88,6 +97,11 @@ take_document(HaRestCall *call)
 	if (call->too_long)
 	{
 		ha_rest_finish(call, MHD_HTTP_CONTENT_TOO_LARGE, "body is too long");
+		return false;
+	}
+	if (call->action->has_body && !says_its_length(call))
+	{
+		ha_rest_finish(call, MHD_HTTP_LENGTH_REQUIRED, "a body is needed");
 		return false;
 	}
 	if (call->length > 0)
@@ -450,6 +464,21 @@ version_of(const char *text)
 	return 0;
 }
 
+/* Why a server that does not run can't be restarted. */
+static const char *
+not_running(HaMemberState state)
+{
+	switch (state)
+	{
+		case HA_STATE_STARTING:
+			return "postgres is still starting";
+		case HA_STATE_CLONING:
+			return "reinitialize already in progress";
+		default:
+			return "postgres is not running";
+	}
+}
+
 /* What is wrong with the filters as such; NULL = nothing. */
 static const char *
 check_filters(const HaRestCall *call, char *buf, size_t size)
@@ -486,7 +515,11 @@ check_filters(const HaRestCall *call, char *buf, size_t size)
 		return "PostgreSQL role should be either primary, standby_leader, or replica";
 	if (is_given(call, "postgres_version") &&
 		(version == NULL || version_of(version) == 0))
-		return "PostgreSQL version should be in the first.major.minor format";
+	{
+		snprintf(buf, size, "Invalid PostgreSQL version: %.100s",
+				 version != NULL ? version : "not text");
+		return buf;
+	}
 	if (is_given(call, "timeout") &&
 		(!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
 		return "Timeout should be a positive number of seconds";
@@ -580,10 +613,8 @@ begin_restart(HaRest *rest, HaRestCall *call)
 	else if (is_given(call, "schedule"))
 		schedule_restart(rest, call);
 	else if (snap.state != HA_STATE_RUNNING)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   snap.state == HA_STATE_STARTING ?
-					   "postgres is still starting" : "postgres is %s",
-					   ha_member_state_name(snap.state));
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
+					   not_running(snap.state));
 	else if (!filters_are_met(call, &snap))
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   "restart conditions are not satisfied");

@@ -1,6 +1,8 @@
 #
-# patronictl as Debian has it, on a cluster of pg_ha: every command that people have in
-# their fingers shows what is so, and does what it says.
+# patronictl as Debian 12 has it, and a later Debian's, on a cluster of pg_ha: every command
+# that people have in their fingers shows what is so, and does what it says.
+#
+# The later one comes from "test/aside forky patroni", and runs with this machine's Python.
 #
 use strict;
 use warnings FATAL => 'all';
@@ -14,9 +16,14 @@ use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($program) = grep { -x $_ } qw(/usr/bin/patronictl);
+my $aside = ($ENV{ASIDE_DIR} // '/var/tmp/pg_ha_aside') . '/forky';
 
-plan skip_all => 'there is no patronictl' unless $program;
+# What switchovers are said to come from, and where the modules are
+my @programs = grep { -x $_->{path} } (
+	{ path => '/usr/bin/patronictl', from => '--master' },
+	{ path => "$aside/usr/bin/patronictl", from => '--leader', library => "$aside/usr/lib/python3/dist-packages" });
+
+plan skip_all => 'there is no patronictl' unless @programs;
 
 my $cluster = HaCluster->new(nodes => 2);
 my ($n1, $n2) = $cluster->nodes;
@@ -34,29 +41,54 @@ $cluster->start_led_by('n1');
 HaCluster::wait_until('the standby has the functions',
 	sub { ($n2->psql('SELECT pg_ha_get_config()'))[0] == 0 });
 
-subtest 'version' => \&version;
-subtest 'list' => \&list;
-subtest 'topology' => \&topology;
-subtest 'dsn' => \&dsn;
-subtest 'query' => \&query;
-subtest 'show-config and edit-config' => \&config;
-subtest 'pause and resume' => \&pause;
-subtest 'switchover' => \&switchover;
-subtest 'switchovers that are refused' => \&refused;
-subtest 'a scheduled switchover, and flush' => \&flush;
-subtest 'failover' => \&failover;
-subtest 'history' => \&history;
-subtest 'restart' => \&restart;
-subtest 'reload' => \&reload;
-subtest 'reinit' => \&reinit;
+my $program;
+my $ended = 0;					# timelines
+
+foreach (@programs)
+{
+	$program = $_;
+	local $ENV{PYTHONPATH} = $program->{library} // '';
+	subtest version_of($program) => \&commands;
+}
+subtest 'the later one' => sub { plan skip_all => 'run "test/aside forky patroni" for it' }
+  unless grep { $_->{library} } @programs;
 subtest 'remove' => \&remove;
 done_testing();
+
+sub version_of
+{
+	my (undef, $out) = HaCluster::capture(60, $_[0]{path}, 'version');
+
+	diag($out);
+	return $out;
+}
+
+sub commands
+{
+	subtest 'version' => \&version;
+	subtest 'list' => \&list;
+	subtest 'topology' => \&topology;
+	subtest 'dsn' => \&dsn;
+	subtest 'query' => \&query;
+	subtest 'show-config and edit-config' => \&config;
+	subtest 'pause and resume' => \&pause;
+	subtest 'switchover' => \&switchover;
+	subtest 'switchovers that are refused' => \&refused;
+	subtest 'a scheduled switchover, and flush' => \&flush;
+	subtest 'a scheduled restart, and flush' => \&flush_restart;
+	subtest 'failover' => \&failover;
+	subtest 'history' => \&history;
+	subtest 'restart' => \&restart;
+	subtest 'reload' => \&reload;
+	subtest 'reinit' => \&reinit;
+	return;
+}
 
 # All that it says.  It must not have come to its fallback, which is to write into etcd.
 sub ctl
 {
 	my ($command, @args) = @_;
-	my ($rc, $out, $err) = HaCluster::capture(90, $program, '-c', $yml, $command, @args);
+	my ($rc, $out, $err) = HaCluster::capture(90, $program->{path}, '-c', $yml, $command, @args);
 
 	unlike("$out$err", qr/Traceback|falling back|not accessible/, "$command @args");
 	return "$out$err" . ($rc == 0 ? '' : "exit code $rc");
@@ -72,7 +104,6 @@ sub version
 	my $out = ctl('version', $scope);
 	my $server = $n1->safe_psql('SHOW server_version') =~ s/ .*//r;
 
-	diag($out =~ /^(patronictl version .*)$/m);
 	like($out, qr/^n$_: Patroni 1\.0 PostgreSQL \Q$server\E$/m, "n$_") foreach 1, 2;
 	return;
 }
@@ -111,7 +142,7 @@ sub dsn
 
 sub query
 {
-	$n1->safe_psql(q{CREATE ROLE app LOGIN PASSWORD 'app'});
+	$n1->safe_psql(q{DROP ROLE IF EXISTS app; CREATE ROLE app LOGIN PASSWORD 'app'});
 	local $ENV{PGPASSWORD} = 'app';
 	my @as = ('-U', 'app', '-d', 'postgres', '-c', 'SELECT pg_is_in_recovery() AS recovers');
 
@@ -151,7 +182,7 @@ sub pause
 
 sub switchover
 {
-	like(ctl('switchover', '--force', '--master', 'n1', '--candidate', 'n2'),
+	like(ctl('switchover', '--force', $program->{from}, 'n1', '--candidate', 'n2'),
 		qr/Successfully switched over to "n2"/, 'to a member');
 	$cluster->wait_until_leads('n2');
 	$cluster->wait_streaming(1);
@@ -186,8 +217,22 @@ sub flush
 	like(ctl('flush', $scope, 'switchover', '--force'),
 		qr/Success: scheduled switchover deleted/, 'flushed');
 	unlike(ctl('list'), qr/Switchover scheduled/, 'it is gone');
+	return;
+}
+
+sub flush_restart
+{
+	my $at = strftime('%Y-%m-%dT%H:%M:%S+00:00', gmtime(time + 3600));
+
 	like(ctl('flush', $scope, 'restart', '--force'), qr/No scheduled restart for member n1/,
 		'no restart is scheduled');
+	like(ctl('restart', '--force', $scope, 'n2', '--scheduled', $at),
+		qr/Success: restart scheduled on member n2/, 'scheduled');
+	HaCluster::wait_until('list shows it',
+		sub { ((rows())[1]{'Scheduled restart'} // '') =~ /^\Q@{[ substr($at, 0, 19) ]}\E/ });
+	like(ctl('flush', $scope, 'restart', '--force'),
+		qr/Success: flush scheduled restart for member n2/, 'flushed');
+	HaCluster::wait_until('it is gone', sub { !exists((rows())[1]{'Scheduled restart'}) });
 	return;
 }
 
@@ -206,10 +251,12 @@ sub failover
 sub history
 {
 	my @lines = @{ decode_json(ctl('history', '-f', 'json')) };
+	my @ours = grep { $_->{TL} > $ended } @lines;
 
-	is(scalar @lines, 4, 'four timelines have ended');
-	is(join(' ', map { $_->{TL} } @lines), '1 2 3 4', 'which');
-	is(join(' ', map { $_->{'New Leader'} } @lines), 'n2 n1 n2 n1', 'who led then');
+	is(join(' ', map { $_->{TL} } @ours), join(' ', map { $ended + $_ } 1 .. 4),
+		'four timelines have ended');
+	is(join(' ', map { $_->{'New Leader'} } @ours), 'n2 n1 n2 n1', 'who led then');
+	$ended += 4;
 	return;
 }
 
@@ -232,11 +279,13 @@ sub restart
 
 sub reload
 {
-	$n2->add_settings("log_min_duration_statement = '77s'");
+	my $value = ($ended + 70) . 's';
+
+	$n2->add_settings("log_min_duration_statement = '$value'");
 	like(ctl('reload', '--force', $scope, 'n2'), qr/^Reload request received for member n2/m,
 		'reload');
 	HaCluster::wait_until('the node file was read',
-		sub { $n2->safe_psql('SHOW log_min_duration_statement') eq '77s' });
+		sub { $n2->safe_psql('SHOW log_min_duration_statement') eq $value });
 	return;
 }
 
@@ -256,15 +305,22 @@ sub reinit
 # It asks for confirmations on its standard input.
 sub remove
 {
+	my $answers = "$cluster->{base}/answers";
+	my %keys = map { $_ => $cluster->etcd_get($_) } qw(config history initialize pg_ha/identity);
+
 	$n2->stop;
 	$n1->stop;
 	HaCluster::wait_until('the leader key is gone', sub { !defined $cluster->etcd_get('leader') });
-	my $answers = "$cluster->{base}/answers";
 	append_to_file($answers, "$scope\nYes I am aware\n");
-	my ($rc, $out, $err) =
-	  HaCluster::capture(60, 'sh', '-c', "exec $program -c $yml remove $scope <$answers");
-	is($rc, 0, 'remove') or diag("$out$err");
-	my (undef, $left) = $cluster->etcdctl('get', '--prefix', '--keys-only', $cluster->key(''));
-	is($left, '', 'no key is left');
+	foreach (@programs)
+	{
+		local $ENV{PYTHONPATH} = $_->{library} // '';
+		$cluster->etcd_put($_, $keys{$_}) foreach keys %keys;
+		my ($rc, $out, $err) =
+		  HaCluster::capture(60, 'sh', '-c', "exec $_->{path} -c $yml remove $scope <$answers");
+		is($rc, 0, "remove by $_->{path}") or diag("$out$err");
+		my (undef, $left) = $cluster->etcdctl('get', '--prefix', '--keys-only', $cluster->key(''));
+		is($left, '', 'no key is left');
+	}
 	return;
 }
