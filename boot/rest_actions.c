@@ -464,19 +464,18 @@ version_of(const char *text)
 	return 0;
 }
 
-/* Why a server that does not run can't be restarted. */
-static const char *
-not_running(HaMemberState state)
+static void
+refuse_to_restart(HaRestCall *call, HaMemberState state)
 {
-	switch (state)
-	{
-		case HA_STATE_STARTING:
-			return "postgres is still starting";
-		case HA_STATE_CLONING:
-			return "reinitialize already in progress";
-		default:
-			return "postgres is not running";
-	}
+	if (state == HA_STATE_STARTING)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "postgres is still starting");
+	else if (state == HA_STATE_CLONING)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "reinitialize already in progress");
+	else
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "postgres is %s",
+					   ha_member_state_name(state));
 }
 
 /* What is wrong with the filters as such; NULL = nothing. */
@@ -613,8 +612,7 @@ begin_restart(HaRest *rest, HaRestCall *call)
 	else if (is_given(call, "schedule"))
 		schedule_restart(rest, call);
 	else if (snap.state != HA_STATE_RUNNING)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
-					   not_running(snap.state));
+		refuse_to_restart(call, snap.state);
 	else if (!filters_are_met(call, &snap))
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   "restart conditions are not satisfied");

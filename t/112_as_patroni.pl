@@ -31,8 +31,8 @@ my @accepted = (
 		qr/^extra .*"value":0/, 'told without a server, too' ],
 	[ qr/^a restart is pending: /, qr/\.pending_restart_reason$/, qr/^missing/,
 		'a server does not tell what value it will have; the names are in pg_ha_members()' ],
-	[ qr/^a restart is scheduled: /, qr/\.scheduled_restart\.(timeout|postmaster_start_time)$/, qr/^missing/,
-		'a restart has no timeout of its own, and is known by an id' ],
+	[ qr/^a restart is scheduled: /, qr/\.scheduled_restart\.(timeout|postmaster_start_time)$/,
+		qr/^missing/, 'a restart has no timeout of its own, and is known by an id' ],
 
 	# codes and texts
 	[ qr/./, qr/^(answer|type)$/, qr{instead of "(a page|text/html)"$},
@@ -56,8 +56,8 @@ my @accepted = (
 		'as the configuration was when etcd was seen last' ],
 	[ qr/^etcd is away: n1 GET/, qr/^answer\.(xlog|timeline|replication)$/, qr/^missing/,
 		'a primary without a lease is suspended, not restarted as a standby; it tells of no position' ],
-	[ qr{^etcd is away: n1 GET /(replica|read-only|metrics) }, qr/^(status|answer\.patroni_replica\.value)$/,
-		qr/^(503|0) instead of (200|1)$/, 'and it is none' ],
+	[ qr{^etcd is away: n1 GET /(replica|read-only|metrics) },
+		qr/^(status|answer\.patroni_replica\.value)$/, qr/^(503|0) instead of (200|1)$/, 'and it is none' ],
 	[ qr/^etcd is away: n[12] /, qr/^(status|answer|type)$/, qr/instead of (0|null)$/,
 		'where Patroni gives no answer, ours is what was seen last, or that etcd is not reachable' ],
 );
@@ -152,9 +152,12 @@ sub in_hash
 
 	foreach my $key (sort keys %{ { %$our, %$their } })
 	{
-		push @found, !exists $our->{$key} ? { field => "$field.$key", what => 'missing ' . say_of($their->{$key}) }
-		  : !exists $their->{$key} ? { field => "$field.$key", what => 'extra ' . say_of($our->{$key}) }
-		  : differences($our->{$key}, $their->{$key}, "$field.$key");
+		my $name = "$field.$key";
+
+		push @found,
+		    !exists $our->{$key} ? { field => $name, what => 'missing ' . say_of($their->{$key}) }
+		  : !exists $their->{$key} ? { field => $name, what => 'extra ' . say_of($our->{$key}) }
+		  : differences($our->{$key}, $their->{$key}, $name);
 	}
 	return @found;
 }

@@ -13,8 +13,9 @@ HaRecorded - the states and questions in which Patroni's HTTP and ours are compa
 
 test/record_patroni asks a cluster that Patroni runs and keeps what it says in
 test/recorded; t/112_as_patroni.pl asks one of ours.  Both have three members: n1
-leads, n2 is a plain standby, and n3 has tags.  Who has something done gives a password.  They are brought into one state after the other by what the table here says, which
-knows nothing of either system but HTTP, the servers and etcd.
+leads, n2 is a plain standby, and n3 has tags.  Who has something done gives a password.
+They are brought into one state after the other by what the table here says, which knows
+nothing of either system but HTTP, the servers and etcd.
 
 What is of the machine or the moment (ports, times, positions) is replaced by a mark
 of its form, so that what remains must be equal.
@@ -33,7 +34,6 @@ use PostgreSQL::Test::Utils;
 
 use constant {
 	TRUE => JSON::PP::true,
-	FALSE => JSON::PP::false,
 	USER => 'ha',
 	PASSWORD => 'secret',
 };
@@ -51,8 +51,8 @@ my $later = 'tomorrow';		# a time, when it is asked
 
 =item config()
 
-What both clusters are configured with, besides the times.  No two values in it are
-of one system alone.
+What both clusters are configured with, besides the times; both systems know each of
+these settings.
 
 =cut
 
@@ -91,7 +91,8 @@ sub slow_clone
 	my ($cluster) = @_;
 	my $program = "$cluster->{base}/slow_clone";
 
-	append_to_file($program, "#!/bin/sh\nwhile [ ! -e $cluster->{base}/go ]; do sleep 0.05; done\nexit 1\n");
+	append_to_file($program,
+		"#!/bin/sh\nwhile [ ! -e $cluster->{base}/go ]; do sleep 0.05; done\nexit 1\n");
 	chmod 0755, $program;
 	append_to_file("$cluster->{base}/go", '');
 	return $program;
@@ -114,375 +115,382 @@ sub _wishes
 	return map { [ 'n1', 'POST', '/switchover', $_ ] } @_;
 }
 
-=item states()
-
-The table, in its order.  A state is entered by questions, too ("enter"), or by a
-sub; "until" and "then" are [member, path, what is to be seen there], each of which is
-waited for, before and after that.  A number is a status, a sub is given the JSON.
+=back
 
 =cut
 
-sub states
-{
-	return (
-		{
-			name => 'running',
-			until => [
-				map({ [ $_, '/readiness', 200 ] } @all),
-				[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 2 } ],
-				[ 'n1', '/cluster', \&_all_stream ],
-				map({ [ $_, '/patroni', sub { $_[0]{xlog}{replayed_timestamp} } ] } qw(n2 n3)),
-			],
-			ask => [
-				_each(\@all, _get(@health)),
-				_each([ 'n1', 'n2' ], _get('/cluster', '/history', '/config', '/failsafe', '/metrics')),
-				_each(
-					[ 'n1', 'n2' ],
-					map({ [ 'HEAD', $_ ] } qw(/primary /replica /liveness /cluster)),
-					map({ [ 'OPTIONS', $_ ] } qw(/primary /replica /health /metrics))),
-				_each(
-					[ 'n2', 'n3' ],
-					_get(qw(/replica?lag=1GB /replica?lag=nonsense /replica?unknown=1
-						  /replica?replication_state=streaming /replica?tag_zone=east
-						  /async?lag=10MB /read-only?lag=1GB /read-only?tag_zone=east
-						  /async?tag_zone=west /health?tag_zone=east /readiness?lag=1GB
-						  /readiness?lag=1GB&mode=write /readiness?mode=apply))),
-				_each(['n1'], _get(qw(/primary?tag_zone=a /leader?lag=0 /read-write?tag_zone=a
-						  /standby-leader?tag_zone=a /read-only?tag_zone=a))),
-			],
+# The states, in their order.  One is entered by questions, too ("enter"), or by a sub;
+# "until" and "then" are [member, path, what is to be seen there], each of which is waited
+# for, before and after that.  A number is a status, a sub is given the JSON.
+my @states = (
+	{
+		name => 'running',
+		until => [
+			map({ [ $_, '/readiness', 200 ] } @all),
+			[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 2 } ],
+			[ 'n1', '/cluster', \&_all_stream ],
+			map({ [ $_, '/patroni', sub { $_[0]{xlog}{replayed_timestamp} } ] } qw(n2 n3)),
+		],
+		ask => [
+			_each(\@all, _get(@health)),
+			_each([ 'n1', 'n2' ], _get('/cluster', '/history', '/config', '/failsafe', '/metrics')),
+			_each(
+				[ 'n1', 'n2' ],
+				map({ [ 'HEAD', $_ ] } qw(/primary /replica /liveness /cluster)),
+				map({ [ 'OPTIONS', $_ ] } qw(/primary /replica /health /metrics))),
+			_each(
+				[ 'n2', 'n3' ],
+				_get(qw(/replica?lag=1GB /replica?lag=nonsense /replica?unknown=1
+					  /replica?replication_state=streaming /replica?tag_zone=east
+					  /async?lag=10MB /read-only?lag=1GB /read-only?tag_zone=east
+					  /async?tag_zone=west /health?tag_zone=east /readiness?lag=1GB
+					  /readiness?lag=1GB&mode=write /readiness?mode=apply))),
+			_each(['n1'], _get(qw(/primary?tag_zone=a /leader?lag=0 /read-write?tag_zone=a
+					  /standby-leader?tag_zone=a /read-only?tag_zone=a))),
+		],
+	},
+	{
+		name => 'requests that are broken',
+		ask => [
+			_each(
+				['n1'],
+				map({ my $path = $_; map { [ @$_[0], $path, $$_[1] ] } ([ 'POST', '{"leader":' ],
+							[ 'POST', '[]' ], [ 'POST', '' ]) } qw(/switchover /failover)),
+				[ 'PATCH', '/config', '{"ttl":' ], [ 'PATCH', '/config', '[]' ],
+				[ 'PATCH', '/config', '' ], [ 'PUT', '/config', 'nonsense' ],
+				[ 'POST', '/restart', '{"role":' ], [ 'POST', '/restart', '[]' ],
+				map({ [ $_, '/patroni' ] } qw(POST PUT PATCH DELETE)),
+				[ 'DELETE', '/config' ], [ 'PUT', '/switchover', '{}' ],
+				[ 'POST', '/nothing', '{}' ], [ 'POST', '/cluster', '{}' ], [ 'BREW', '/' ]),
+		],
+	},
+	{
+		name => 'refusals',
+		ask => [
+			_wishes(
+				{ candidate => 'n2' },
+				{ leader => 'n2', candidate => 'n1' },
+				{ leader => 'n1', candidate => 'n1' },
+				{ leader => 'n1', candidate => 'n9' },
+				{ leader => 'n1', candidate => 'n3' },
+				{ leader => 'n1', candidate => 'n2', scheduled_at => '2099-01-01T00:00:00' },
+				{ leader => 'n1', candidate => 'n2', scheduled_at => '2001-01-01T00:00:00+00:00' },
+				{ leader => 'n1', candidate => 'n2', scheduled_at => 'nonsense' }),
+			map({ [ 'n1', 'POST', '/failover', $_ ] } ({ leader => undef },
+					{ candidate => 'n9' }, { candidate => 'n3' },
+					{ candidate => 'n2', scheduled_at => $later },
+					{ leader => 'n2', candidate => 'n1' })),
+			_each(
+				['n1'],
+				[ 'DELETE', '/switchover' ], [ 'DELETE', '/restart' ],
+				map({ [ 'POST', '/restart', $_ ] } (
+						{ role => 'replica' }, { role => 'nonsense' },
+						{ restart_pending => TRUE }, { postgres_version => '9.5.0' },
+						{ postgres_version => 'nonsense' }, { timeout => 0 },
+						{ timeout => 'nonsense' }, { unknown => 1 },
+						{ schedule => '2099-01-01T00:00:00' },
+						{ schedule => '2001-01-01T00:00:00+00:00' },
+						{ schedule => 'nonsense' })),
+				[ 'POST', '/reinitialize', {} ], [ 'POST', '/failsafe', { name => 'n1' } ]),
+			[ 'n2', 'POST', '/restart', { role => 'primary' } ],
+			[ 'n2', 'POST', '/restart', { role => 'standby_leader' } ],
+		],
+	},
+	{
+		name => 'a password is wanted',
+		ask => [
+			map({ [ 'n3', 'POST', '/reload', undef, $_ ] } ('', 'nobody', USER)),
+			[ 'n3', 'PATCH', '/config', {}, '' ],
+			[ 'n3', 'DELETE', '/switchover', undef, '' ],
+			[ 'n3', 'GET', '/config', undef, '' ],
+		],
+	},
+	{
+		name => 'configured',
+		ask => [
+			[ 'n2', 'PATCH', '/config', { postgresql => { parameters => { work_mem => '5MB' } } } ],
+			[ 'n1', 'GET', '/config' ],
+			[ 'n2', 'PATCH', '/config', { mine => { of => [ 1, 'two' ] } } ],
+			[ 'n2', 'PATCH', '/config', { mine => undef } ],
+			[ 'n1', 'PATCH', '/config', { postgresql => { parameters => { work_mem => '3MB' } } } ],
+		],
+	},
+	{
+		name => 'a restart is pending',
+		enter => [
+			[ 'n1', 'PATCH', '/config', { postgresql => { parameters => { max_files_per_process => 900 } } } ],
+		],
+		then => [
+			map({ [ $_, '/patroni', sub { $_[0]{pending_restart} } ] } 'n1', 'n2'),
+			[ 'n1', '/cluster', sub { !grep { !$_->{pending_restart} } @{ $_[0]{members} } } ],
+		],
+		ask => [
+			_each([ 'n1', 'n2' ], _get('/patroni', '/cluster', '/metrics')),
+			[ 'n2', 'POST', '/restart', { restart_pending => TRUE, role => 'primary' } ],
+			[ 'n1', 'POST', '/restart', { restart_pending => TRUE, role => 'primary', timeout => 60 } ],
+		],
+	},
+	{
+		name => 'no restart is pending there any more',
+		until => [
+			[ 'n1', '/primary', 200 ],
+			[ 'n1', '/cluster', \&_all_stream ],
+			[ 'n1', '/cluster', sub { !$_[0]{members}[0]{pending_restart} } ],
+			[ 'n1', '/patroni', sub { !$_[0]{pending_restart} } ],
+		],
+		ask => [
+			[ 'n1', 'GET', '/patroni' ],
+			[ 'n2', 'POST', '/restart', {} ],
+			[ 'n3', 'POST', '/restart', { restart_pending => TRUE } ],
+		],
+	},
+	{
+		name => 'a restart is scheduled',
+		until => [
+			[ 'n1', '/cluster', \&_all_stream ],
+			[ 'n2', '/patroni', sub { $_[0]{state} eq 'running' && !$_[0]{pending_restart} } ],
+		],
+		enter => [
+			[ 'n2', 'POST', '/restart',
+				{
+					schedule => $later,
+					restart_pending => TRUE,
+					role => 'replica',
+					postgres_version => '99.0',
+					timeout => 30,
+				} ],
+		],
+		then => [
+			[ 'n2', '/patroni', sub { $_[0]{scheduled_restart} } ],
+			[ 'n1', '/cluster', sub { $_[0]{members}[1]{scheduled_restart} } ],
+		],
+		ask => [
+			[ 'n2', 'GET', '/patroni' ],
+			_each([ 'n1', 'n2' ], _get('/cluster')),
+			[ 'n2', 'POST', '/restart', { schedule => $later } ],
+			[ 'n2', 'DELETE', '/restart' ],
+			[ 'n2', 'DELETE', '/restart' ],
+		],
+	},
+	{
+		name => 'a switchover is scheduled',
+		enter => [
+			[ 'n1', 'POST', '/switchover', { leader => 'n1', candidate => 'n2', scheduled_at => $later } ],
+		],
+		ask => [
+			[ 'n1', 'GET', '/cluster' ],
+			[ 'n2', 'DELETE', '/switchover' ],
+			[ 'n2', 'DELETE', '/switchover' ],
+			[ 'n2', 'POST', '/switchover', { leader => 'n1', candidate => undef, scheduled_at => $later } ],
+			[ 'n2', 'GET', '/cluster' ],
+			[ 'n1', 'DELETE', '/switchover' ],
+		],
+	},
+	{
+		name => 'synchronous',
+		enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => TRUE } ] ],
+		then => [
+			[ 'n2', '/sync', 200 ],
+			[ 'n1', '/cluster', sub { $_[0]{members}[1]{role} eq 'sync_standby' && _all_stream($_[0]) } ],
+			[ 'n1', '/patroni', sub { grep { $_->{sync_state} eq 'sync' } @{ $_[0]{replication} // [] } } ],
+		],
+		ask => [
+			_each(\@all, _get(@health)),
+			_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
+			_wishes({ leader => 'n1', candidate => 'n3' }, { leader => 'n1', candidate => 'n9' }),
+		],
+	},
+	{
+		name => 'quorum',
+		enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => 'quorum' } ] ],
+		then => [
+			[ 'n2', '/quorum', 200 ],
+			[ 'n1', '/cluster', sub { $_[0]{members}[1]{role} eq 'quorum_standby' && _all_stream($_[0]) } ],
+		],
+		ask => [
+			_each(\@all, _get(@health)),
+			_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
+		],
+	},
+	{
+		name => 'asynchronous again',
+		enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => undef } ] ],
+		then => [
+			[ 'n2', '/async', 200 ],
+			[ 'n1', '/patroni', sub { !grep { $_->{sync_state} ne 'async' } @{ $_[0]{replication} // [ {} ] } } ],
+		],
+		ask => [],
+	},
+	{
+		name => 'paused',
+		enter => [ [ 'n1', 'PATCH', '/config', { pause => TRUE } ] ],
+		then => [
+			map({ [ $_, '/patroni', sub { $_[0]{pause} } ] } @all),
+			[ 'n1', '/cluster', \&_all_stream ],
+		],
+		ask => [
+			_each(\@all, _get(@health)),
+			_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
+			_wishes(
+				{ leader => 'n1' },
+				{ leader => 'n1', candidate => 'n2', scheduled_at => $later }),
+			[ 'n2', 'POST', '/restart', { schedule => $later } ],
+		],
+	},
+	{
+		name => 'resumed',
+		enter => [ [ 'n1', 'PATCH', '/config', { pause => undef } ] ],
+		then => [
+			map({ [ $_, '/patroni', sub { !$_[0]{pause} } ] } @all),
+			[ 'n1', '/cluster', \&_all_stream ],
+			[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 2 } ],
+		],
+		ask => [
+			_each(['n2'], _get('/patroni', '/replica')),
+		],
+	},
+	{
+		name => 'switched over',
+		ask => [
+			[ 'n1', 'POST', '/switchover', { leader => 'n1', candidate => 'n2' } ],
+		],
+		then => [ ],
+	},
+	{
+		name => 'failed over by hand',
+		until => [
+			[ 'n2', '/primary', 200 ],
+			[ 'n2', '/cluster', sub { _all_stream($_[0], 'n2') } ],
+			[ 'n2', '/history', sub { @{ $_[0] } && @{ $_[0][-1] } == 5 } ],
+		],
+		ask => [
+			_each([ 'n1', 'n2' ], _get('/history', '/patroni', '/cluster')),
+			[ 'n1', 'POST', '/failover', { candidate => 'n1' } ],
+		],
+	},
+	{
+		name => 'to be made anew',
+		until => [
+			[ 'n1', '/primary', 200 ],
+			[ 'n1', '/cluster', \&_all_stream ],
+		],
+		enter => sub { my ($cluster) = @_; unlink "$cluster->{base}/go" },
+		ask => [
+			[ 'n1', 'POST', '/reinitialize', {} ],
+			[ 'n2', 'POST', '/reinitialize', {} ],
+		],
+	},
+	{
+		name => 'a replica is being created',
+		until => [
+			[ 'n2', '/patroni', sub { $_[0]{state} eq 'creating replica' } ],
+			[ 'n1', '/cluster', sub { $_[0]{members}[1]{state} eq 'creating replica' } ],
+			[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 1 } ],
+		],
+		ask => [
+			_each(['n2'], _get(@health, '/cluster', '/history', '/config', '/failsafe', '/metrics')),
+			[ 'n1', 'GET', '/cluster' ],
+			[ 'n2', 'HEAD', '/replica' ],
+			[ 'n2', 'POST', '/reinitialize', {} ],
+			[ 'n2', 'POST', '/restart', {} ],
+			_wishes({ leader => 'n1', candidate => 'n2' }),
+		],
+	},
+	{
+		name => 'it is there',
+		enter => sub { my ($cluster) = @_; append_to_file("$cluster->{base}/go", '') },
+		then => [
+			[ 'n1', '/cluster', \&_all_stream ],
+			[ 'n2', '/patroni', sub { $_[0]{state} eq 'running' && $_[0]{replication_state} } ],
+		],
+		ask => [
+			[ 'n2', 'GET', '/patroni' ],
+			[ 'n2', 'POST', '/reload', {} ],
+			[ 'n2', 'POST', '/sigterm', {} ],
+			[ 'n2', 'POST', '/citus', {} ],
+			[ 'n2', 'POST', '/mpp', {} ],
+		],
+	},
+	{
+		name => 'alone',
+		until => [ [ 'n1', '/cluster', \&_all_stream ] ],
+		enter => sub { my ($cluster) = @_; $cluster->node($_)->stop foreach qw(n2 n3) },
+		then => [
+			[ 'n1', '/cluster', sub { @{ $_[0]{members} } == 1 } ],
+			[ 'n1', '/patroni', sub { !$_[0]{replication} } ],
+		],
+		ask => [
+			_each(['n1'], _get('/patroni', '/cluster')),
+			_wishes({ leader => 'n1' }),
+		],
+	},
+	{
+		name => 'failsafe',
+		enter => sub {
+			my ($cluster) = @_;
+			$cluster->node($_)->start foreach qw(n2 n3);
+			_patch($cluster, { failsafe_mode => TRUE });
 		},
-		{
-			name => 'requests that are broken',
-			ask => [
-				_each(
-					['n1'],
-					map({ my $path = $_; map { [ @$_[0], $path, $$_[1] ] } ([ 'POST', '{"leader":' ],
-								[ 'POST', '[]' ], [ 'POST', '' ]) } qw(/switchover /failover)),
-					[ 'PATCH', '/config', '{"ttl":' ], [ 'PATCH', '/config', '[]' ],
-					[ 'PATCH', '/config', '' ], [ 'PUT', '/config', 'nonsense' ],
-					[ 'POST', '/restart', '{"role":' ], [ 'POST', '/restart', '[]' ],
-					map({ [ $_, '/patroni' ] } qw(POST PUT PATCH DELETE)),
-					[ 'DELETE', '/config' ], [ 'PUT', '/switchover', '{}' ],
-					[ 'POST', '/nothing', '{}' ], [ 'POST', '/cluster', '{}' ], [ 'BREW', '/' ]),
-			],
+		then => [
+			[ 'n1', '/cluster', \&_all_stream ],
+			[ 'n1', '/failsafe', sub { keys %{ $_[0] } == 3 } ],
+			map({ [ $_, '/failsafe', sub { keys %{ $_[0] } == 3 } ] } 'n1', 'n2'),
+		],
+		ask => [
+			_each([ 'n1', 'n2' ], _get('/failsafe', '/metrics')),
+			[ 'n1', 'POST', '/failsafe', { name => 'n1' } ],
+			[ 'n2', 'POST', '/failsafe', '{"name":' ],
+			[ 'n2', 'POST', '/failsafe', 
+				{
+					name => 'n1',
+					conn_url => 'postgres://127.0.0.1:1/postgres',
+					api_url => 'http://127.0.0.1:1/patroni',
+				} ],
+			[ 'n2', 'GET', '/patroni' ],
+		],
+	},
+	{
+		name => 'failsafe, and etcd is away',
+		enter => sub { my ($cluster) = @_; $cluster->etcd_kill },
+		then => [
+			[ 'n1', '/patroni', sub { $_[0]{failsafe_mode_is_active} && $_[0]{role} eq 'primary' } ],
+			[ 'n2', '/patroni', sub { $_[0]{failsafe_mode_is_active} } ],
+			map({ [ $_, '/patroni', sub { $_[0]{cluster_unlocked} } ] } 'n1', 'n2'),
+		],
+		ask => [
+			_each([ 'n1', 'n2' ], _get(qw(/ /primary /leader /replica /read-only /sync
+						  /async /health /liveness /patroni /metrics))),
+		],
+	},
+	{
+		name => 'etcd is away',
+		enter => sub {
+			my ($cluster) = @_;
+			$cluster->etcd_start;
+			HaCluster::wait_until('etcd is back', sub {
+					!_ask($cluster, [ 'n1', 'GET', '/patroni' ])->{answer}{failsafe_mode_is_active} });
+			_patch($cluster, { failsafe_mode => undef });
+			_wait_for($cluster, [ 'n1', '/cluster', \&_all_stream ]);
+			HaCluster::wait_until('the mode is off', sub {
+					_ask($cluster, [ 'n2', 'POST', '/failsafe', { name => 'n1' } ])->{status} == 502 });
+			_wait_for($cluster, [ $_, '/patroni', sub { !$_[0]{failsafe_mode_is_active} } ]) foreach @all;
+			$cluster->etcd_kill;
 		},
-		{
-			name => 'refusals',
-			ask => [
-				_wishes(
-					{ candidate => 'n2' },
-					{ leader => 'n2', candidate => 'n1' },
-					{ leader => 'n1', candidate => 'n1' },
-					{ leader => 'n1', candidate => 'n9' },
-					{ leader => 'n1', candidate => 'n3' },
-					{ leader => 'n1', candidate => 'n2', scheduled_at => '2099-01-01T00:00:00' },
-					{ leader => 'n1', candidate => 'n2', scheduled_at => '2001-01-01T00:00:00+00:00' },
-					{ leader => 'n1', candidate => 'n2', scheduled_at => 'nonsense' }),
-				map({ [ 'n1', 'POST', '/failover', $_ ] } ({ leader => undef },
-						{ candidate => 'n9' }, { candidate => 'n3' },
-						{ candidate => 'n2', scheduled_at => $later },
-						{ leader => 'n2', candidate => 'n1' })),
-				_each(
-					['n1'],
-					[ 'DELETE', '/switchover' ], [ 'DELETE', '/restart' ],
-					map({ [ 'POST', '/restart', $_ ] } (
-							{ role => 'replica' }, { role => 'nonsense' },
-							{ restart_pending => TRUE }, { postgres_version => '9.5.0' },
-							{ postgres_version => 'nonsense' }, { timeout => 0 },
-							{ timeout => 'nonsense' }, { unknown => 1 },
-							{ schedule => '2099-01-01T00:00:00' },
-							{ schedule => '2001-01-01T00:00:00+00:00' },
-							{ schedule => 'nonsense' })),
-					[ 'POST', '/reinitialize', {} ], [ 'POST', '/failsafe', { name => 'n1' } ]),
-				[ 'n2', 'POST', '/restart', { role => 'primary' } ],
-				[ 'n2', 'POST', '/restart', { role => 'standby_leader' } ],
-			],
-		},
-		{
-			name => 'a password is wanted',
-			ask => [
-				map({ [ 'n3', 'POST', '/reload', undef, $_ ] } ('', 'nobody', USER)),
-				[ 'n3', 'PATCH', '/config', {}, '' ],
-				[ 'n3', 'DELETE', '/switchover', undef, '' ],
-				[ 'n3', 'GET', '/config', undef, '' ],
-			],
-		},
-		{
-			name => 'configured',
-			ask => [
-				[ 'n2', 'PATCH', '/config', { postgresql => { parameters => { work_mem => '5MB' } } } ],
-				[ 'n1', 'GET', '/config' ],
-				[ 'n2', 'PATCH', '/config', { mine => { of => [ 1, 'two' ] } } ],
-				[ 'n2', 'PATCH', '/config', { mine => undef } ],
-				[ 'n1', 'PATCH', '/config', { postgresql => { parameters => { work_mem => '3MB' } } } ],
-			],
-		},
-		{
-			name => 'a restart is pending',
-			enter => [
-				[ 'n1', 'PATCH', '/config', { postgresql => { parameters => { max_files_per_process => 900 } } } ],
-			],
-			then => [
-				map({ [ $_, '/patroni', sub { $_[0]{pending_restart} } ] } 'n1', 'n2'),
-				[ 'n1', '/cluster', sub { !grep { !$_->{pending_restart} } @{ $_[0]{members} } } ],
-			],
-			ask => [
-				_each([ 'n1', 'n2' ], _get('/patroni', '/cluster', '/metrics')),
-				[ 'n2', 'POST', '/restart', { restart_pending => TRUE, role => 'primary' } ],
-				[ 'n1', 'POST', '/restart', { restart_pending => TRUE, role => 'primary', timeout => 60 } ],
-			],
-		},
-		{
-			name => 'no restart is pending there any more',
-			until => [
-				[ 'n1', '/primary', 200 ],
-				[ 'n1', '/cluster', \&_all_stream ],
-				[ 'n1', '/cluster', sub { !$_[0]{members}[0]{pending_restart} } ],
-				[ 'n1', '/patroni', sub { !$_[0]{pending_restart} } ],
-			],
-			ask => [
-				[ 'n1', 'GET', '/patroni' ],
-				[ 'n2', 'POST', '/restart', {} ],
-				[ 'n3', 'POST', '/restart', { restart_pending => TRUE } ],
-			],
-		},
-		{
-			name => 'a restart is scheduled',
-			until => [
-				[ 'n1', '/cluster', \&_all_stream ],
-				[ 'n2', '/patroni', sub { $_[0]{state} eq 'running' && !$_[0]{pending_restart} } ],
-			],
-			enter => [
-				[ 'n2', 'POST', '/restart',
-					{ schedule => $later, restart_pending => TRUE, role => 'replica', postgres_version => '99.0', timeout => 30 } ],
-			],
-			then => [
-				[ 'n2', '/patroni', sub { $_[0]{scheduled_restart} } ],
-				[ 'n1', '/cluster', sub { $_[0]{members}[1]{scheduled_restart} } ],
-			],
-			ask => [
-				[ 'n2', 'GET', '/patroni' ],
-				_each([ 'n1', 'n2' ], _get('/cluster')),
-				[ 'n2', 'POST', '/restart', { schedule => $later } ],
-				[ 'n2', 'DELETE', '/restart' ],
-				[ 'n2', 'DELETE', '/restart' ],
-			],
-		},
-		{
-			name => 'a switchover is scheduled',
-			enter => [
-				[ 'n1', 'POST', '/switchover', { leader => 'n1', candidate => 'n2', scheduled_at => $later } ],
-			],
-			ask => [
-				[ 'n1', 'GET', '/cluster' ],
-				[ 'n2', 'DELETE', '/switchover' ],
-				[ 'n2', 'DELETE', '/switchover' ],
-				[ 'n2', 'POST', '/switchover', { leader => 'n1', candidate => undef, scheduled_at => $later } ],
-				[ 'n2', 'GET', '/cluster' ],
-				[ 'n1', 'DELETE', '/switchover' ],
-			],
-		},
-		{
-			name => 'synchronous',
-			enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => TRUE } ] ],
-			then => [
-				[ 'n2', '/sync', 200 ],
-				[ 'n1', '/cluster', sub { $_[0]{members}[1]{role} eq 'sync_standby' && _all_stream($_[0]) } ],
-				[ 'n1', '/patroni', sub { grep { $_->{sync_state} eq 'sync' } @{ $_[0]{replication} // [] } } ],
-			],
-			ask => [
-				_each(\@all, _get(@health)),
-				_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
-				_wishes({ leader => 'n1', candidate => 'n3' }, { leader => 'n1', candidate => 'n9' }),
-			],
-		},
-		{
-			name => 'quorum',
-			enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => 'quorum' } ] ],
-			then => [
-				[ 'n2', '/quorum', 200 ],
-				[ 'n1', '/cluster', sub { $_[0]{members}[1]{role} eq 'quorum_standby' && _all_stream($_[0]) } ],
-			],
-			ask => [
-				_each(\@all, _get(@health)),
-				_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
-			],
-		},
-		{
-			name => 'asynchronous again',
-			enter => [ [ 'n1', 'PATCH', '/config', { synchronous_mode => undef } ] ],
-			then => [
-				[ 'n2', '/async', 200 ],
-				[ 'n1', '/patroni', sub { !grep { $_->{sync_state} ne 'async' } @{ $_[0]{replication} // [ {} ] } } ],
-			],
-			ask => [],
-		},
-		{
-			name => 'paused',
-			enter => [ [ 'n1', 'PATCH', '/config', { pause => TRUE } ] ],
-			then => [
-				map({ [ $_, '/patroni', sub { $_[0]{pause} } ] } @all),
-				[ 'n1', '/cluster', \&_all_stream ],
-			],
-			ask => [
-				_each(\@all, _get(@health)),
-				_each([ 'n1', 'n2' ], _get('/cluster', '/metrics')),
-				_wishes(
-					{ leader => 'n1' },
-					{ leader => 'n1', candidate => 'n2', scheduled_at => $later }),
-				[ 'n2', 'POST', '/restart', { schedule => $later } ],
-			],
-		},
-		{
-			name => 'resumed',
-			enter => [ [ 'n1', 'PATCH', '/config', { pause => undef } ] ],
-			then => [
-				map({ [ $_, '/patroni', sub { !$_[0]{pause} } ] } @all),
-				[ 'n1', '/cluster', \&_all_stream ],
-				[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 2 } ],
-			],
-			ask => [
-				_each(['n2'], _get('/patroni', '/replica')),
-			],
-		},
-		{
-			name => 'switched over',
-			ask => [
-				[ 'n1', 'POST', '/switchover', { leader => 'n1', candidate => 'n2' } ],
-			],
-			then => [ ],
-		},
-		{
-			name => 'failed over by hand',
-			until => [
-				[ 'n2', '/primary', 200 ],
-				[ 'n2', '/cluster', sub { _all_stream($_[0], 'n2') } ],
-				[ 'n2', '/history', sub { @{ $_[0] } && @{ $_[0][-1] } == 5 } ],
-			],
-			ask => [
-				_each([ 'n1', 'n2' ], _get('/history', '/patroni', '/cluster')),
-				[ 'n1', 'POST', '/failover', { candidate => 'n1' } ],
-			],
-		},
-		{
-			name => 'to be made anew',
-			until => [
-				[ 'n1', '/primary', 200 ],
-				[ 'n1', '/cluster', \&_all_stream ],
-			],
-			enter => sub { my ($cluster) = @_; unlink "$cluster->{base}/go" },
-			ask => [
-				[ 'n1', 'POST', '/reinitialize', {} ],
-				[ 'n2', 'POST', '/reinitialize', {} ],
-			],
-		},
-		{
-			name => 'a replica is being created',
-			until => [
-				[ 'n2', '/patroni', sub { $_[0]{state} eq 'creating replica' } ],
-				[ 'n1', '/cluster', sub { $_[0]{members}[1]{state} eq 'creating replica' } ],
-				[ 'n1', '/patroni', sub { @{ $_[0]{replication} // [] } == 1 } ],
-			],
-			ask => [
-				_each(['n2'], _get(@health, '/cluster', '/history', '/config', '/failsafe', '/metrics')),
-				[ 'n1', 'GET', '/cluster' ],
-				[ 'n2', 'HEAD', '/replica' ],
-				[ 'n2', 'POST', '/reinitialize', {} ],
-				[ 'n2', 'POST', '/restart', {} ],
-				_wishes({ leader => 'n1', candidate => 'n2' }),
-			],
-		},
-		{
-			name => 'it is there',
-			enter => sub { my ($cluster) = @_; append_to_file("$cluster->{base}/go", '') },
-			then => [
-				[ 'n1', '/cluster', \&_all_stream ],
-				[ 'n2', '/patroni', sub { $_[0]{state} eq 'running' && $_[0]{replication_state} } ],
-			],
-			ask => [
-				[ 'n2', 'GET', '/patroni' ],
-				[ 'n2', 'POST', '/reload', {} ],
-				[ 'n2', 'POST', '/sigterm', {} ],
-				[ 'n2', 'POST', '/citus', {} ],
-				[ 'n2', 'POST', '/mpp', {} ],
-			],
-		},
-		{
-			name => 'alone',
-			until => [ [ 'n1', '/cluster', \&_all_stream ] ],
-			enter => sub { my ($cluster) = @_; $cluster->node($_)->stop foreach qw(n2 n3) },
-			then => [
-				[ 'n1', '/cluster', sub { @{ $_[0]{members} } == 1 } ],
-				[ 'n1', '/patroni', sub { !$_[0]{replication} } ],
-			],
-			ask => [
-				_each(['n1'], _get('/patroni', '/cluster')),
-				_wishes({ leader => 'n1' }),
-			],
-		},
-		{
-			name => 'failsafe',
-			enter => sub {
-				my ($cluster) = @_;
-				$cluster->node($_)->start foreach qw(n2 n3);
-				_patch($cluster, { failsafe_mode => TRUE });
-			},
-			then => [
-				[ 'n1', '/cluster', \&_all_stream ],
-				[ 'n1', '/failsafe', sub { keys %{ $_[0] } == 3 } ],
-				map({ [ $_, '/failsafe', sub { keys %{ $_[0] } == 3 } ] } 'n1', 'n2'),
-			],
-			ask => [
-				_each([ 'n1', 'n2' ], _get('/failsafe', '/metrics')),
-				[ 'n1', 'POST', '/failsafe', { name => 'n1' } ],
-				[ 'n2', 'POST', '/failsafe', '{"name":' ],
-				[ 'n2', 'POST', '/failsafe', { name => 'n1', conn_url => 'postgres://127.0.0.1:1/postgres', api_url => 'http://127.0.0.1:1/patroni' } ],
-				[ 'n2', 'GET', '/patroni' ],
-			],
-		},
-		{
-			name => 'failsafe, and etcd is away',
-			enter => sub { my ($cluster) = @_; $cluster->etcd_kill },
-			then => [
-				[ 'n1', '/patroni', sub { $_[0]{failsafe_mode_is_active} && $_[0]{role} eq 'primary' } ],
-				[ 'n2', '/patroni', sub { $_[0]{failsafe_mode_is_active} } ],
-				map({ [ $_, '/patroni', sub { $_[0]{cluster_unlocked} } ] } 'n1', 'n2'),
-			],
-			ask => [
-				_each([ 'n1', 'n2' ], _get(qw(/ /primary /leader /replica /read-only /sync
-							  /async /health /liveness /patroni /metrics))),
-			],
-		},
-		{
-			name => 'etcd is away',
-			enter => sub {
-				my ($cluster) = @_;
-				$cluster->etcd_start;
-				HaCluster::wait_until('etcd is back', sub {
-						!_ask($cluster, [ 'n1', 'GET', '/patroni' ])->{answer}{failsafe_mode_is_active} });
-				_patch($cluster, { failsafe_mode => undef });
-				_wait_for($cluster, [ 'n1', '/cluster', \&_all_stream ]);
-				HaCluster::wait_until('the mode is off', sub {
-						_ask($cluster, [ 'n2', 'POST', '/failsafe', { name => 'n1' } ])->{status} == 502 });
-				_wait_for($cluster, [ $_, '/patroni', sub { !$_[0]{failsafe_mode_is_active} } ]) foreach @all;
-				$cluster->etcd_kill;
-			},
-			then => [
-				[ 'n1', '/primary', 503 ],
-				[ 'n1', '/patroni', sub { $_[0]{role} eq 'replica' && $_[0]{state} eq 'running' } ],
-				map({ [ $_, '/patroni', sub { $_[0]{cluster_unlocked} } ] } 'n1', 'n2'),
-			],
-			ask => [
-				_each([ 'n1', 'n2' ], _get(qw(/ /primary /leader /replica /read-only /sync
-							  /async /health /liveness /readiness /patroni /cluster /history
-							  /config /failsafe /metrics))),
-				_wishes({ leader => 'n1', candidate => 'n2' }),
-				[ 'n1', 'DELETE', '/switchover' ],
-				[ 'n1', 'PATCH', '/config', { ttl => 30 } ],
-			],
-		},
-	);
-}
+		then => [
+			[ 'n1', '/primary', 503 ],
+			[ 'n1', '/patroni', sub { $_[0]{role} eq 'replica' && $_[0]{state} eq 'running' } ],
+			map({ [ $_, '/patroni', sub { $_[0]{cluster_unlocked} } ] } 'n1', 'n2'),
+		],
+		ask => [
+			_each([ 'n1', 'n2' ], _get(qw(/ /primary /leader /replica /read-only /sync
+						  /async /health /liveness /readiness /patroni /cluster /history
+						  /config /failsafe /metrics))),
+			_wishes({ leader => 'n1', candidate => 'n2' }),
+			[ 'n1', 'DELETE', '/switchover' ],
+			[ 'n1', 'PATCH', '/config', { ttl => 30 } ],
+		],
+	},
+);
 
 sub _all_stream
 {
@@ -490,9 +498,10 @@ sub _all_stream
 	my @members = @{ $json->{members} // [] };
 
 	$leader //= 'n1';
-	return @members == 3 && !grep { $_->{state} ne
-		  ($_->{name} eq $leader ? 'running' : 'streaming') || ($_->{role} eq 'leader') != ($_->{name} eq $leader) }
-	  @members;
+	return @members == 3 && !grep {
+		my $leads = $_->{name} eq $leader;
+		$_->{state} ne ($leads ? 'running' : 'streaming') || ($_->{role} eq 'leader') != $leads
+	} @members;
 }
 
 # ---------------------------------------------------------------------------
@@ -593,6 +602,8 @@ sub _wait_for
 	die $@ . JSON::PP->new->canonical->encode($last);
 }
 
+=over
+
 =item run(cluster, tell)
 
 Bring the cluster into each state and ask; all that was answered, in the form that is
@@ -605,7 +616,7 @@ sub run
 	my ($cluster, $tell) = @_;
 	my @records;
 
-	foreach my $state (states())
+	foreach my $state (@states)
 	{
 		$tell->($state->{name});
 		_wait_for($cluster, $_) foreach @{ $state->{until} // [] };
@@ -665,7 +676,6 @@ sub normalise
 		my @elements = map { normalise($_) } @$value;
 
 		$_->[1] = 1 foreach defined $key && $key eq '/history' ? @elements : ();
-
 		@elements = sort { $a->{application_name} cmp $b->{application_name} } @elements
 		  if defined $key && $key eq 'replication';
 		return \@elements;
