@@ -43,10 +43,11 @@ lag_behind(const HaRest *rest, const HaControlWorker *w, uint64_t lsn)
 static bool
 is_unlocked(const HaRest *rest, const HaRestSnapshot *snap)
 {
-	const HaView *view = ha_session_last_view(rest->session);
-	bool		present = snap->fresh ? snap->worker.leader[0] != '\0' :
-	view->leader.present;
+	const HaControlWorker *w = &snap->worker;
+	bool		present = ha_session_last_view(rest->session)->leader.present;
 
+	if (snap->fresh && w->dcs_seen_at > 0)
+		present = w->leader[0] != '\0';
 	return !present || snap->seen_at == 0 ||
 		snap->now - snap->seen_at >= ha_session_config(rest->session)->ttl;
 }
