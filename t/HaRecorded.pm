@@ -669,15 +669,17 @@ sub normalise
 	if (ref $value eq 'HASH')
 	{
 		$value->{value} = 1 if defined $key && $metric{$key};
-		return { map { $_ => normalise($value->{$_}, $_) } keys %$value };
+		my %fields = map { $_ => normalise($value->{$_}, $_) } keys %$value;
+
+		delete $fields{replication} if ref $fields{replication} && !@{ $fields{replication} };
+		return \%fields;
 	}
 	if (ref $value eq 'ARRAY')
 	{
 		my @elements = map { normalise($_) } @$value;
 
 		$_->[1] = 1 foreach defined $key && $key eq '/history' ? @elements : ();
-		@elements = sort { $a->{application_name} cmp $b->{application_name} } @elements
-		  if defined $key && $key eq 'replication';
+		@elements = _standbys(@elements) if defined $key && $key eq 'replication';
 		return \@elements;
 	}
 	return 'null or a time' if defined $key && $key eq 'replayed_timestamp' && !ref $value;
@@ -738,6 +740,14 @@ sub kind
 	return !defined $value ? 'null' : JSON::PP::is_bool($value) ? 'boolean'
 	  : ref $value ? lc ref $value
 	  : JSON::PP->new->allow_nonref->encode($value) =~ /^"/ ? 'string' : 'number';
+}
+
+# Without the connections of a moment: of a base backup, or of Patroni itself
+sub _standbys
+{
+	my @standbys = grep { $_->{application_name} =~ /^n\d$/ } @_;
+
+	return sort { $a->{application_name} cmp $b->{application_name} } @standbys;
 }
 
 sub _mark
