@@ -31,7 +31,8 @@ our @ISA = qw(HaCluster::Node);
 =item lay_out(cluster, names)
 
 Give the cluster, made with no nodes, these.  Its configuration is what Patroni
-bootstraps with.
+bootstraps with; what it says of PostgreSQL replaces what is said here.  The sections of
+$cluster->{patroni}{NAME} are added to that node's file.
 
 =cut
 
@@ -69,12 +70,12 @@ sub _write_files
 		  { hosts => [ map { "127.0.0.1:$_->{port}" } @{ $self->{wires} } ] },
 		bootstrap => {
 			dcs => {
-				%{ $cluster->{config} },
 				postgresql => {
 					use_pg_rewind => JSON::PP::true,
 					use_slots => JSON::PP::true,
 					parameters => \%settings,
 				},
+				%{ $cluster->{config} },
 			},
 			initdb => [ { encoding => 'UTF8' }, 'data-checksums' ],
 		},
@@ -97,7 +98,9 @@ sub _write_files
 		},
 		watchdog => { mode => 'off' },
 	);
+	my $more = $cluster->{patroni}{ $self->{name} } // {};
 
+	$file{$_} = { %{ $file{$_} // {} }, %{ $more->{$_} } } foreach keys %$more;
 	append_to_file($self->{file},
 		JSON::PP->new->canonical->pretty->encode(\%file));
 	return;
