@@ -533,7 +533,8 @@ ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
 			continue;
 		wait_for(plan, peer->asked_at + FRESH, false, why, peer->name);
 		plan->leaves_to = peer->primary || quorum ? 0 : peer->lsn;
-		plan->aside = wanted && !peer->primary && !quorum;
+		plan->aside = plan->aside ||
+			(wanted && !peer->primary && !quorum);
 		return true;
 	}
 	if (!ha_mixed_wants_answers(local, since, now))
