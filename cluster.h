@@ -313,8 +313,8 @@ typedef struct HaMember
 	char		conn_url[HA_URL_SIZE];
 	char		api_url[HA_URL_SIZE];
 	char		version[HA_VERSION_SIZE];
-	char		patroni[HA_VERSION_SIZE];	/* of the Patroni that runs it; '' =
-											 * none does, as far as is known */
+	char		patroni[HA_VERSION_SIZE];	/* of the Patroni that runs it; ''
+											 * = none does, as far as is known */
 	uint32_t	timeline;		/* 0 = not told */
 	uint64_t	lsn;			/* xlog_location: 0 = not told */
 	uint64_t	replay_lsn;
@@ -533,8 +533,9 @@ typedef struct HaView
 	int64_t		history_revision;
 	bool		history_known;	/* /history could be read */
 	int32_t		nhistory;
-	HaTimeline	history[HA_MAX_LINEAGE];	/* its last lines, oldest first; the
-											 * owners are those who led next */
+	HaTimeline	history[HA_MAX_LINEAGE];	/* its last lines, oldest first;
+											 * the owners are those who led
+											 * next */
 	int32_t		nmembers;
 	HaMember	members[HA_MAX_MEMBERS];	/* by name */
 	int32_t		nvotes;
@@ -821,8 +822,8 @@ typedef struct HaPlan
 	char		follow[HA_NAME_SIZE];
 	bool		cascade;		/* FOLLOW: that is not the leader */
 	bool		resume;			/* ACQUIRE by the node that led last */
-	bool		ask;			/* WAIT: until members of Patroni have said how
-								 * far they are */
+	bool		ask;			/* WAIT: until members of Patroni have said
+								 * how far they are */
 	bool		aside;			/* WAIT: without a leader, and not to be one:
 								 * nobody need wait for us */
 	uint64_t	leaves_to;		/* WAIT: ... now, but one that is so far; 0 =

@@ -85,8 +85,10 @@ typedef struct HaControlWorker
 	int64_t		term;
 	bool		pause;
 	bool		sick;			/* a health check fails that gates the lease */
-	bool		aside;			/* nobody leads, and this member is not to */
-	uint32_t	counts_timeline;	/* nobody leads: the position that counts in */
+	bool		aside;			/* members of Patroni are not to count on our
+								 * position */
+	uint32_t	counts_timeline;	/* nobody leads: the position that counts
+									 * in */
 	uint64_t	counts_lsn;		/* ... the election; 0 = as above */
 	bool		standby_leader; /* leads a standby cluster */
 	bool		follows_source; /* is to stream from its source, or from such

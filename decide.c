@@ -38,9 +38,6 @@
  */
 #define SOURCE_TIMELINES	8
 
-/* ... and so many to members of Patroni, who promote themselves to the next ones. */
-#define PATRONI_TIMELINES	8
-
 /* Replay that has not moved for so long has come to the end of the WAL. */
 #define STALLED_AFTER		500
 
@@ -362,6 +359,8 @@ not_eligible(const HaConfig *config, const HaView *view,
 		return "a member's Patroni is too old to be led beside";
 	if (!find_position(view, local, &timeline, &lsn))
 		return "its WAL diverged from the cluster's history";
+	if (view->sync.present && view->sync.leader[0] == '\0')
+		return "/sync cannot be read: put it right, or delete it";
 	if (!sync_allows(view, local->name))
 		return "it is no synchronous standby";
 	if (local->flush_lsn < local->line_begins_at)
@@ -414,13 +413,17 @@ all_have_voted(const HaView *view, const HaLocal *local)
 	return true;
 }
 
-/* Has that member said that it is sick?  Then it goes last, and nobody waits. */
+/*
+ * Has that member said that it is sick?  Then it goes last, and nobody waits; nor for
+ * one that is not to lead, and votes for a quorum only.
+ */
 static bool
-is_said_sick(const HaView *view, const char *name)
+goes_last(const HaView *view, const char *name)
 {
 	const HaMember *member = ha_find_member(view, name);
 
-	return member != NULL && member->sick;
+	return member != NULL && (member->sick || member->nofailover ||
+							  member->failover_priority <= 0);
 }
 
 /*
@@ -441,7 +444,7 @@ rank_of(const HaView *view, const HaVote *mine, HaPlan *plan)
 			continue;
 		plan->counted[plan->ncounted++] = i;
 		if (vote != mine && vote_is_better(vote, mine) &&
-			!is_said_sick(view, vote->name))
+			!goes_last(view, vote->name))
 			rank++;
 	}
 	return rank;
@@ -483,9 +486,11 @@ next_timeline(const HaView *view, const HaLocal *local)
 	}
 	if (view->term.standby)
 		newest += SOURCE_TIMELINES;
-	else if (beside_patroni(view, local))
+	else if (beside_patroni(view, local) ||
+			 (!view->term.present &&
+			  (view->history_revision != 0 || view->status_revision != 0)))
 		newest = later(newest, ha_mixed_last_timeline(view)) +
-			PATRONI_TIMELINES;
+			HA_PATRONI_TIMELINES;
 	return newest + 1;
 }
 
@@ -677,13 +682,17 @@ another_is_primary(const HaView *view, const char *name)
 	return false;
 }
 
-/*
- * Our final position is published: take the key if no better one is known, in
- * rank order after a while if the better ones don't.
- */
-static void
-elect(const HaConfig *config, const HaView *view, const HaLocal *local,
-	  const HaVote *mine, int64_t now, HaPlan *plan)
+/* A heartbeat that came later is of a reign of which we saw nothing else. */
+static int64_t
+asked_since(const HaLocal *local)
+{
+	return later(local->key_gone_since, local->heartbeat_seen_at);
+}
+
+/* When this candidate may try, so many others being better. */
+static int64_t
+turn_of(const HaConfig *config, const HaView *view, const HaLocal *local,
+		const HaVote *mine, int rank)
 {
 	int64_t		wait = ha_election_wait(config);
 
@@ -695,19 +704,6 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	int64_t		votes_due = promised ? local->promised_until + config->ttl :
 	local->key_gone_since + wait;
 	int64_t		turn = former_deadline_is_over_at(view, local);
-	int64_t		since = later(turn, local->key_gone_since);
-	int			rank = rank_of(view, mine, plan);
-
-	/* so many of those that confirm commits must have no more than we have */
-	if (!ha_quorum_may_elect(view, local->name,
-							 count_supporters(view, mine, plan) +
-							 ha_mixed_supporters(view, local, mine->timeline,
-												 mine->lsn, since, now)))
-	{
-		set_plan(plan, HA_WAIT, "too few of the synchronous standbys have voted");
-		plan->ask = ha_mixed_wants_answers(local, since, now);
-		return;
-	}
 
 	/*
 	 * Without contact when the key vanished we can't tell a dead leader from
@@ -718,9 +714,9 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 		turn = later(turn, local->key_gone_since + wait);
 
 	/*
-	 * The leader said how far it got when it gave up the key, which is further
-	 * than anybody here.  If it is coming back, nothing need be lost.  Where
-	 * another shall lead at once after a crash, that is agreed to.
+	 * The leader said how far it got when it gave up the key, which is
+	 * further than anybody here.  If it is coming back, nothing need be lost.
+	 * Where another shall lead at once after a crash, that is agreed to.
 	 */
 	if (released_cleanly(view, local) &&
 		mine->lsn < view->heartbeat.released_lsn &&
@@ -741,6 +737,34 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 	/* what fails here is better than nobody at all */
 	if (local->sick_since != 0)
 		turn += 2 * config->ttl;
+	return turn;
+}
+
+/*
+ * Our final position is published: take the key if no better one is known, in
+ * rank order after a while if the better ones don't.
+ */
+static void
+elect(const HaConfig *config, const HaView *view, const HaLocal *local,
+	  const HaVote *mine, int64_t now, HaPlan *plan)
+{
+	int			rank = rank_of(view, mine, plan);
+	int64_t		turn = turn_of(config, view, local, mine, rank);
+
+	/* nothing was acknowledged later, by one of ours (S-11) */
+	int64_t		since = later(former_deadline_is_over_at(view, local),
+							  asked_since(local));
+
+	/* so many of those that confirm commits must have no more than we have */
+	if (!ha_quorum_may_elect(view, local->name,
+							 count_supporters(view, mine, plan) +
+							 ha_mixed_supporters(view, local, mine->timeline,
+												 mine->lsn, since, now)))
+	{
+		set_plan(plan, HA_WAIT, "too few of the synchronous standbys have voted");
+		plan->ask = ha_mixed_wants_answers(local, since, now);
+		return;
+	}
 	if (now < turn)
 	{
 		wait_until(plan, turn, local->sick_since != 0 ?
@@ -762,6 +786,61 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 }
 
 /*
+ * Who holds all of a closed reign loses nothing by leading at once, if it may.  False:
+ * that is not so, or a member of Patroni is in the way, which is no reason to go on
+ * streaming.
+ */
+static bool
+takes_over(const HaConfig *config, const HaView *view, const HaLocal *local,
+		   int64_t now, HaPlan *plan)
+{
+	bool		waits;
+
+	if (local->sick_since != 0 || now < local->stay_out_until ||
+		!released_cleanly(view, local) || view->heartbeat.released_lsn == 0 ||
+		plan->lsn < view->heartbeat.released_lsn ||
+		plan->timeline != view->term.timeline)
+		return false;
+	waits = ha_mixed_waits(view, local, plan->timeline, plan->lsn,
+						   asked_since(local), now, plan);
+	if (!waits && !stands_aside(config, view, local, plan) &&
+		!leave_to_candidate(config, view, local, NULL, now, plan))
+		acquire(plan, view, local, "the leader handed over, all its WAL is here");
+	return !waits || plan->ask;
+}
+
+/*
+ * The end of recovery may cut a record that is here in part only, so what we have is
+ * not final before it (S-2); and once it is over, the key can be had without votes.
+ */
+static bool
+is_promoting_still(const HaConfig *config, const HaView *view,
+				   const HaLocal *local, int64_t now, HaPlan *plan)
+{
+	int64_t		until = local->promoting_since + ha_promote_timeout(config);
+
+	if (!local->promoting)
+		return false;
+	if (now < local->stay_out_until)
+		until = local->stay_out_until;
+	else if (!view->term.intent || !is_name(view->term.owner, local->name) ||
+			 now > until)
+		return false;
+	wait_until(plan, until, "its own promotion is under way");
+	return true;
+}
+
+/* Is our vote what we have, and for this contest? */
+static bool
+has_voted(const HaView *view, const HaVote *mine, const HaPlan *plan)
+{
+	return mine != NULL && !mine->withdrawn &&
+		mine->term == view->term.term &&
+		mine->term_revision == view->term.mod_revision &&
+		mine->timeline == plan->timeline && mine->lsn == plan->lsn;
+}
+
+/*
  * A standby without a leader: detach, vote, elect.  Those that can't stand
  * detach too, since whoever goes on streaming from a former leader may
  * acknowledge its commits and diverge (S-16).
@@ -770,11 +849,13 @@ static void
 decide_election(const HaConfig *config, const HaView *view,
 				const HaLocal *local, int64_t now, HaPlan *plan)
 {
-	const char *hindrance;
 	const HaVote *mine = find_vote(view, local->name);
-	bool		sick = local->sick_since != 0;
+	const char *hindrance = not_eligible(config, view, local);
 	bool		stays_out = now < local->stay_out_until;
+	bool		voter = is_voter(view, local->name);
 	bool		on_history;
+	bool		only_votes;		/* Patroni lists whom we would not, and others
+								 * need that vote for their quorum */
 
 	if (ha_mixed_history_is_beyond(view))
 	{
@@ -782,23 +863,10 @@ decide_election(const HaConfig *config, const HaView *view,
 		return;
 	}
 	on_history = find_position(view, local, &plan->timeline, &plan->lsn);
-
-	/* who holds all of a closed reign loses nothing by leading at once */
-	hindrance = not_eligible(config, view, local);
-	if (hindrance == NULL && !sick && !stays_out &&
-		released_cleanly(view, local) && view->heartbeat.released_lsn > 0 &&
-		plan->lsn >= view->heartbeat.released_lsn &&
-		plan->timeline == view->term.timeline)
-	{
-		bool		waits = ha_mixed_waits(view, local, plan->timeline, plan->lsn,
-										   local->key_gone_since, now, plan);
-
-		if (!waits && !stands_aside(config, view, local, plan) &&
-			!leave_to_candidate(config, view, local, NULL, now, plan))
-			acquire(plan, view, local, "the leader handed over, all its WAL is here");
-		if (!waits || plan->ask)
-			return;
-	}
+	only_votes = on_history && voter && beside_patroni(view, local) &&
+		(local->nofailover || local->failover_priority <= 0);
+	if (hindrance == NULL && takes_over(config, view, local, now, plan))
+		return;
 	if (!local->detached || local->replaying)
 	{
 		set_plan(plan, HA_DETACH, local->detached ?
@@ -806,47 +874,27 @@ decide_election(const HaConfig *config, const HaView *view,
 				 "there is no leader to follow");
 		return;
 	}
-
-	if (hindrance != NULL)
+	if (hindrance != NULL && !only_votes)
 	{
 		wait_until(plan, 0, "does not stand for election: ");
 		because(plan, hindrance);
-		plan->aside = !on_history ||
-			(!local->nofailover && !is_voter(view, local->name));
+		plan->aside = !on_history || (!local->nofailover && !voter);
 		return;
 	}
-
-	/*
-	 * The end of recovery may cut a record that is here in part only, so what
-	 * we have is not final before it (S-2); and once it is over, the key can
-	 * be had without votes.
-	 */
-	if (local->promoting && stays_out)
-	{
-		wait_until(plan, local->stay_out_until,
-				   "its own promotion is under way");
+	if (is_promoting_still(config, view, local, now, plan))
 		return;
-	}
-	if (local->promoting && view->term.intent &&
-		is_name(view->term.owner, local->name) &&
-		now - local->promoting_since <= ha_promote_timeout(config))
-	{
-		wait_until(plan, local->promoting_since + ha_promote_timeout(config),
-				   "its own promotion is under way");
-		return;
-	}
-	if (mine == NULL || mine->withdrawn ||
-		mine->term != view->term.term ||
-		mine->term_revision != view->term.mod_revision ||
-		mine->timeline != plan->timeline || mine->lsn != plan->lsn)
+	if (!has_voted(view, mine, plan))
 	{
 		set_plan(plan, HA_VOTE, "the leader key is gone");
 		return;
 	}
 
 	/* it does not stand, but others may need its vote for their quorum */
-	plan->aside = (stays_out || sick) && !is_voter(view, local->name);
-	if (stays_out)
+	plan->aside = (stays_out || local->sick_since != 0) && !voter;
+	if (only_votes)
+		set_plan(plan, HA_WAIT,
+				 "does not stand for election, but has voted for the others");
+	else if (stays_out)
 		wait_until(plan, local->stay_out_until,
 				   "does not stand for election: its last promotion failed");
 	else
@@ -1330,10 +1378,11 @@ decide_keyless(const HaConfig *config, const HaView *view,
 		because_sick(plan, local);
 		return;
 	}
-	if (beside_patroni(view, local) &&
-		(!view->term.present || view->term.intent))
+	if (ha_mixed_led_without(view, local->name, local->timeline) ||
+		(view->term.present && view->term.intent &&
+		 (was_led_since(view, local) || ha_mixed_patroni(view) != NULL)))
 	{
-		/* nothing tells whether a member of Patroni had the key meanwhile */
+		/* nobody has put a record since, but a member of Patroni puts none */
 		set_plan(plan, config->pause ? HA_WAIT : HA_DEMOTE,
 				 "a member of Patroni may have led since it was promoted");
 		return;

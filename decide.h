@@ -55,6 +55,12 @@ extern bool ha_others_may_lead(const HaView *view, const char *name);
  */
 extern uint64_t ha_leader_lsn(const HaView *view, const HaLocal *local);
 
+/*
+ * So many timeline ids are left to members of Patroni, who promote themselves to the
+ * next one that they know of.
+ */
+#define HA_PATRONI_TIMELINES	8
+
 /* How long votes are awaited from members that seem alive. */
 extern int64_t ha_election_wait(const HaConfig *config);
 

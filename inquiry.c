@@ -119,6 +119,18 @@ is_over(const HaInquiry *inquiry)
 	return true;
 }
 
+/* For people. */
+static void
+note_trouble(HaInquired *whom, const HaPeerAnswer *answer)
+{
+	const char *text = whom->peer.answered ? "" :
+	answer->body != NULL ? "it tells no position, or is another member" :
+	answer->text;
+
+	memset(whom->trouble, 0, sizeof(whom->trouble));
+	strncpy(whom->trouble, text, sizeof(whom->trouble) - 1);
+}
+
 bool
 ha_inquiry_answered(HaInquiry *inquiry, const HaPeerAnswer *answer,
 					uint64_t sysid)
@@ -138,11 +150,24 @@ ha_inquiry_answered(HaInquiry *inquiry, const HaPeerAnswer *answer,
 			ha_patroni_parse(answer->body, answer->length, sysid,
 							 &whom->peer);
 		whom->peer.asked_at = inquiry->began_at;
+		note_trouble(whom, answer);
 		if (is_over(inquiry))
 			inquiry->began_at = 0;
 		return true;
 	}
 	return false;
+}
+
+void
+ha_inquiry_void(HaInquiry *inquiry)
+{
+	inquiry->began_at = 0;
+	for (int i = 0; i < inquiry->n; i++)
+	{
+		inquiry->whom[i].tag = 0;
+		inquiry->whom[i].peer.asked_at = 0;
+		inquiry->whom[i].peer.answered = false;
+	}
 }
 
 void

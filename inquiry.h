@@ -20,6 +20,8 @@ typedef struct HaInquired
 	char		url[HA_URL_SIZE];
 	bool		sent;
 	uint32_t	tag;			/* of the question that is out; 0 = none */
+	char		trouble[HA_WHY_SIZE];	/* why the last one had no answer that
+										 * counts; '' = it had */
 } HaInquired;
 
 typedef struct HaInquiry
@@ -40,6 +42,9 @@ extern bool ha_inquiry_next(HaInquiry *inquiry, int64_t now,
 /* False: this was no question of ours. */
 extern bool ha_inquiry_answered(HaInquiry *inquiry, const HaPeerAnswer *answer,
 								uint64_t sysid);
+
+/* What they have said, or will say to what was asked, does not count any more. */
+extern void ha_inquiry_void(HaInquiry *inquiry);
 
 /* What is known of them goes to the rules. */
 extern void ha_inquiry_tell(const HaInquiry *inquiry, HaLocal *local);

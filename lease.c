@@ -213,8 +213,9 @@ observe_heartbeat(HaLease *lease, const HaHeartbeat *heartbeat, int64_t now)
 }
 
 /*
- * S-11: reigns of members of Patroni, who leave no record of them.  One that is over
- * before we saw it: what was said before it does not count any more.
+ * S-11: reigns of members of Patroni, who leave no record of them.  What its members
+ * have said of themselves before another reign does not count after it, even if that
+ * was over before we saw it.
  */
 static void
 observe_patroni(HaLease *lease, int64_t now)
@@ -224,8 +225,14 @@ observe_patroni(HaLease *lease, int64_t now)
 
 	if (ha_mixed_patroni(view) != NULL)
 		lease->patroni_seen = true;
+	else if (view->leader.present && !view->term.intent &&
+			 ha_term_is_of(&view->term, view->leader.name))
+		lease->patroni_seen = false;	/* ours lead, with none of them there */
 	if (is_new)
+	{
 		lease->led_since = false;
+		ha_inquiry_void(&lease->inquiry);
+	}
 	if (is_new && view->term.foreign && !view->leader.present)
 		lease->key_gone_since = now;
 	lease->led_revision = view->term.mod_revision;
@@ -895,9 +902,7 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 				   view->heartbeat.mod_revision);
 
 	/* S-11: a reign of Patroni's leaves no other trace for certain */
-	if (lease->patroni_seen)
-		ha_txn_compare(txn, HA_MOD_REVISION, KEY_STATUS,
-					   view->status_revision);
+	ha_txn_compare(txn, HA_MOD_REVISION, KEY_STATUS, view->status_revision);
 	for (int i = 0; i < plan->ncounted && i < HA_MAX_MEMBERS; i++)
 	{
 		const HaVote *vote = &view->votes[plan->counted[i]];
@@ -932,6 +937,15 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 	put_heartbeat(txn, lease, local, term.term);
 }
 
+/* The oldest timeline that the record knows; none is, so all are older. */
+static uint32_t
+first_recorded(const HaTerm *term)
+{
+	if (!term->present || term->timeline == 0)
+		return UINT32_MAX;
+	return term->nlineage > 0 ? term->lineage[0].timeline : term->timeline;
+}
+
 /*
  * The lineage after a promotion is what our timeline really descends from.
  * Others are no part of history any more, even if they once were.
@@ -952,11 +966,12 @@ extend_lineage(HaTerm *term, const HaView *view, const HaLocal *local,
 		const char *owner = ha_timeline_owner(&old, ancestor->timeline);
 
 		/* those of before the first record may be Patroni's */
-		if (owner == NULL || owner[0] == '\0')
+		if ((owner == NULL || owner[0] == '\0') &&
+			ancestor->timeline < first_recorded(&old))
 			owner = ha_mixed_owner(view, ancestor->timeline);
 		term->lineage[i].timeline = ancestor->timeline;
 		term->lineage[i].end_lsn = ancestor->end_lsn;
-		copy_name(term->lineage[i].owner, owner);
+		copy_name(term->lineage[i].owner, owner != NULL ? owner : "");
 	}
 	term->nlineage = n;
 	term->timeline = local->timeline;
@@ -1138,6 +1153,23 @@ doubt_from(const HaLease *lease)
 }
 
 /*
+ * S-11: whoever takes the key reserves no id, and may leave nothing that tells which
+ * one it has used.
+ */
+static void
+leave_timelines(HaTxn *txn, const HaLease *lease)
+{
+	HaTerm		term = lease->view.term;
+
+	if (term.reserved < term.timeline)
+		term.reserved = term.timeline;
+	if (term.reserved > UINT32_MAX - HA_PATRONI_TIMELINES)
+		return;
+	term.reserved += HA_PATRONI_TIMELINES;
+	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
+}
+
+/*
  * The marker speaks for a term, which must be ours.  A hand-over is off if the
  * operator's wish has changed, so whoever has withdrawn it in time need not wonder.
  */
@@ -1156,6 +1188,8 @@ build_release(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 	if (handing)
 		ha_txn_compare(txn, HA_MOD_REVISION, KEY_FAILOVER,
 					   view->failover.mod_revision);
+	if (handing && ha_mixed_is_patroni(ha_find_member(view, plan->follow)))
+		leave_timelines(txn, lease);
 	ha_txn_release(txn, lease->name, view->leader.mod_revision,
 				   view->leader.lease, view->term.term, view->config.ttl,
 				   handing ? local->frozen_lsn : 0);

@@ -252,7 +252,7 @@ ha_mixed_left_traces(const HaView *view)
 
 	if (!term->present || term->standby)
 		return false;
-	if (view->heartbeat.present &&
+	if (view->heartbeat.present && !term->foreign &&
 		view->status_revision > view->heartbeat.mod_revision)
 		return true;
 	if (view->sync.present && view->sync.leader[0] != '\0' &&
@@ -261,6 +261,17 @@ ha_mixed_left_traces(const HaView *view)
 		return true;
 	return n > 0 && view->history_revision > term->mod_revision &&
 		view->history[n - 1].timeline >= term->timeline;
+}
+
+/*
+ * Somebody of ours has taken that id, and may have been promoted to it in vain: nobody
+ * can tell the two timelines apart, so neither is put on record.
+ */
+static bool
+is_reserved(const HaView *view, uint32_t timeline)
+{
+	return view->term.present && view->term.reserved == timeline &&
+		view->term.timeline < timeline;
 }
 
 /* Who promoted to a timeline that has ended: the record knows, or /history. */
@@ -331,6 +342,8 @@ ha_mixed_testimony(const HaView *view, HaTerm *term)
 		view->term.term == INT64_MAX)
 		return false;
 	stays = goes_on(view, leader->timeline, leader->name);
+	if (!stays && is_reserved(view, leader->timeline))
+		return false;
 	if (!stays && !history_leads_to(view, leader->timeline, leader->name))
 		return false;
 	record(view, leader->name, leader->timeline, stays, term);
@@ -428,21 +441,32 @@ ha_mixed_heard(const HaLocal *local, const char *name, int64_t since,
 static bool
 may_stand(const HaView *view, const HaPeer *peer)
 {
-	if (peer->nofailover || peer->failover_priority <= 0)
+	if (peer->nofailover || peer->failover_priority <= 0 ||
+		!ha_failsafe_allows(view, peer->name))
 		return false;
 	return !view->sync.present ||
 		(ha_quorum_may_elect(view, peer->name, HA_MAX_MEMBERS) &&
 		 !is_name(view->sync.leader, peer->name));
 }
 
-/* Is it further than we are, or as far and preferred? */
+/*
+ * Is it further than we are, or as far and preferred?  What it has must be the cluster's
+ * history (S-16), on record, or of a reign that nobody has recorded.
+ */
 static bool
-goes_first(const HaPeer *peer, uint32_t timeline, uint64_t lsn, int priority)
+goes_first(const HaView *view, const HaLocal *local, const HaPeer *peer,
+		   uint32_t timeline, uint64_t lsn)
 {
-	if (peer->timeline != 0 && peer->timeline != timeline)
-		return peer->timeline > timeline;
+	uint32_t	on = peer->timeline != 0 ? peer->timeline : timeline;
+
+	if (!ha_on_lineage(&view->term, on, peer->lsn))
+		return on > view->term.timeline &&
+			(local->led_since || ha_mixed_left_traces(view));
+	if (on != timeline)
+		return on > timeline;
 	return peer->lsn > lsn ||
-		(peer->lsn == lsn && peer->failover_priority > priority);
+		(peer->lsn == lsn &&
+		 peer->failover_priority > local->failover_priority);
 }
 
 int
@@ -481,14 +505,17 @@ wait_for(HaPlan *plan, int64_t wake_at, bool ask, const char *why,
 }
 
 /*
- * Whom an operator has named need not be the furthest, as for Patroni: the others, who
- * would be asked, leave the key to it.
+ * Whom an operator has named without a leader need not be the furthest; with one nobody
+ * has agreed to lose anything.  The others leave the key to it, unless it looks to them as
+ * if it could not take it.
  */
 bool
 ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
 			   uint64_t lsn, int64_t since, int64_t now, HaPlan *plan)
 {
-	bool		named = ha_switchover_wants(view, local->name);
+	bool		wanted = ha_switchover_wants(view, local->name);
+	bool		named = wanted && view->failover.leader[0] == '\0';
+	bool		quorum = view->sync.present && view->sync.quorum > 0;
 	const HaPeer *peer;
 
 	for (int i = 0; (peer = peer_at(local, i)) != NULL; i++)
@@ -500,16 +527,38 @@ ha_mixed_waits(const HaView *view, const HaLocal *local, uint32_t timeline,
 		if (peer->primary)
 			why = "no leader, but a server of Patroni is a primary still: ";
 		else if (!named && may_stand(view, peer) &&
-				 goes_first(peer, timeline, lsn, local->failover_priority))
+				 goes_first(view, local, peer, timeline, lsn))
 			why = "a better candidate goes first, which is Patroni's: ";
 		if (why == NULL)
 			continue;
 		wait_for(plan, peer->asked_at + FRESH, false, why, peer->name);
-		plan->leaves_to = peer->primary ? 0 : peer->lsn;
+		plan->leaves_to = peer->primary || quorum ? 0 : peer->lsn;
+		plan->aside = plan->aside ||
+			(wanted && !peer->primary && !quorum);
 		return true;
 	}
 	if (!ha_mixed_wants_answers(local, since, now))
 		return false;
 	wait_for(plan, 0, true, "asks the members of Patroni how far they are", "");
 	return true;
+}
+
+bool
+ha_mixed_hides(const HaView *view, const char *name)
+{
+	return view->valid && view->leader.present &&
+		view->sync.present && view->sync.quorum > 0 &&
+		ha_is_in_sync(&view->sync, name) &&
+		ha_mixed_patroni(view) != NULL && patroni_leader(view) == NULL;
+}
+
+bool
+ha_mixed_led_without(const HaView *view, const char *name, uint32_t timeline)
+{
+	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+
+	return !view->term.present &&
+		((view->sync.present && view->sync.leader[0] != '\0' &&
+		  !is_name(view->sync.leader, name)) ||
+		 (n > 0 && view->history[n - 1].timeline >= timeline));
 }

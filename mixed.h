@@ -81,6 +81,19 @@ extern bool ha_mixed_wants_answers(const HaLocal *local, int64_t since,
 extern const HaPeer *ha_mixed_heard(const HaLocal *local, const char *name,
 									int64_t since, int64_t now);
 
+/*
+ * Should a standby of ours not tell how far it is, since a member of Patroni may count
+ * that for its quorum after the end of a reign of ours, though it is from before?
+ */
+extern bool ha_mixed_hides(const HaView *view, const char *name);
+
+/*
+ * Without a record, which the store may have lost: does it show that another one has
+ * led, or on a timeline as new as that one?
+ */
+extern bool ha_mixed_led_without(const HaView *view, const char *name,
+								 uint32_t timeline);
+
 /* So many in /sync have said to have no more than that position. */
 extern int	ha_mixed_supporters(const HaView *view, const HaLocal *local,
 								uint32_t timeline, uint64_t lsn,

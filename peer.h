@@ -35,8 +35,9 @@ typedef struct HaPeerAnswer
 	uint32_t	tag;
 	long		status;			/* HTTP's; 0 = there was no answer */
 	char		text[HA_PEER_TEXT_SIZE];	/* the body, or why there is none */
-	char	   *body;			/* of an answer to GET, as a whole and as it came,
-								 * malloc'd, with a NUL behind; NULL = none */
+	char	   *body;			/* of an answer to GET, as a whole and as it
+								 * came, malloc'd, with a NUL behind; NULL =
+								 * none */
 	size_t		length;
 } HaPeerAnswer;
 

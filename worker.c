@@ -818,7 +818,8 @@ report_hba(void)
 /*
  * How far we say to be while nobody leads, for members of Patroni, who leave the key to
  * one that is further: it is what our vote would tell, and less than they have where
- * we leave it to them.
+ * we leave it to them.  They count it for their quorum, so it must be from after the end
+ * of a reign of ours: before, who is asked for that tells nothing.
  */
 static void
 report_standing(void)
@@ -826,7 +827,7 @@ report_standing(void)
 	bool		leaderless = lease.view.valid && !lease.view.leader.present &&
 	local.role == HA_ROLE_STANDBY;
 
-	report.aside = plan.aside;
+	report.aside = plan.aside || ha_mixed_hides(&lease.view, local.name);
 	report.counts_timeline = leaderless ? plan.timeline : 0;
 	report.counts_lsn = leaderless ? plan.lsn : 0;
 	if (leaderless && plan.leaves_to > 0 && plan.lsn >= plan.leaves_to)
@@ -1014,6 +1015,25 @@ log_versions(void)
 	strlcpy(told, versions, sizeof(told));
 }
 
+/* Who is left out of an election for want of an answer; once for each reason. */
+static void
+log_silent(void)
+{
+	static char told[HA_WHY_SIZE] = "";
+
+	for (int i = 0; i < lease.inquiry.n; i++)
+	{
+		const HaInquired *whom = &lease.inquiry.whom[i];
+
+		if (whom->trouble[0] == '\0' || strcmp(told, whom->trouble) == 0)
+			continue;
+		strlcpy(told, whom->trouble, sizeof(told));
+		ereport(LOG,
+				(errmsg("member \"%s\", which Patroni runs, was asked how far it is and does not count: %s",
+						whom->peer.name, whom->trouble)));
+	}
+}
+
 /* S-11: for as long as it is so, nobody of ours stands for election. */
 static void
 log_patroni(void)
@@ -1033,6 +1053,7 @@ log_patroni(void)
 	else if (patroni == NULL && was_there)
 		ereport(LOG, (errmsg("Patroni runs no member any more")));
 	was_there = patroni != NULL;
+	log_silent();
 	if (ha_mixed_too_old_why(&lease.view.config, &lease.view, why,
 							 sizeof(why)) && strcmp(told, why) != 0)
 		ereport(WARNING,

@@ -138,15 +138,11 @@ put_roles(Page *page, const HaRestSnapshot *snap)
 	gauge(page, "patroni_postgres_running",
 		  "Value is 1 if Postgres is running, 0 otherwise.",
 		  snap->state == HA_STATE_RUNNING);
-	if (snap->state == HA_STATE_RUNNING && w->postmaster_started_us > 0)
-	{
-		head(page, "patroni_postmaster_start_time", "gauge",
-			 "Epoch seconds since Postgres started.");
-		appendPQExpBuffer(&page->text,
-						  "patroni_postmaster_start_time{%s} %.6f\n",
-						  page->labels,
-						  w->postmaster_started_us / (double) US_PER_S);
-	}
+	head(page, "patroni_postmaster_start_time", "gauge",
+		 "Epoch seconds since Postgres started.");
+	appendPQExpBuffer(&page->text, "patroni_postmaster_start_time{%s} %.6f\n",
+					  page->labels, snap->state == HA_STATE_RUNNING ?
+					  w->postmaster_started_us / (double) US_PER_S : 0.0);
 	gauge(page, "patroni_primary",
 		  "Value is 1 if this node is the leader, 0 otherwise.", snap->leader);
 	gauge(page, "patroni_standby_leader",
@@ -201,17 +197,14 @@ put_positions(Page *page, const HaRestSnapshot *snap)
 static void
 put_cluster(Page *page, const HaRest *rest, const HaRestSnapshot *snap)
 {
-	const HaControlWorker *w = &snap->worker;
 	const HaConfig *config = ha_session_config(rest->session);
-	const HaView *view = ha_session_last_view(rest->session);
-	int64_t		seen_at = Max(w->dcs_seen_at, view->valid ? view->sent_at : 0);
 	HaMember	tags;
 
 	memset(&tags, 0, sizeof(tags));
 	ha_node_tags(rest->node, &tags);
 	gauge(page, "patroni_cluster_unlocked",
 		  "Value is 1 if the cluster is unlocked, 0 if locked.",
-		  view->valid && !view->leader.present);
+		  snap->unlocked);
 	gauge(page, "patroni_failsafe_mode_enabled",
 		  "Value is 1 if failsafe mode is enabled, 0 if disabled.",
 		  config->failsafe_mode);
@@ -220,7 +213,8 @@ put_cluster(Page *page, const HaRest *rest, const HaRestSnapshot *snap)
 		  snap->failsafe_active);
 	gauge(page, "patroni_dcs_last_seen",
 		  "Epoch timestamp when DCS was last contacted successfully.",
-		  seen_at > 0 ? time(NULL) - (snap->now - seen_at) / 1000 : 0);
+		  snap->seen_at > 0 ?
+		  time(NULL) - (snap->now - snap->seen_at) / 1000 : 0);
 	gauge(page, "patroni_pending_restart",
 		  "Value is 1 if the node needs a restart, 0 otherwise.",
 		  snap->pending_restart);

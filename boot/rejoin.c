@@ -442,7 +442,10 @@ look_empty(HaBoot *b, const HaView *view)
 {
 	const HaMember *source = ha_leader_source(view, b->node.name);
 
-	/* whatever is cloned begins on its history, whether that is recorded or not */
+	/*
+	 * whatever is cloned begins on its history, whether that is recorded or
+	 * not
+	 */
 	if (source == NULL)
 		source = ha_mixed_source(view, b->node.name);
 	if (view->initialize_revision == 0 && !view->leader.present)

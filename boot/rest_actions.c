@@ -50,6 +50,15 @@ typedef struct HaRestAction
  *-------------------------------------------------------------------------
  */
 
+static bool
+says_its_length(const HaRestCall *call)
+{
+	return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+									   "Content-Length") != NULL ||
+		MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+									"Transfer-Encoding") != NULL;
+}
+
 /* The body as an object; what need not have one may have an empty one. */
 static bool
 take_document(HaRestCall *call)
@@ -57,6 +66,11 @@ take_document(HaRestCall *call)
 	if (call->too_long)
 	{
 		ha_rest_finish(call, MHD_HTTP_CONTENT_TOO_LARGE, "body is too long");
+		return false;
+	}
+	if (call->action->has_body && !says_its_length(call))
+	{
+		ha_rest_finish(call, MHD_HTTP_LENGTH_REQUIRED, "a body is needed");
 		return false;
 	}
 	if (call->length > 0)

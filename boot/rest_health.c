@@ -36,12 +36,28 @@ lag_behind(const HaRest *rest, const HaControlWorker *w, uint64_t lsn)
 	return ahead > lsn ? Min(ahead - lsn, (uint64_t) PG_INT64_MAX) : 0;
 }
 
+/*
+ * Nobody is known to have the leader key: it is not there, or etcd has not been seen for
+ * so long that its lease may be over.
+ */
+static bool
+is_unlocked(const HaRest *rest, const HaRestSnapshot *snap)
+{
+	const HaControlWorker *w = &snap->worker;
+	bool		present = ha_session_last_view(rest->session)->leader.present;
+
+	if (snap->fresh && w->dcs_seen_at > 0)
+		present = w->leader[0] != '\0';
+	return !present || snap->seen_at == 0 ||
+		snap->now - snap->seen_at >= ha_session_config(rest->session)->ttl;
+}
+
 void
 ha_rest_snapshot(const HaRest *rest, HaRestSnapshot *snap)
 {
+	const HaView *view = ha_session_last_view(rest->session);
 	const HaControlWorker *w = &snap->worker;
-	const HaMember *self = ha_find_member(ha_session_last_view(rest->session),
-										  rest->node->name);
+	const HaMember *self = ha_find_member(view, rest->node->name);
 	HaControlPromise promise;
 
 	memset(snap, 0, sizeof(*snap));
@@ -62,6 +78,9 @@ ha_rest_snapshot(const HaRest *rest, HaRestSnapshot *snap)
 		w->standby_leader && snap->now - w->dcs_seen_at < w->ttl;
 	snap->pending_restart = w->pending_restart[0] != '\0' ||
 		(self != NULL && self->pending_restart[0] != '\0');
+	snap->seen_at = Max(snap->known ? w->dcs_seen_at : 0,
+						view->valid ? view->sent_at : 0);
+	snap->unlocked = is_unlocked(rest, snap);
 	snap->failsafe_active = snap->now < promise.until ||
 		(snap->leader && w->failsafe_active);
 	snap->lag = lag_behind(rest, w, w->replay_lsn);
@@ -192,6 +211,7 @@ typedef enum Narrow
 {
 	NARROW_NOT,
 	NARROW_READY,				/* lag=, mode= */
+	NARROW_TAGS,				/* tag_KEY= */
 	NARROW_REPLICA,				/* lag=, replication_state=, tag_KEY= */
 } Narrow;
 
@@ -221,7 +241,7 @@ static const Path paths[] = {
 	{"/quorum", is_quorum, true, NARROW_REPLICA},
 	{"/async", is_async, true, NARROW_REPLICA},
 	{"/asynchronous", is_async, true, NARROW_REPLICA},
-	{"/health", is_running, true, NARROW_NOT},
+	{"/health", is_running, true, NARROW_TAGS},
 	{"/liveness", is_alive, false, NARROW_NOT},
 	{"/readiness", is_ready, false, NARROW_READY},
 	{"/patroni", is_always, true, NARROW_NOT},
@@ -326,29 +346,37 @@ check_tag_argument(void *arg, enum MHD_ValueKind kind, const char *key,
 	return MHD_YES;
 }
 
-/* Do the conditions in the query hold?  They are for standbys alone. */
 static bool
-query_is_fit(const HaRest *rest, const Path *path, const HaRestSnapshot *snap,
-			 struct MHD_Connection *connection)
+tags_are_fit(const HaRest *rest, struct MHD_Connection *connection)
 {
-	const char *state;
-	TagQuery	query = {NULL, true};
+	TagQuery	query = {ha_rest_tags(rest), true};
 
-	if (snap->leader || path->narrow == NARROW_NOT)
-		return true;
-	if (path->narrow == NARROW_READY)
-		return readiness_is_fit(rest, connection, snap);
-	if (!lag_is_fit(connection, snap))
-		return false;
-	state = argument(connection, "replication_state");
-	if (state != NULL &&
-		!(snap->worker.streaming && strcmp(state, "streaming") == 0))
-		return false;
-	query.tags = ha_rest_tags(rest);
 	MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND,
 							  check_tag_argument, &query);
 	json_decref(query.tags);
 	return query.fit;
+}
+
+/*
+ * Do the conditions in the query hold?  Only standbys are behind somebody; tags are
+ * looked at wherever the path does not ask for the leader alone.
+ */
+static bool
+query_is_fit(const HaRest *rest, const Path *path, const HaRestSnapshot *snap,
+			 struct MHD_Connection *connection)
+{
+	const char *state = argument(connection, "replication_state");
+
+	if (path->narrow == NARROW_NOT)
+		return true;
+	if (path->narrow == NARROW_READY)
+		return snap->leader || readiness_is_fit(rest, connection, snap);
+	if (path->narrow == NARROW_REPLICA && !is_any_leader(rest, snap) &&
+		(!lag_is_fit(connection, snap) ||
+		 (state != NULL && !(snap->worker.streaming &&
+							 strcmp(state, "streaming") == 0))))
+		return false;
+	return tags_are_fit(rest, connection);
 }
 
 unsigned int

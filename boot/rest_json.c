@@ -25,6 +25,48 @@
 #define US_PER_S			INT64CONST(1000000)
 
 /*-------------------------------------------------------------------------
+ * What stands in the store
+ *-------------------------------------------------------------------------
+ */
+
+static json_t *
+load_key(const HaRest *rest, const char *key)
+{
+	size_t		length;
+	const char *text = ha_session_key(rest->session, key, &length);
+
+	return text != NULL ? ha_json_load(text, length) : NULL;
+}
+
+/*
+ * An object in any member's key, Patroni's too, as far as it is text, numbers and
+ * switches: its tags, its restart that is scheduled.  Left out if there is nothing.
+ */
+static void
+add_of_member(const HaRest *rest, json_t *json, const char *name,
+			  const char *what)
+{
+	char		key[HA_KEY_SIZE];
+	json_t	   *member;
+	json_t	   *good = json_object();
+	const char *field;
+	json_t	   *value;
+
+	snprintf(key, sizeof(key), "members/%s", name);
+	member = load_key(rest, key);
+	json_object_foreach(json_object_get(member, what), field, value)
+	{
+		if (json_is_string(value) || json_is_number(value) ||
+			json_is_boolean(value))
+			json_object_set(good, field, value);
+	}
+	if (json_object_size(good) > 0)
+		json_object_set(json, what, good);
+	json_decref(good);
+	json_decref(member);
+}
+
+/*-------------------------------------------------------------------------
  * /patroni
  *-------------------------------------------------------------------------
  */
@@ -136,12 +178,12 @@ add_cluster(json_t *json, const HaRestSnapshot *snap)
 	const HaControlWorker *w = &snap->worker;
 	int64_t		seen = 0;
 
-	if (w->dcs_seen_at > 0)
-		seen = time(NULL) - (snap->now - w->dcs_seen_at) / 1000;
+	if (snap->seen_at > 0)
+		seen = time(NULL) - (snap->now - snap->seen_at) / 1000;
 	json_object_set_new(json, "dcs_last_seen", json_integer(seen));
 	if (w->pause)
 		json_object_set_new(json, "pause", json_true());
-	if (snap->fresh && w->dcs_seen_at > 0 && w->leader[0] == '\0')
+	if (snap->unlocked)
 		json_object_set_new(json, "cluster_unlocked", json_true());
 	if (snap->failsafe_active)
 		json_object_set_new(json, "failsafe_mode_is_active", json_true());
@@ -155,7 +197,8 @@ role_to_tell(const HaRestSnapshot *snap)
 		return ha_role_name(HA_ROLE_PRIMARY);
 	if (snap->standby_leader)
 		return HA_STANDBY_LEADER;
-	if (snap->fresh && snap->worker.role == HA_ROLE_UNINITIALIZED)
+	if (snap->state == HA_STATE_CLONING ||
+		(snap->fresh && snap->worker.role == HA_ROLE_UNINITIALIZED))
 		return ha_role_name(HA_ROLE_UNINITIALIZED);
 	return ha_role_name(HA_ROLE_STANDBY);
 }
@@ -204,6 +247,7 @@ ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
 	if (json_object_size(tags) > 0)
 		json_object_set(json, "tags", tags);
 	json_decref(tags);
+	add_of_member(rest, json, rest->node->name, "scheduled_restart");
 	json_object_set_new(json, "patroni",
 						json_pack("{s:s, s:s, s:s}",
 								  "version", HA_VERSION,
@@ -218,15 +262,6 @@ ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
  * /cluster, /history, /config: as the store was read last
  *-------------------------------------------------------------------------
  */
-
-static json_t *
-load_key(const HaRest *rest, const char *key)
-{
-	size_t		length;
-	const char *text = ha_session_key(rest->session, key, &length);
-
-	return text != NULL ? ha_json_load(text, length) : NULL;
-}
 
 static const char *
 role_in_cluster(const HaView *view, const HaMember *member)
@@ -265,37 +300,12 @@ add_lsn(json_t *json, const char *name, const char *lag_name, uint64_t lsn,
 						json_string("unknown"));
 }
 
-/* Any member's tags, Patroni's too: text, numbers and switches. */
-static json_t *
-tags_of(const HaRest *rest, const char *name)
-{
-	char		key[HA_KEY_SIZE];
-	json_t	   *member;
-	json_t	   *tags;
-	json_t	   *good = json_object();
-	const char *tag;
-	json_t	   *value;
-
-	snprintf(key, sizeof(key), "members/%s", name);
-	member = load_key(rest, key);
-	tags = json_object_get(member, "tags");
-	json_object_foreach(tags, tag, value)
-	{
-		if (json_is_string(value) || json_is_number(value) ||
-			json_is_boolean(value))
-			json_object_set(good, tag, value);
-	}
-	json_decref(member);
-	return good;
-}
-
 static json_t *
 member_json(const HaRest *rest, const HaView *view, const HaMember *member)
 {
 	const char *role = role_in_cluster(view, member);
 	bool		leads = strcmp(role, "leader") == 0;
 	uint64_t	leader = leader_position(view);
-	json_t	   *tags = tags_of(rest, member->name);
 	json_t	   *json = json_object();
 
 	json_object_set_new(json, "name", json_string(member->name));
@@ -312,9 +322,8 @@ member_json(const HaRest *rest, const HaView *view, const HaMember *member)
 		json_object_set_new(json, "timeline", json_integer(member->timeline));
 	if (member->pending_restart[0] != '\0')
 		json_object_set_new(json, "pending_restart", json_true());
-	if (json_object_size(tags) > 0)
-		json_object_set(json, "tags", tags);
-	json_decref(tags);
+	add_of_member(rest, json, member->name, "scheduled_restart");
+	add_of_member(rest, json, member->name, "tags");
 	if (leads)
 		return json;
 	add_lsn(json, "receive_lsn", "receive_lag", member->lsn, leader);

@@ -28,6 +28,20 @@
  *-------------------------------------------------------------------------
  */
 
+static void
+refuse_to_restart(HaRestCall *call, HaMemberState state)
+{
+	if (state == HA_STATE_STARTING)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "postgres is still starting");
+	else if (state == HA_STATE_CLONING)
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "reinitialize already in progress");
+	else
+		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE, "postgres is %s",
+					   ha_member_state_name(state));
+}
+
 /* What is wrong with the filters as such; NULL = nothing. */
 static const char *
 check_filters(const HaRestCall *call, char *buf, size_t size)
@@ -64,7 +78,11 @@ check_filters(const HaRestCall *call, char *buf, size_t size)
 		return "PostgreSQL role should be either primary, standby_leader, or replica";
 	if (is_given(call, "postgres_version") &&
 		(version == NULL || ha_request_version(version) == 0))
-		return "PostgreSQL version should be in the first.major.minor format";
+	{
+		snprintf(buf, size, "Invalid PostgreSQL version: %.100s",
+				 version != NULL ? version : "not text");
+		return buf;
+	}
 	if (is_given(call, "timeout") &&
 		(!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
 		return "Timeout should be a positive number of seconds";
@@ -158,10 +176,7 @@ ha_rest_begin_restart(HaRest *rest, HaRestCall *call)
 	else if (is_given(call, "schedule"))
 		schedule_restart(rest, call);
 	else if (snap.state != HA_STATE_RUNNING)
-		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
-					   snap.state == HA_STATE_STARTING ?
-					   "postgres is still starting" : "postgres is %s",
-					   ha_member_state_name(snap.state));
+		refuse_to_restart(call, snap.state);
 	else if (!filters_are_met(call, &snap))
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,
 					   "restart conditions are not satisfied");

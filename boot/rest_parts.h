@@ -115,6 +115,8 @@ typedef struct HaRestSnapshot
 	bool		standby_leader; /* leads a standby cluster, as of a TTL ago */
 	bool		pending_restart;	/* as the member key tells */
 	HaControlWorker worker;
+	int64_t		seen_at;		/* when etcd was seen last; 0 = never */
+	bool		unlocked;		/* nobody is known to have the leader key */
 	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: what it has not replayed, and ... */
 	int64_t		write_lag;		/* ... has not received */

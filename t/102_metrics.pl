@@ -183,7 +183,7 @@ sub without_server
 	my $m = metrics($other);
 	is("$m->{patroni_postgres_running} $m->{patroni_primary} $m->{patroni_replica}",
 		'0 0 0', 'nothing runs');
-	ok(!exists $m->{patroni_postmaster_start_time}, 'what is not known is not told');
+	is($m->{patroni_postmaster_start_time}, '0.000000', 'nothing has been started');
 	is(metrics($node)->{patroni_primary}, 1, 'the other one leads');
 	return;
 }

@@ -74,7 +74,8 @@ sub debian_program
 =item lay_out(cluster, program, names)
 
 Give the cluster, made with no nodes, these, run by that program.  Its configuration is
-what Patroni bootstraps with.
+what Patroni bootstraps with; what it says of PostgreSQL replaces what is said here.  The
+sections of $cluster->{patroni}{NAME} are added to that node's file.
 
 =cut
 
@@ -203,8 +204,11 @@ sub _write_files
 {
 	my ($self) = @_;
 
-	append_to_file($self->{file},
-		JSON::PP->new->canonical->pretty->encode($self->_configuration));
+	my $file = $self->_configuration;
+	my $more = $self->{cluster}{patroni}{ $self->{name} } // {};
+
+	$file->{$_} = { %{ $file->{$_} // {} }, %{ $more->{$_} } } foreach keys %$more;
+	append_to_file($self->{file}, JSON::PP->new->canonical->pretty->encode($file));
 	return;
 }
 
@@ -225,7 +229,6 @@ sub _configuration
 		  { hosts => [ map { "127.0.0.1:$_->{port}" } @{ $self->{wires} } ] },
 		bootstrap => {
 			dcs => {
-				%{ $cluster->{config} },
 				postgresql => {
 					use_pg_rewind => JSON::PP::true,
 					use_slots => JSON::PP::true,
@@ -234,6 +237,7 @@ sub _configuration
 						max_prepared_transactions => 60,
 					},
 				},
+				%{ $cluster->{config} },
 			},
 			initdb => [ { encoding => 'UTF8' }, 'data-checksums' ],
 		},

@@ -115,12 +115,21 @@ static const Row rows[] = {
 	{"... nor a promotion, if one may have been between", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}",
-	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_DEMOTE, "may have led"},
+	"\"role\":\"primary\",\"timeline\":3,\"led_since\":true", HA_DEMOTE, "may have led"},
 	{"... although nobody saw it, as what it left shows", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
 		",\"sync\":{\"present\":true,\"mod_revision\":66,\"leader\":\"p1\"}",
 	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"... or Patroni is there", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
+		"\"intent\":true,\"timeline\":2,\"reserved\":3}" MEMBERS(PATRONI("p1", "standby", "2")),
+	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"... and a record that was lost is no leave to go on after another", "",
+		"\"sync\":{\"present\":true,\"mod_revision\":50,\"leader\":\"p1\"}",
+	"\"role\":\"primary\",\"timeline\":3", HA_DEMOTE, "may have led"},
+	{"a leader whose store forgot everything goes on", "", "\"nmalformed\":0",
+	"\"role\":\"primary\",\"timeline\":3" MIXED, HA_ACQUIRE, "first leader"},
 	{"... but goes on if there is nothing", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n1\","
 		"\"intent\":true,\"timeline\":2,\"reserved\":3}"
@@ -141,6 +150,11 @@ static const Row rows[] = {
 		"\"begin_lsn\":1000,\"timeline_owner\":\"n2\",\"reserved\":4,\"lineage\":[{\"timeline\":3,\"end_lsn\":1000}]}"
 		LED_BY_P1("primary", "4") ",\"history_known\":true,\"history_revision\":41,"
 		"\"history\":[{\"timeline\":3,\"end_lsn\":1000,\"owner\":\"n2\"}]",
+	STANDBY, HA_WAIT, "does not tell"},
+	{"... nor one that may have been made in vain", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"intent\":true,"
+		"\"timeline\":2,\"begin_lsn\":1000,\"reserved\":3,\"lineage\":[{\"timeline\":1,\"end_lsn\":1000}]}"
+		LED_BY_P1("primary", "3") HISTORY,
 	STANDBY, HA_WAIT, "does not tell"},
 	{"... nor is its line in /history", "",
 		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":12,"
@@ -194,15 +208,29 @@ static const Row rows[] = {
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"wake_at\":102000"},
 	{"... which hears that we have less", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"leaves_to\":2001"},
-	{"... or is on a newer timeline", "", TERM HEARTBEAT("") VOTED,
+	{"... or is on a newer timeline, if that may have been led", "",
+		TERM HEARTBEAT("") VOTED ",\"status_revision\":48",
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":3,\"lsn\":9}]",
 	HA_WAIT, "Patroni's: p1"},
+	{"... but not by WAL that is not the cluster's", "", TERM HEARTBEAT("") VOTED,
+		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":3,\"lsn\":9000}]",
+	HA_ACQUIRE, "best"},
+	{"... nor by what is beyond an end on record", "", TERM HEARTBEAT("") VOTED,
+		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":9000}]",
+	HA_ACQUIRE, "best"},
 	{"... or is preferred", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2000,\"failover_priority\":2"), HA_WAIT, "Patroni's: p1"},
 	{"... but not if it may not lead", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001,\"nofailover\":true"), HA_ACQUIRE, "best"},
-	{"... or we are whom an operator wants", "", TERM HEARTBEAT("") VOTED WISH("p1", "n1"),
+	{"... or we are whom an operator wants", "", TERM HEARTBEAT("") VOTED WISH("", "n1"),
 	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_ACQUIRE, "best"},
+	{"... who has not agreed to lose anything by a switchover", "", TERM HEARTBEAT("") VOTED WISH("p1", "n1"),
+	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_WAIT, "Patroni's: p1", "\"aside\":true"},
+	{"one that failsafe mode keeps from leading goes not first", "\"failsafe_mode\":true",
+		TERM HEARTBEAT("") VOTED ",\"failsafe\":{\"present\":true,\"mod_revision\":44,\"members\":[\"n1\",\"n2\"]}",
+	DETACHED ASKED("p1", "99000", ",\"lsn\":2001"), HA_ACQUIRE, "best"},
+	{"what was said before another reign does not count", "", TERM RELEASED("0") VOTED QUORUM_OF_TWO,
+	DETACHED_AT("98000") ",\"heartbeat_seen_at\":99900" ASKED("p1", "98500", ",\"lsn\":1000"), HA_WAIT, "too few", "\"ask\":true"},
 	{"nobody leads beside a primary", "", TERM HEARTBEAT("") VOTED,
 	DETACHED ASKED("p1", "99000", ",\"lsn\":9,\"primary\":true"), HA_WAIT, "is a primary still: p1"},
 	{"... whoever wants it", "", TERM HEARTBEAT("") VOTED WISH("", "n1"),
@@ -230,13 +258,28 @@ static const Row rows[] = {
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":1500}]",
 	HA_WAIT, "too few"},
 
-	{"what we have is hidden from nobody who counts it", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
-	DETACHED ",\"failover_priority\":0", HA_WAIT, "nofailover"},
+	{"who is not to lead votes all the same, where it is counted", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
+	DETACHED MIXED ",\"nofailover\":true", HA_VOTE, "gone"},
+	{"... and no more", "", TERM HEARTBEAT("") VOTED QUORUM_OF_TWO,
+	DETACHED MIXED ",\"nofailover\":true", HA_WAIT, "has voted"},
+	{"... elsewhere it does not", "", TERM HEARTBEAT("") SYNC("\"n1\""),
+	DETACHED MIXED ",\"nofailover\":true", HA_WAIT, "tagged nofailover"},
+	{"... nor among members of ours", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
+	DETACHED ",\"nofailover\":true", HA_WAIT, "tagged nofailover"},
+	{"nobody waits for such a vote to lead", "", TERM HEARTBEAT("")
+		",\"sync\":{\"present\":true,\"leader\":\"n2\",\"quorum\":1,\"standbys\":[\"n1\",\"n3\"]}"
+		MEMBERS("{\"name\":\"n3\",\"lease\":3,\"state\":\"running\",\"role\":\"standby\",\"nofailover\":true}")
+		",\"votes\":[{\"name\":\"n1\",\"mod_revision\":46,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000},"
+		"{\"name\":\"n3\",\"mod_revision\":47,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000,\"priority\":9}]",
+	DETACHED_AT("99900"), HA_ACQUIRE, "best"},
+	{"what we have is hidden from nobody who counts it", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"timeline\":2}"
+	QUORUM_OF_TWO ",\"optime\":99999999", DETACHED, HA_VOTE, ""},
 	{"... but from others", "", TERM HEARTBEAT("") SYNC("\"p1\""),
 	DETACHED, HA_WAIT, "no synchronous standby", "\"aside\":true"},
 	{"who can't be read in /sync may not be elected", "",
 		TERM HEARTBEAT("") ",\"sync\":{\"present\":true,\"mod_revision\":44}",
-	DETACHED, HA_WAIT, "no synchronous standby"},
+	DETACHED, HA_WAIT, "/sync cannot be read"},
 
 	/* ... with a wish */
 	{"whom an operator wants may be Patroni's", "\"ttl\":30000",
@@ -273,7 +316,7 @@ static const Row rows[] = {
 		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000",
 	HA_RENEW, "too old for that: p1", "\"lead\":true"},
 	{"who is run by Patroni does nothing", "", TERM HEARTBEAT("") VOTED
-		MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
+	MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
 	{"... and does not lead", "", TERM HEARTBEAT("") VOTED
 		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":8}"
 		MEMBERS(PATRONI("n1", "primary", "2")),

@@ -61,6 +61,9 @@ make_bools(HaView *view, HaLocal *local)
 	MAKE_BOOL(view->term.present);
 	MAKE_BOOL(view->term.intent);
 	MAKE_BOOL(view->term.standby);
+	MAKE_BOOL(view->term.foreign);
+	MAKE_BOOL(view->term.from_source);
+	MAKE_BOOL(view->history_known);
 	MAKE_BOOL(view->sync.present);
 	MAKE_BOOL(view->failover.present);
 	for (int i = 0; i < HA_MAX_MEMBERS; i++)
@@ -74,7 +77,12 @@ make_bools(HaView *view, HaLocal *local)
 		MAKE_BOOL(view->members[i].sick);
 		MAKE_BOOL(view->votes[i].withdrawn);
 		MAKE_BOOL(local->standbys[i].streaming);
+		MAKE_BOOL(local->peers[i].answered);
+		MAKE_BOOL(local->peers[i].primary);
+		MAKE_BOOL(local->peers[i].nofailover);
 	}
+	MAKE_BOOL(local->patroni_seen);
+	MAKE_BOOL(local->led_since);
 	MAKE_BOOL(local->has_boot);
 	MAKE_BOOL(local->time_jumped);
 	MAKE_BOOL(local->stopping);
@@ -129,6 +137,8 @@ make_times(Problem *problem)
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		*times[i] %= INT64_C(1) << 50;
+	for (int i = 0; i < HA_MAX_MEMBERS; i++)
+		local->peers[i].asked_at %= INT64_C(1) << 50;
 }
 
 /* Its first bytes are seldom zero: let the rules get beyond their first lines. */

@@ -101,6 +101,17 @@ some_gate_may_open(void)
 	return false;
 }
 
+/* What a leader of Patroni's does in its first cycle, while it is promoted. */
+static void
+put_status(void)
+{
+	char		text[64];
+
+	snprintf(text, sizeof(text), "{\"optime\":%llu}",
+			 (unsigned long long) ha_store_view()->optime);
+	ha_store_put("status", text);
+}
+
 static void
 take_key(void)
 {
@@ -129,6 +140,7 @@ take_key(void)
 	ha_sim_say(-1, "a member of Patroni leads, on timeline %u", timeline);
 	get_lease(reign_ends_at);
 	ha_store_put_leased("leader", NAME, lease);
+	put_status();
 	tell(ha_sim_chance(500) ? HA_ROLE_PRIMARY : HA_ROLE_STANDBY,
 		 timeline - 1);
 }
@@ -224,12 +236,14 @@ ha_patroni_end(void)
 
 /*
  * A node takes the key in the term after that reign, which it must have seen: then it
- * was told that the server is a primary still.
+ * was told that the server is a primary still, unless it began when nothing told
+ * whom to ask.
  */
 void
 ha_patroni_check(int node, const HaTerm *old)
 {
 	if (old->foreign && old->timeline == timeline &&
+		ha_world.nodes[node].worker.lease.inquiry.n > 0 &&
 		ha_world.now < still_until)
 		ha_sim_fail("S-11: %s takes the key while the one of Patroni is a primary",
 					ha_world.nodes[node].name);
