@@ -13,7 +13,7 @@
  *	 cluster is this one, or
  *
  * - it has PGDATA for this directory in its environment, or runs pg_ctl or postgres
- *	 on it, or
+ *	 on it, or Patroni by a configuration that names it, or
  *
  * - the server belongs to it now.
  *
@@ -300,6 +300,61 @@ runs_server_on(const char *line, const char *data_dir)
 		 strstr(line, "postmaster") != NULL);
 }
 
+/* "data_dir: ..." of Patroni's configuration, without asking what all of it means. */
+static bool
+names_data_dir(const char *path, const char *data_dir)
+{
+	static const char key[] = "data_dir:";
+	char		line[MAXPGPATH + 64];
+	FILE	   *file = fopen(path, "re");
+	bool		found = false;
+
+	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+	{
+		const char *text = line + strspn(line, " \t");
+
+		found = strncmp(text, key, strlen(key)) == 0 &&
+			has_path(text + strlen(key), data_dir);
+	}
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
+/* ExecStart=/usr/bin/patroni FILE, where %i is what the unit's name has behind its "@". */
+static bool
+runs_patroni_on(const Search *search, const char *name, const char *line)
+{
+	static const char program[] = "/patroni ";
+	const char *word = strstr(line, program);
+	const char *instance = strchr(name, '@');
+	PQExpBufferData path;
+	bool		found;
+
+	line += strspn(line, " \t");
+	if (strncmp(line, "ExecStart=", 10) != 0 || word == NULL)
+		return false;
+	word += strlen(program);
+	word += strspn(word, " \t\"'");
+	initPQExpBuffer(&path);
+	appendPQExpBufferStr(&path, search->root);
+	for (; *word != '\0' && strchr(" \t\r\"'", *word) == NULL; word++)
+	{
+		if (strncmp(word, "%i", 2) == 0 && instance != NULL)
+		{
+			appendPQExpBuffer(&path, "%.*s", (int) (strlen(instance + 1) - strlen(".service")),
+							  instance + 1);
+			word++;
+		}
+		else
+			appendPQExpBufferChar(&path, *word);
+	}
+	found = !PQExpBufferDataBroken(path) &&
+		names_data_dir(path.data, search->data_dir);
+	termPQExpBuffer(&path);
+	return found;
+}
+
 /*
  * A server that somebody started by hand may belong to the unit of his login, which
  * starts no servers.
@@ -316,7 +371,8 @@ starts_server(const Search *search, const char *name, char *text)
 		return true;
 	while ((line = strsep(&text, "\n")) != NULL)
 	{
-		if (runs_server_on(line, search->data_dir))
+		if (runs_server_on(line, search->data_dir) ||
+			runs_patroni_on(search, name, line))
 			return true;
 	}
 	return false;

@@ -341,7 +341,16 @@ sub p18
 		"[Service]\nExecStart=/usr/bin/pg_ctl -D $n1->{dir}x start\n");
 	append_to_file("$wants/ha.service",
 		"[Service]\nExecStart=/usr/bin/pg_ha_boot run -D $n1->{dir} -c x\n");
+	make_path("$root/etc/patroni");
+	append_to_file("$root/etc/patroni/a.b.yml", "postgresql:\n  data_dir: $n1->{dir}x\n");
+	append_to_file("$wants/patroni\@a.b.service",
+		"[Service]\nExecStart=/usr/bin/patroni /etc/patroni/%i.yml\n");
 	is_found('P18: other units do not matter', n1('--root', $root), OK, []);
+
+	append_to_file("$root/etc/patroni/a.b.yml", "  data_dir: \"$n1->{dir}\"\n");
+	is_found('P18: Patroni on this data', n1('--root', $root), CONFIGURATION,
+		[qr/P18 patroni\@a.b.service is enabled/]);
+	unlink "$root/etc/patroni/a.b.yml";
 
 	append_to_file("$wants/my.service",
 		"[Service]\nExecStart=/usr/bin/pg_ctl -D $n1->{dir} start\n");
