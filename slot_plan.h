@@ -34,8 +34,8 @@ typedef struct HaSlotScene
 	const HaSlot *slots;
 	int			nslots;
 	bool		leads;			/* else it follows a leader */
-	bool		after_patroni;	/* Patroni has run this server, and made slots for
-								 * members that bear no mark */
+	bool		after_patroni;	/* Patroni has run this server, and made slots
+								 * for members that bear no mark */
 	bool		fresh;			/* the view is, and the store is what
 								 * leadership rests on: only then is anything
 								 * dropped */
@@ -49,7 +49,8 @@ typedef enum HaSlotDeed
 	HA_SLOT_RENEW,				/* drop it and create it: it holds nothing */
 	HA_SLOT_ADVANCE,			/* to lsn, and let dead rows go */
 	HA_SLOT_TAKE,				/* a member streams through it: it is ours now */
-	HA_SLOT_INHERIT,			/* Patroni made it for a member: it is ours now */
+	HA_SLOT_INHERIT,			/* Patroni made it for a member: it is ours
+								 * now */
 	HA_SLOT_DROP,
 } HaSlotDeed;
 
