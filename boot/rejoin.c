@@ -334,6 +334,13 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	HaStart		start = decide_start(b, view, facts, &lease, why, sizeof(why));
 	bool		ours = key_is_ours(b, view, &lease);
 
+	/* Whoever stops a server in a pause has work to do on it. */
+	if (b->stopped_by_hand && view->config.pause && start != HA_START_NOT)
+	{
+		start = ours ? HA_START_RELEASE : HA_START_NOT;
+		snprintf(why, sizeof(why), "it was stopped by hand in a pause; "
+				 "pg_ha_restart('%s') or pg_ha_resume() starts it", b->node.name);
+	}
 	if (start == HA_START_NOT)
 		ha_boot_wait_for(b, "a reason to start the server: %s", why);
 	else if (start == HA_START_RELEASE && ours)
