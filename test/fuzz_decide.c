@@ -61,6 +61,7 @@ make_bools(HaView *view, HaLocal *local)
 	MAKE_BOOL(view->term.present);
 	MAKE_BOOL(view->term.intent);
 	MAKE_BOOL(view->term.standby);
+	MAKE_BOOL(view->term.from_source);
 	MAKE_BOOL(view->sync.present);
 	MAKE_BOOL(view->failover.present);
 	for (int i = 0; i < HA_MAX_MEMBERS; i++)
