@@ -183,7 +183,7 @@ sub stopped_in_pause
 	my $seen = $cluster->etcd_version('pg_ha/heartbeat');
 	HaCluster::wait_until('the lease was proven ten times',
 		sub { $cluster->etcd_version('pg_ha/heartbeat') > $seen + 10 });
-	ok(!defined $standby->postmaster_pid, 'it is still down');
+	ok(!-e "$standby->{dir}/postmaster.pid", 'it is still down');
 	is($leader->safe_psql("SELECT state FROM pg_ha_members() WHERE name = '$standby->{name}'"),
 		'stopped', 'and shown as stopped');
 	is( $leader->safe_psql("SELECT pg_ha_restart('$standby->{name}')"),
