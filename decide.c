@@ -661,9 +661,9 @@ elect(const HaConfig *config, const HaView *view, const HaLocal *local,
 		turn = later(turn, local->key_gone_since + wait);
 
 	/*
-	 * The leader said how far it got when it gave up the key, which is further
-	 * than anybody here.  If it is coming back, nothing need be lost.  Where
-	 * another shall lead at once after a crash, that is agreed to.
+	 * The leader said how far it got when it gave up the key, which is
+	 * further than anybody here.  If it is coming back, nothing need be lost.
+	 * Where another shall lead at once after a crash, that is agreed to.
 	 */
 	if (released_cleanly(view) && mine->lsn < view->heartbeat.released_lsn &&
 		config->primary_start_timeout > 0 &&
