@@ -159,6 +159,7 @@ typedef struct HaHeartbeat
 	uint64_t	lsn;			/* the leader's flush LSN at that time */
 	bool		released;
 	uint64_t	released_lsn;
+	bool		crashed;		/* released by a server that ended in no shutdown */
 	bool		failsafe;		/* may go on by the promises of all in
 								 * /failsafe, whatever /config says since */
 } HaHeartbeat;

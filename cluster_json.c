@@ -554,6 +554,7 @@ ha_heartbeat_parse(const HaKv *kv, HaHeartbeat *heartbeat)
 	heartbeat->lsn = take_lsn(json, "lsn", &ok);
 	heartbeat->released = take_bool(json, "released", &ok);
 	heartbeat->released_lsn = take_lsn(json, "released_lsn", &ok);
+	heartbeat->crashed = take_bool(json, "crashed", &ok);
 	heartbeat->failsafe = take_bool(json, "failsafe", &ok);
 	heartbeat->mod_revision = kv->mod_revision;
 	heartbeat->present = true;
@@ -1362,6 +1363,8 @@ ha_heartbeat_json(const HaHeartbeat *heartbeat)
 		add(&json, "released", json_true());
 	if (heartbeat->released_lsn != 0)
 		add(&json, "released_lsn", lsn_json(heartbeat->released_lsn));
+	if (heartbeat->crashed)
+		add(&json, "crashed", json_true());
 	if (heartbeat->failsafe)
 		add(&json, "failsafe", json_true());
 	return dump(json);
@@ -1798,6 +1801,7 @@ static const Field heartbeat_fields[] = {
 	UINT64(HaHeartbeat, lsn),
 	BOOL(HaHeartbeat, released),
 	UINT64(HaHeartbeat, released_lsn),
+	BOOL(HaHeartbeat, crashed),
 	BOOL(HaHeartbeat, failsafe),
 	{.name = NULL}
 };

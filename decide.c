@@ -715,12 +715,13 @@ turn_of(const HaConfig *config, const HaView *view, const HaLocal *local,
 
 	/*
 	 * The leader said how far it got when it gave up the key, which is
-	 * further than anybody here.  If it is coming back, nothing need be lost.
-	 * Where another shall lead at once after a crash, that is agreed to.
+	 * further than anybody here.  If it is coming back, nothing need be lost;
+	 * but after a crash that may take long, and it is agreed to if another
+	 * shall lead at once.
 	 */
 	if (released_cleanly(view, local) &&
 		mine->lsn < view->heartbeat.released_lsn &&
-		config->primary_start_timeout > 0 &&
+		!(view->heartbeat.crashed && config->primary_start_timeout == 0) &&
 		ha_find_member(view, view->term.owner) != NULL)
 		turn = later(turn, local->key_gone_since + config->ttl);
 

@@ -796,7 +796,7 @@ put_heartbeat(HaTxn *txn, const HaLease *lease, const HaLocal *local,
 void
 ha_txn_release(HaTxn *txn, const char *name, int64_t key_revision,
 			   int64_t lease_id, int64_t term, int64_t ttl,
-			   uint64_t released_lsn)
+			   uint64_t released_lsn, bool crashed)
 {
 	HaHeartbeat heartbeat = {0};
 
@@ -806,6 +806,7 @@ ha_txn_release(HaTxn *txn, const char *name, int64_t key_revision,
 	heartbeat.lsn = released_lsn;
 	heartbeat.released = true;
 	heartbeat.released_lsn = released_lsn;
+	heartbeat.crashed = crashed;
 	ha_txn_compare(txn, HA_MOD_REVISION, KEY_LEADER, key_revision);
 	ha_txn_compare(txn, HA_LEASE, KEY_LEADER, lease_id);
 	ha_txn_delete(txn, KEY_LEADER);
@@ -1192,7 +1193,7 @@ build_release(HaTxn *txn, const HaLease *lease, const HaPlan *plan,
 		leave_timelines(txn, lease);
 	ha_txn_release(txn, lease->name, view->leader.mod_revision,
 				   view->leader.lease, view->term.term, view->config.ttl,
-				   handing ? local->frozen_lsn : 0);
+				   handing ? local->frozen_lsn : 0, false);
 	if (handing)
 		put_first_half(txn, lease, plan, local, now);
 	return true;

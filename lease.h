@@ -196,10 +196,11 @@ extern int64_t ha_lease_margin(int64_t ttl);
 
 /*
  * The txn that gives a leader key up, guarded by the key as last known: delete
- * it and put the released marker.  Also used by pg_ha_boot.
+ * it and put the released marker, which tells whether the server crashed.  Also used
+ * by pg_ha_boot.
  */
 extern void ha_txn_release(HaTxn *txn, const char *name, int64_t key_revision,
 						   int64_t lease, int64_t term, int64_t ttl,
-						   uint64_t released_lsn);
+						   uint64_t released_lsn, bool crashed);
 
 #endif							/* HA_LEASE_H */

@@ -1463,7 +1463,8 @@ release_key(uint64 safe_lsn)
 	request.tag = 1;
 	request.timeout = 400;
 	ha_txn_release(&request.txn, local.name, lease.key_revision,
-				   lease.lease_id, lease.term, lease.lease_ttl, safe_lsn);
+				   lease.lease_id, lease.term, lease.lease_ttl, safe_lsn,
+				   true);
 	if (!ha_dcs_send(dcs, &request))
 		return;
 	for (;;)

@@ -74,7 +74,6 @@ take_body(char *data, size_t size, size_t n, void *arg)
 	return length;
 }
 
-
 /* As dcs_etcd.c does it, or this would tell of another connection than that. */
 static CURLcode
 set_options(Question *q, CURL *easy)

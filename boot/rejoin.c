@@ -108,7 +108,8 @@ release(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	memset(&txn, 0, sizeof(txn));
 	own_lease(b, lease);
 	ha_txn_release(&txn, b->node.name, view->leader.mod_revision, lease->lease,
-				   lease->term, lease->ttl, released_lsn(facts, lease));
+				   lease->term, lease->ttl, released_lsn(facts, lease),
+				   b->crashed && !facts->clean);
 	ha_cluster_stop_release(b, view, &txn);
 	if (ha_session_send_txn(b->session, &txn))
 		ha_boot_enter(b, BOOT_RELEASE);
@@ -327,6 +328,13 @@ start_standby(HaBoot *b, const HaView *view, const HaDataFacts *facts,
 	ha_boot_start_server(b, false, false, text);
 }
 
+/* Whoever stops a server in a pause has work to do on it. */
+static bool
+is_left_alone(const HaBoot *b, const HaView *view)
+{
+	return b->stopped_by_hand && view->config.pause;
+}
+
 static void
 start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 {
@@ -335,6 +343,12 @@ start_something(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	HaStart		start = decide_start(b, view, facts, &lease, why, sizeof(why));
 	bool		ours = key_is_ours(b, view, &lease);
 
+	if (is_left_alone(b, view) && start != HA_START_NOT)
+	{
+		start = ours ? HA_START_RELEASE : HA_START_NOT;
+		snprintf(why, sizeof(why), "it was stopped by hand in a pause; "
+				 "pg_ha_restart('%s') or pg_ha_resume() starts it", b->node.name);
+	}
 	if (start == HA_START_NOT)
 		ha_boot_wait_for(b, "a reason to start the server: %s", why);
 	else if (start == HA_START_RELEASE && ours)
@@ -565,6 +579,7 @@ look_blindly(HaBoot *b)
 
 	/* A standby can't lead without the store, and serves reads meanwhile. */
 	if (!b->node.start_without_dcs || b->rewind_wanted ||
+		is_left_alone(b, ha_session_last_view(b->session)) ||
 		b->now < b->not_before || b->now - since < b->node.dcs_start_timeout)
 		return;
 	ha_datadir_facts(&b->node, &facts);

@@ -608,8 +608,12 @@ ha_request_look(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 	if (duty->request.kind == HA_REQUEST_RESTART ||
 		duty->request.kind == HA_REQUEST_RELOAD)
 	{
-		if (duty->stage == REQUEST_BEGUN)
+		if (duty->stage != REQUEST_BEGUN)
+			return false;
+		if (!b->stopped_by_hand || duty->request.kind != HA_REQUEST_RESTART)
 			end(b, HA_PROGRESS_FAILED, "the server is down anyway");
+		else if (ha_request_begin_restart(b))
+			b->stopped_by_hand = false;
 		return false;
 	}
 	if (duty->stage == REQUEST_BEGUN && facts->state == HA_DATA_CLUSTER)

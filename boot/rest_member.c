@@ -28,6 +28,14 @@
  *-------------------------------------------------------------------------
  */
 
+/* Stopped by somebody in a pause, so that only an order starts it? */
+static bool
+is_left_alone(const HaRest *rest, const HaRestSnapshot *snap)
+{
+	return snap->state == HA_STATE_STOPPED &&
+		ha_session_last_view(rest->session)->config.pause;
+}
+
 static void
 refuse_to_restart(HaRestCall *call, HaMemberState state)
 {
@@ -175,7 +183,7 @@ ha_rest_begin_restart(HaRest *rest, HaRestCall *call)
 		ha_rest_finish(call, MHD_HTTP_BAD_REQUEST, "%s", why);
 	else if (is_given(call, "schedule"))
 		schedule_restart(rest, call);
-	else if (snap.state != HA_STATE_RUNNING)
+	else if (snap.state != HA_STATE_RUNNING && !is_left_alone(rest, &snap))
 		refuse_to_restart(call, snap.state);
 	else if (!filters_are_met(call, &snap))
 		ha_rest_finish(call, MHD_HTTP_SERVICE_UNAVAILABLE,

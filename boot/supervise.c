@@ -227,6 +227,7 @@ ha_boot_start_server(HaBoot *b, bool as_primary, bool again, const char *why)
 	if (!as_primary)
 		b->signal_missing = false;	/* prepare() has put it */
 	b->started_at = b->now;
+	b->stopped_by_hand = false;
 	b->starts_seen = 0;
 	b->empty = false;
 	b->up = false;
@@ -689,6 +690,18 @@ begin_clearing(HaBoot *b)
 	ha_boot_enter(b, BOOT_CLEARING);
 }
 
+/* Was it a shutdown, and no crash? */
+static bool
+was_clean(const HaBoot *b, int status)
+{
+	HaDataFacts facts;
+
+	if (status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		return false;
+	ha_datadir_facts(&b->node, &facts);
+	return facts.state == HA_DATA_CLUSTER && facts.clean;
+}
+
 /*
  * The server has ended.  "status" is waitpid's, or -1 for one that was not our
  * child.
@@ -708,8 +721,10 @@ note_server_end(HaBoot *b, int status)
 
 	ha_callbacks_ended(b, asked);
 	b->crashed = !asked;
+	b->stopped_by_hand = !asked && b->up && was_clean(b, status);
 	b->stop_is_due = false;
-	b->member_state = asked ? HA_STATE_STOPPED : HA_STATE_CRASHED;
+	b->member_state = asked || b->stopped_by_hand ?
+		HA_STATE_STOPPED : HA_STATE_CRASHED;
 	restore_standby_signal(b);
 	if (!asked && !b->up && b->now - b->started_at < START_WITHIN)
 		note_failed_start(b);

@@ -88,6 +88,7 @@ typedef struct HaBoot
 	int64_t		lease_keep_at;	/* when the lease is renewed next meanwhile */
 	HaWant		purpose;		/* what the worker wanted this stop for */
 	bool		crashed;		/* it ended without being asked */
+	bool		stopped_by_hand;	/* ... by somebody who stopped it cleanly */
 	int64_t		died_at;
 	bool		nobody_left;	/* pg_control: shut down, so no process is
 								 * left */

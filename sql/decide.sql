@@ -92,6 +92,9 @@ SELECT * FROM decide(:'voted'::jsonb || :'done', '{"detached": true, "key_gone_s
 SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 90000}');
 -- ... but not where another shall lead at once after a crash
+\set fell '{"heartbeat": {"present": true, "term": 5, "released": true, "released_lsn": 2001, "crashed": true}, "members": [{"name": "n2"}]}'
+SELECT * FROM decide(:'voted'::jsonb || :'fell', '{"detached": true, "key_gone_since": 99900}', '{"primary_start_timeout": 0}');
+SELECT * FROM decide(:'voted'::jsonb || :'fell', '{"detached": true, "key_gone_since": 99900}');
 SELECT * FROM decide(:'voted'::jsonb || :'done' || '{"members": [{"name": "n2"}]}', '{"detached": true, "key_gone_since": 99900}', '{"primary_start_timeout": 0}');
 
 -- who does not stand

@@ -26,6 +26,7 @@ subtest 'restart of a standby' => \&restart_standby;
 subtest 'restart of the leader' => \&restart_leader;
 subtest 'one after the other' => \&rolling;
 subtest 'a pause is acknowledged by all' => \&paused;
+subtest 'a server that is stopped in a pause' => \&stopped_in_pause;
 subtest 'a setting with which no server starts' => \&roll_back;
 done_testing();
 
@@ -152,6 +153,58 @@ sub paused
 			sub { $node->status('paused_since') eq '' });
 	}
 	is(($standby->psql('SELECT pg_ha_resume()'))[0], 0, 'all have seen its end');
+	return;
+}
+
+# Whoever stops one then has work to do on it.
+sub stop_by_hand
+{
+	my ($node) = @_;
+	my $offset = $node->log_size;
+	my ($rc) = HaCluster::capture(60, 'pg_ctl', '-D', $node->{dir}, '-m', 'fast', '-w', 'stop');
+
+	is($rc, 0, 'pg_ctl stop');
+	HaCluster::wait_until(
+		$node->name . ' is left alone',
+		sub {
+			$node->log_contains(
+				qr/waiting for a reason to start the server: it was stopped by hand in a pause/,
+				$offset);
+		});
+	return;
+}
+
+sub stopped_in_pause
+{
+	$leader->safe_psql('SELECT pg_ha_pause()');
+	stop_by_hand($standby);
+
+	# For some turns of everybody
+	my $seen = $cluster->etcd_version('pg_ha/heartbeat');
+	HaCluster::wait_until('the lease was proven ten times',
+		sub { $cluster->etcd_version('pg_ha/heartbeat') > $seen + 10 });
+	ok(!-e "$standby->{dir}/postmaster.pid", 'it is still down');
+	is($leader->safe_psql("SELECT state FROM pg_ha_members() WHERE name = '$standby->{name}'"),
+		'stopped', 'and shown as stopped');
+	is( $leader->safe_psql("SELECT pg_ha_restart('$standby->{name}')"),
+		"$standby->{name}: streaming", 'a restart starts it');
+	$cluster->wait_streaming(1);
+
+	# The postmaster's death is no stop.
+	$standby->kill9($standby->postmaster_pid);
+	$cluster->wait_streaming(1);
+	pass('one that crashed is started again');
+
+	stop_by_hand($leader);
+	HaCluster::wait_until('the leader key is given up',
+		sub { !defined $cluster->etcd_get('leader') });
+	HaCluster::wait_until('the other has seen it',
+		sub { $standby->log_contains(qr/no leader, but the cluster is paused/) });
+	isnt($standby->safe_psql('SELECT pg_is_in_recovery()'), 'f', 'nobody was promoted');
+	is(($standby->psql('SELECT pg_ha_resume(false)'))[0], 0, 'pg_ha_resume()');
+	$leader = $cluster->wait_for_leader;
+	$cluster->wait_streaming(1);
+	($standby) = $cluster->standbys;
 	return;
 }
 

@@ -56,6 +56,7 @@ make_bools(HaView *view, HaLocal *local)
 	MAKE_BOOL(view->leader.present);
 	MAKE_BOOL(view->heartbeat.present);
 	MAKE_BOOL(view->heartbeat.released);
+	MAKE_BOOL(view->heartbeat.crashed);
 	MAKE_BOOL(view->heartbeat.failsafe);
 	MAKE_BOOL(view->failsafe.present);
 	MAKE_BOOL(view->term.present);

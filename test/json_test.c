@@ -862,6 +862,7 @@ test_round_trips(void)
 
 	heartbeat.released = true;
 	heartbeat.released_lsn = 5;
+	heartbeat.crashed = true;
 	start();
 	add_json("pg_ha/heartbeat", ha_heartbeat_json(&heartbeat));
 	ha_view_parse(&answer, NULL, &view);

@@ -423,7 +423,7 @@ release(int node)
 	n->control.lease.owner = HA_LEASE_BOOT;
 	ha_txn_release(&txn, n->name, n->boot.view.leader.mod_revision,
 				   n->control.lease.lease, n->control.lease.term,
-				   n->control.lease.ttl, lsn);
+				   n->control.lease.ttl, lsn, !server->clean);
 	boot_enter(node, SIM_BOOT_RELEASE);
 	send_txn(node, &txn);
 	ha_sim_say(node, "releases the leader key at %llu",

@@ -785,7 +785,7 @@ mourn(int node, int64_t number, void *pointer)
 			request.timeout = 400;
 			ha_txn_release(&request.txn, n->name, w->lease.key_revision,
 						   w->lease.lease_id, w->lease.term,
-						   w->lease.lease_ttl, safe_lsn);
+						   w->lease.lease_ttl, safe_lsn, true);
 			ha_store_send(node, SIM_CLIENT_WORKER, &request);
 		}
 		publish_lease(node, safe_lsn);
