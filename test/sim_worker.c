@@ -774,6 +774,9 @@ mourn(int node, int64_t number, void *pointer)
 	uint64_t	safe_lsn;
 	HaRequest	request = {0};
 
+	/* One that died with a backend gives nothing up: pg_ha_boot has the key. */
+	if (!w->running)
+		return;
 	ha_lease_close(&w->lease);
 	publish_deadline(node, 0);
 	if (leading)
