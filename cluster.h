@@ -159,7 +159,8 @@ typedef struct HaHeartbeat
 	uint64_t	lsn;			/* the leader's flush LSN at that time */
 	bool		released;
 	uint64_t	released_lsn;
-	bool		crashed;		/* released by a server that ended in no shutdown */
+	bool		crashed;		/* released by a server that ended in no
+								 * shutdown */
 	bool		failsafe;		/* may go on by the promises of all in
 								 * /failsafe, whatever /config says since */
 } HaHeartbeat;
@@ -190,7 +191,8 @@ typedef struct HaTimeline
  * that is newer may then have been led, and given up for the source's.
  *
  * "foreign" says that the owner is a member of Patroni, or was, which writes no such
- * record: another member saw it lead.
+ * record: another member saw it lead.  "left" says that the last ids that are reserved
+ * were left to members of Patroni, when one was given the key, not taken by one of ours.
  */
 typedef struct HaTerm
 {
@@ -206,6 +208,7 @@ typedef struct HaTerm
 	uint64_t	begin_lsn;		/* where it forked off its parent */
 	char		timeline_owner[HA_NAME_SIZE];
 	uint32_t	reserved;
+	bool		left;
 	int64_t		unchecked_from; /* the owner resumed, and has yet to see
 								 * whether anybody held the leader key from
 								 * this revision on (S-5); 0 = it has */
@@ -825,6 +828,8 @@ typedef struct HaPlan
 	bool		resume;			/* ACQUIRE by the node that led last */
 	bool		ask;			/* WAIT: until members of Patroni have said
 								 * how far they are */
+	bool		looks_only;		/* WAIT: nothing is written, not even what is
+								 * due */
 	bool		aside;			/* WAIT: without a leader, and not to be one:
 								 * nobody need wait for us */
 	uint64_t	leaves_to;		/* WAIT: ... now, but one that is so far; 0 =

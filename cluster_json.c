@@ -623,6 +623,7 @@ parse_term(const HaKv *kv, HaView *view)
 	term->begin_lsn = take_lsn(json, "begin_lsn", &ok);
 	take_name(json, "timeline_owner", term->timeline_owner, &ok);
 	term->reserved = take_timeline(json, "reserved", &ok);
+	term->left = take_bool(json, "left", &ok);
 	term->unchecked_from = take_int(json, "unchecked_from", 0, INT64_MAX, 0,
 									&ok);
 	term->reached = take_lsn(json, "reached", &ok);
@@ -1411,6 +1412,8 @@ ha_term_json(const HaTerm *term)
 	add(&json, "begin_lsn", lsn_json(term->begin_lsn));
 	add(&json, "timeline_owner", text_json(term->timeline_owner));
 	add(&json, "reserved", json_integer(term->reserved));
+	if (term->left)
+		add(&json, "left", json_true());
 	if (term->unchecked_from != 0)
 		add(&json, "unchecked_from", json_integer(term->unchecked_from));
 	add(&json, "reached", lsn_json(term->reached));
@@ -1670,6 +1673,7 @@ ha_history_json(const HaTerm *term, const char *old_value,
 	json_t	   *history = old_value != NULL ?
 	ha_json_load(old_value, strlen(old_value)) : NULL;
 	int64_t		last = last_timeline(history);
+	bool		is_new = old_value != NULL && last < 0;
 
 	if (last < 0)
 	{
@@ -1686,6 +1690,12 @@ ha_history_json(const HaTerm *term, const char *old_value,
 			json_decref(history);
 			return NULL;
 		}
+		is_new = true;
+	}
+	if (!is_new)
+	{
+		json_decref(history);
+		return NULL;
 	}
 	while (json_array_size(history) > MAX_HISTORY_LINES)
 		json_array_remove(history, 0);
@@ -1822,6 +1832,7 @@ static const Field term_fields[] = {
 	BOOL(HaTerm, standby),
 	BOOL(HaTerm, foreign),
 	BOOL(HaTerm, from_source),
+	BOOL(HaTerm, left),
 	UINT32(HaTerm, timeline),
 	UINT64(HaTerm, begin_lsn),
 	TEXT(HaTerm, timeline_owner),
@@ -2287,6 +2298,8 @@ ha_plan_json(const HaPlan *plan)
 		add(&json, "ask", json_true());
 	if (plan->aside)
 		add(&json, "aside", json_true());
+	if (plan->looks_only)
+		add(&json, "looks_only", json_true());
 	if (plan->leaves_to != 0)
 		add(&json, "leaves_to", lsn_json(plan->leaves_to));
 	if (plan->reserve != 0)

@@ -112,7 +112,8 @@ extern const char *ha_verb_name(HaVerb verb);	/* "acquire", ... */
 /*
  * Append [timeline, lsn, reason, ISO timestamp, new leader] lines for the newly
  * ended timeline to a /history value (NULL or malformed = start anew from
- * lineage).  malloc'd.
+ * lineage).  malloc'd; NULL = it has them all, and is not to be written: that it was
+ * would tell of a new reign (mixed.c).
  */
 extern char *ha_history_json(const HaTerm *term, const char *old_value,
 							 const char *iso_time);

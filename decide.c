@@ -868,6 +868,12 @@ decide_election(const HaConfig *config, const HaView *view,
 		(local->nofailover || local->failover_priority <= 0);
 	if (hindrance == NULL && takes_over(config, view, local, now, plan))
 		return;
+	if (on_history && local->timeline > view->term.timeline &&
+		view->term.present && ha_mixed_left_traces(view))
+	{
+		hindrance = "nobody has recorded who led the timeline it is on";
+		only_votes = on_history = false;
+	}
 	if (!local->detached || local->replaying)
 	{
 		set_plan(plan, HA_DETACH, local->detached ?
@@ -1487,8 +1493,11 @@ ha_decide(const HaConfig *config, const HaView *view, const HaLocal *local,
 	else if (view->cluster_uuid[0] != '\0' && local->cluster_uuid[0] != '\0' &&
 			 strcmp(view->cluster_uuid, local->cluster_uuid) != 0)
 		set_plan(plan, HA_STOP, "the data is of another cluster with the same system identifier");
-	else if (ha_mixed_runs_us(view, local->name))
+	else if (ha_mixed_runs_us(view, local))
+	{
 		set_plan(plan, HA_WAIT, "Patroni runs this server, so pg_ha does not");
+		plan->looks_only = true;
+	}
 	else if (local->time_jumped)
 	{
 		/* leases may be long over: prove first, then think again */

@@ -234,18 +234,22 @@ conclude(HaAsking *asking)
 
 /*
  * A member of Patroni keeps no promise beyond its own life, nor from standing for
- * another's election, so it is not asked for one (S-11).
+ * another's election, so it is not asked for one (S-11).  Where there were some, one may
+ * be behind a name that has no member key at the moment.
  */
 static bool
-lists_patroni(HaAsking *asking, const HaView *view)
+lists_patroni(HaAsking *asking, const HaView *view, bool patroni_seen)
 {
 	for (int i = 0; i < asking->nasked; i++)
 	{
 		const char *name = asking->asked[i].name;
 
-		if (!ha_mixed_is_patroni(ha_find_member(view, name)))
+		const HaMember *member = ha_find_member(view, name);
+
+		if (!ha_mixed_is_patroni(member) && (member != NULL || !patroni_seen))
 			continue;
-		copy_text(asking->trouble, "Patroni runs member \"", HA_WHY_SIZE);
+		copy_text(asking->trouble, member != NULL ? "Patroni runs member \"" :
+				  "Patroni may run member \"", HA_WHY_SIZE);
 		append(asking->trouble, HA_WHY_SIZE, name);
 		append(asking->trouble, HA_WHY_SIZE, "\", so its promise would not do");
 		asking->nasked = 0;
@@ -256,7 +260,7 @@ lists_patroni(HaAsking *asking, const HaView *view)
 
 bool
 ha_asking_begin(HaAsking *asking, const HaView *view, bool view_is_newer,
-				const char *name, int64_t ttl, int64_t now)
+				bool patroni_seen, const char *name, int64_t ttl, int64_t now)
 {
 	if (!view->config.failsafe_mode || !asking->announced ||
 		!asking->confirmed ||
@@ -266,7 +270,7 @@ ha_asking_begin(HaAsking *asking, const HaView *view, bool view_is_newer,
 	asking->nasked = 0;
 	if (!add_asked(asking, &asking->list, name) ||
 		(asking->unsettled && !add_asked(asking, &asking->maybe, name)) ||
-		lists_patroni(asking, view))
+		lists_patroni(asking, view, patroni_seen))
 		return false;
 	asking->began_at = now;
 	asking->ttl = ttl;

@@ -75,10 +75,11 @@ extern void ha_asking_put_answered(HaAsking *asking, const HaAnswer *answer);
 /*
  * Begin a round: whom to ask goes to asking->asked.  false: nobody may be asked
  * now, since it is not known who must be.  "view_is_newer": the view was read
- * after the last put.
+ * after the last put.  "patroni_seen": members of Patroni were there, so one may be where
+ * there is no member key.
  */
 extern bool ha_asking_begin(HaAsking *asking, const HaView *view,
-							bool view_is_newer, const char *name,
+							bool view_is_newer, bool patroni_seen, const char *name,
 							int64_t ttl, int64_t now);
 
 /* The next question of the round, without its tag. */

@@ -213,6 +213,9 @@ ha_history_line(const char *value, size_t length, int i, HaHistoryLine *line)
 	return found;
 }
 
+/* Far more than there ever are, and far from where their numbers end. */
+#define LAST_TIMELINE	INT32_MAX
+
 /* [timeline, end, reason, time, who led next]; the last two may be missing. */
 static bool
 read_ended(json_t *line, HaTimeline *ended)
@@ -222,7 +225,7 @@ read_ended(json_t *line, HaTimeline *ended)
 	int64_t		end;
 
 	memset(ended, 0, sizeof(*ended));
-	if (!read_number(json_array_get(line, 0), UINT32_MAX, &timeline) ||
+	if (!read_number(json_array_get(line, 0), LAST_TIMELINE, &timeline) ||
 		!read_number(json_array_get(line, 1), INT64_MAX, &end) || timeline < 1)
 		return false;
 	ended->timeline = (uint32_t) timeline;

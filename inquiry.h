@@ -22,6 +22,8 @@ typedef struct HaInquired
 	uint32_t	tag;			/* of the question that is out; 0 = none */
 	char		trouble[HA_WHY_SIZE];	/* why the last one had no answer that
 										 * counts; '' = it had */
+	char		told[HA_WHY_SIZE];	/* ... as it was last logged, by the
+									 * caller */
 } HaInquired;
 
 typedef struct HaInquiry

@@ -103,6 +103,13 @@ ha_lease_init(HaLease *lease, const char *name, int64_t now)
 }
 
 void
+ha_lease_recall_bid(HaLease *lease, bool bid, int64_t bid_revision)
+{
+	lease->bid = lease->vote_unknown = bid;
+	lease->bid_revision = bid_revision;
+}
+
+void
 ha_lease_close(HaLease *lease)
 {
 	lease->open = false;
@@ -222,6 +229,7 @@ observe_patroni(HaLease *lease, int64_t now)
 {
 	const HaView *view = &lease->view;
 	bool		is_new = view->term.mod_revision != lease->led_revision;
+	int64_t		traces = later(view->status_revision, view->sync.mod_revision);
 
 	if (ha_mixed_patroni(view) != NULL)
 		lease->patroni_seen = true;
@@ -233,6 +241,9 @@ observe_patroni(HaLease *lease, int64_t now)
 		lease->led_since = false;
 		ha_inquiry_void(&lease->inquiry);
 	}
+	if (traces != lease->traces_revision && !view->leader.present)
+		ha_inquiry_void(&lease->inquiry);
+	lease->traces_revision = traces;
 	if (is_new && view->term.foreign && !view->leader.present)
 		lease->key_gone_since = now;
 	lease->led_revision = view->term.mod_revision;
@@ -758,6 +769,7 @@ ha_lease_plan(HaLease *lease, const HaPlan *plan, int64_t now)
 	else if (lease->open)
 		ha_lease_close(lease);
 	lease->inquiry.wanted = plan->ask;
+	lease->looks_only = plan->looks_only;
 }
 
 /*-------------------------------------------------------------------------
@@ -920,6 +932,7 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 	term.foreign = false;
 	term.intent = !plan->resume;
 	term.standby = term.intent && ha_is_standby_cluster(&view->config, view);
+	term.left = term.left && term.reserved == plan->reserve;
 	term.reserved = plan->reserve;
 	term.reached = ha_leader_lsn(view, local);
 	term.unchecked_from = lease->check_from;
@@ -1167,6 +1180,7 @@ leave_timelines(HaTxn *txn, const HaLease *lease)
 	if (term.reserved > UINT32_MAX - HA_PATRONI_TIMELINES)
 		return;
 	term.reserved += HA_PATRONI_TIMELINES;
+	term.left = true;
 	ha_txn_put(txn, KEY_TERM, ha_term_json(&term), 0);
 }
 
@@ -1566,8 +1580,7 @@ next_watch(HaLease *lease, int64_t now, HaRequest *request)
 static bool
 only_looks(const HaLease *lease)
 {
-	return ha_is_too_old(&lease->view) ||
-		ha_mixed_runs_us(&lease->view, lease->name);
+	return ha_is_too_old(&lease->view) || lease->looks_only;
 }
 
 bool
@@ -1637,6 +1650,7 @@ ha_lease_ask(HaLease *lease, const HaLocal *local, int64_t now,
 		(now >= deadline || sick ||
 		 !ha_asking_begin(asking, &lease->view,
 						  is_later(lease->view_tag, asking->put_done_tag),
+						  lease->patroni_seen,
 						  lease->name, ttl, now)))
 		asking->due = now + OP_BACK_OFF;
 	if (!ha_asking_next(asking, &lease->view, lease->name, lease->term,

@@ -106,6 +106,7 @@ typedef struct HaLease
 	bool		proof_announces;	/* with the proof that is out the
 									 * heartbeat allows failsafe mode */
 
+	bool		looks_only;		/* another program runs this server */
 	HaInquiry	inquiry;		/* S-11: of members of Patroni */
 
 	/* S-5: the events of the leader key since the last proof */
@@ -125,6 +126,7 @@ typedef struct HaLease
 	bool		blind;
 	bool		patroni_seen;	/* S-11: see cluster.h */
 	bool		led_since;		/* ... since the term record had ... */
+	int64_t		traces_revision;	/* of the last key that a reign leaves */
 	int64_t		led_revision;	/* ... this revision */
 	int64_t		stay_out_until;
 	int64_t		wish_revision;	/* of /failover */
@@ -139,6 +141,13 @@ typedef struct HaLease
 
 /* Begin, knowing nothing; "now" is the present. */
 extern void ha_lease_init(HaLease *lease, const char *name, int64_t now);
+
+/*
+ * ... but what an earlier life of the worker has noted of its bid, which may have been a
+ * vote: it may still land (S-2).
+ */
+extern void ha_lease_recall_bid(HaLease *lease, bool bid,
+								int64_t bid_revision);
 
 /* Take an answer in.  Does not free it. */
 extern void ha_lease_answer(HaLease *lease, const HaAnswer *answer, int64_t now);

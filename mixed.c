@@ -93,8 +93,8 @@ ha_mixed_too_old(const HaConfig *config, const HaView *view,
 		const HaMember *member = &view->members[i];
 		char		version[HA_VERSION_SIZE] = "";
 
-		if (!ha_mixed_is_patroni(member))
-			continue;
+		if (!ha_mixed_is_patroni(member) || member->state == HA_STATE_STOPPED)
+			continue;			/* who has stopped takes no key */
 		memcpy(version, member->patroni, sizeof(version) - 1);
 		if (number_of(version) < (quorum ? OLDEST_FOR_QUORUM : OLDEST_PATRONI))
 			return member;
@@ -224,6 +224,19 @@ ha_mixed_last_timeline(const HaView *view)
 	return last;
 }
 
+/*
+ * Somebody of ours has taken that id, and may have been promoted to it in vain: nobody
+ * can tell the two timelines apart, so neither is put on record.  Ids that a hand-over has
+ * left to members of Patroni are theirs.
+ */
+static bool
+is_reserved(const HaView *view, uint32_t timeline)
+{
+	return view->term.present && !view->term.left &&
+		view->term.reserved == timeline &&
+		view->term.timeline < timeline;
+}
+
 /* A line for the last promotion, newer than any of ours, and who it was. */
 bool
 ha_mixed_history_is_beyond(const HaView *view)
@@ -231,12 +244,12 @@ ha_mixed_history_is_beyond(const HaView *view)
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
 
 	return view->term.present && !view->leader.present &&
-		!view->term.intent && !view->term.from_source &&
-		view->history_known && n > 0 &&
+		!view->term.from_source && view->history_known && n > 0 &&
 		view->history_revision > view->term.mod_revision &&
 		view->history[n - 1].timeline < UINT32_MAX &&
 		view->history[n - 1].timeline >= view->term.timeline &&
 		view->history[n - 1].owner[0] != '\0' &&
+		!is_reserved(view, view->history[n - 1].timeline + 1) &&
 		view->term.term < INT64_MAX;
 }
 
@@ -261,17 +274,6 @@ ha_mixed_left_traces(const HaView *view)
 		return true;
 	return n > 0 && view->history_revision > term->mod_revision &&
 		view->history[n - 1].timeline >= term->timeline;
-}
-
-/*
- * Somebody of ours has taken that id, and may have been promoted to it in vain: nobody
- * can tell the two timelines apart, so neither is put on record.
- */
-static bool
-is_reserved(const HaView *view, uint32_t timeline)
-{
-	return view->term.present && view->term.reserved == timeline &&
-		view->term.timeline < timeline;
 }
 
 /* Who promoted to a timeline that has ended: the record knows, or /history. */
@@ -380,12 +382,12 @@ ha_mixed_owner(const HaView *view, uint32_t timeline)
 }
 
 bool
-ha_mixed_runs_us(const HaView *view, const char *name)
+ha_mixed_runs_us(const HaView *view, const HaLocal *local)
 {
-	const HaMember *self = ha_find_member(view, name);
+	const HaMember *self = ha_find_member(view, local->name);
 
-	return view->valid && ha_mixed_is_patroni(self) &&
-		self->state != HA_STATE_STOPPED;
+	return view->valid && !local->has_boot && !local->holding &&
+		ha_mixed_is_patroni(self) && self->state != HA_STATE_STOPPED;
 }
 
 /*-------------------------------------------------------------------------
@@ -469,6 +471,22 @@ goes_first(const HaView *view, const HaLocal *local, const HaPeer *peer,
 		 peer->failover_priority > local->failover_priority);
 }
 
+/* One that has gone over to Patroni since is counted already. */
+static bool
+has_voted(const HaView *view, const char *name)
+{
+	for (int i = 0; i < bounded(view->nvotes, HA_MAX_MEMBERS); i++)
+	{
+		const HaVote *vote = &view->votes[i];
+
+		if (is_name(vote->name, name) && !vote->withdrawn &&
+			vote->term == view->term.term &&
+			vote->term_revision == view->term.mod_revision)
+			return true;
+	}
+	return false;
+}
+
 int
 ha_mixed_supporters(const HaView *view, const HaLocal *local,
 					uint32_t timeline, uint64_t lsn, int64_t since,
@@ -480,7 +498,7 @@ ha_mixed_supporters(const HaView *view, const HaLocal *local,
 	for (int i = 0; (peer = peer_at(local, i)) != NULL; i++)
 	{
 		if (is_known(peer, since, now) && peer->answered && !peer->primary &&
-			peer->lsn > 0 && ha_is_in_sync(&view->sync, peer->name) &&
+			!has_voted(view, peer->name) && peer->lsn > 0 && ha_is_in_sync(&view->sync, peer->name) &&
 			ha_on_lineage(&view->term, peer->timeline, peer->lsn) &&
 			(peer->timeline < timeline ||
 			 (peer->timeline == timeline && peer->lsn <= lsn)))
@@ -559,6 +577,8 @@ ha_mixed_led_without(const HaView *view, const char *name, uint32_t timeline)
 
 	return !view->term.present &&
 		((view->sync.present && view->sync.leader[0] != '\0' &&
+		  view->sync.mod_revision > view->initialize_revision &&
 		  !is_name(view->sync.leader, name)) ||
-		 (n > 0 && view->history[n - 1].timeline >= timeline));
+		 (n > 0 && view->history_revision > view->initialize_revision &&
+		  view->history[n - 1].timeline >= timeline));
 }

@@ -21,7 +21,7 @@ extern bool ha_mixed_is_patroni(const HaMember *member);
 extern const HaMember *ha_mixed_patroni(const HaView *view);
 
 /*
- * ... whose Patroni does not guard the leader key as it must; NULL = there is none.
+ * ... whose Patroni runs and does not guard the leader key as it must; NULL = there is none.
  * What it would need goes to *needed, which may be NULL.
  */
 extern const HaMember *ha_mixed_too_old(const HaConfig *config,
@@ -61,9 +61,10 @@ extern bool ha_mixed_testimony(const HaView *view, HaTerm *term);
 
 /*
  * Does Patroni run this very server, under our name?  Then one of both must do nothing,
- * and that is us.
+ * and that is us.  Not so if pg_ha_boot runs it, or it has the leader key by a lease of
+ * ours: that is a Patroni elsewhere, to which somebody gave the same name.
  */
-extern bool ha_mixed_runs_us(const HaView *view, const char *name);
+extern bool ha_mixed_runs_us(const HaView *view, const HaLocal *local);
 
 /*
  * Must this member, whose position that is, leave the key to a member of Patroni, or
@@ -89,7 +90,8 @@ extern bool ha_mixed_hides(const HaView *view, const char *name);
 
 /*
  * Without a record, which the store may have lost: does it show that another one has
- * led, or on a timeline as new as that one?
+ * led, or on a timeline as new as that one?  What is older than "initialize" is of a
+ * cluster that was there before.
  */
 extern bool ha_mixed_led_without(const HaView *view, const char *name,
 								 uint32_t timeline);

@@ -50,13 +50,12 @@ new_history(const HaView *view, const HaDocument *old)
 	ha_time_format(ha_wall_clock(), time);
 	text = ha_history_json(&view->term, old->revision != 0 ? old->text : NULL,
 						   time);
-	if (text == NULL ||
-		(strcmp(text, old->text) != 0 && strcmp(text, "[]") != 0))
-		return text;
-	free(text);
-	checked_term = view->term.mod_revision;
-	checked_history = old->revision;
-	return NULL;
+	if (text == NULL)
+	{
+		checked_term = view->term.mod_revision;
+		checked_history = old->revision;
+	}
+	return text;
 }
 
 bool

@@ -1019,15 +1019,13 @@ log_versions(void)
 static void
 log_silent(void)
 {
-	static char told[HA_WHY_SIZE] = "";
-
 	for (int i = 0; i < lease.inquiry.n; i++)
 	{
-		const HaInquired *whom = &lease.inquiry.whom[i];
+		HaInquired *whom = &lease.inquiry.whom[i];
 
-		if (whom->trouble[0] == '\0' || strcmp(told, whom->trouble) == 0)
+		if (whom->trouble[0] == '\0' || strcmp(whom->told, whom->trouble) == 0)
 			continue;
-		strlcpy(told, whom->trouble, sizeof(told));
+		strlcpy(whom->told, whom->trouble, sizeof(whom->told));
 		ereport(LOG,
 				(errmsg("member \"%s\", which Patroni runs, was asked how far it is and does not count: %s",
 						whom->peer.name, whom->trouble)));
@@ -1644,8 +1642,7 @@ begin(void)
 	local.starting_since = ha_now();
 	ha_lease_init(&lease, ha_member_name, ha_now());
 	ha_survey_init(&survey);
-	lease.bid = promise.bid;
-	lease.bid_revision = promise.bid_revision;
+	ha_lease_recall_bid(&lease, promise.bid, promise.bid_revision);
 	ha_settings_load(&managed);
 	ha_config_begin();
 	written = managed;

@@ -18,6 +18,7 @@
 #include "../cluster_json.h"
 #include "../decide.h"
 #include "../mixed.h"
+#include "../rules.h"
 #include "leader.h"
 
 bool
@@ -107,6 +108,24 @@ ha_leader_clone_source(const HaView *view, const char *name)
 }
 
 /*
+ * Does the record know who was promoted next, as it does of a cluster of Patroni's?  Of
+ * one that was adopted with its WAL it may not know who wrote what.
+ */
+static bool
+tells_who_came_next(const HaTerm *term, uint32_t timeline)
+{
+	int			n = bounded(term->nlineage, HA_MAX_LINEAGE);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (term->lineage[i].timeline == timeline)
+			return (i + 1 < n ? term->lineage[i + 1].owner :
+					term->timeline_owner)[0] != '\0';
+	}
+	return false;
+}
+
+/*
  * An id is handed out once, so one that is not in the leader's lineage at all
  * names nothing but our own branch.  The record forgets its oldest entries,
  * though: below the first one it lists, it says nothing.
@@ -117,7 +136,8 @@ ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
 {
 	const char *owner = ha_timeline_owner(term, timeline);
 
-	if (owner != NULL && owner[0] == '\0' && timeline == 1)
+	if (owner != NULL && owner[0] == '\0' && timeline == 1 &&
+		tells_who_came_next(term, timeline))
 		return true;			/* nobody was ever promoted to it */
 	if (owner != NULL)
 		return strcmp(owner, name) == 0;

@@ -57,6 +57,9 @@
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
 
+/* The least that Patroni takes. */
+#define PATRONI_TTL			20000
+
 #define RETRY_AFTER			1000
 #define SOON				300
 
@@ -618,19 +621,31 @@ look_too_old(HaBoot *b, const HaView *view, const HaDataFacts *facts)
 
 /*
  * Beside a Patroni that may take the leader key from whoever has it (S-11) none of ours
- * begins.  Who leads goes on, and who was running before it came.
+ * begins.  Who leads goes on, and who was running before it came.  One that was killed
+ * is there until its lease ends.
  */
 static bool
-is_beside_too_old(const HaBoot *b, const HaView *view)
+is_beside_too_old(HaBoot *b, const HaView *view)
 {
 	char		why[2 * HA_WHY_SIZE];
 
 	if (b->started_at != 0 ||
 		(view->leader.present && strcmp(view->leader.name, b->node.name) == 0) ||
 		!ha_mixed_too_old_why(&view->config, view, why, sizeof(why)))
+	{
+		b->too_old_since = 0;
 		return false;
-	pg_log_error("P24 %s", why);
-	pg_log_error_hint("%s", HA_PATRONI_HINT);
+	}
+	if (b->too_old_since == 0)
+		b->too_old_since = b->now;
+	if (b->now - b->too_old_since < Max(view->config.ttl, PATRONI_TTL))
+		ha_boot_wait_for(b, "the end of a Patroni, since %s", why);
+	else
+	{
+		pg_log_error("P24 %s", why);
+		pg_log_error_hint("%s", HA_PATRONI_HINT);
+		ha_boot_quit(b, HA_EXIT_REFUSED);
+	}
 	return true;
 }
 
@@ -694,10 +709,7 @@ step_look(HaBoot *b)
 	}
 	b->belongs = true;
 	if (is_beside_too_old(b, view))
-	{
-		ha_boot_quit(b, HA_EXIT_REFUSED);
 		return;
-	}
 	if (b->init_only && !ha_init_goes_on(b, view, &facts))
 		return;
 	if (!have_name(b) || ha_request_look(b, view, &facts))

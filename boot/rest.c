@@ -203,6 +203,7 @@ end_request(void *arg, struct MHD_Connection *connection, void **context,
 		return;
 	leave_line(&rest->line, call);
 	leave_line(&rest->waiting, call);
+	leave_line(&rest->positions, call);
 	ha_rest_forget(rest, call);
 	json_decref(call->document);
 	free(call->body);
@@ -323,10 +324,10 @@ refuse_method(const char *method)
 	return MHD_HTTP_NOT_IMPLEMENTED;
 }
 
-/* What needs no more than the headers, and is answered at once. */
+/* What needs no more than the headers.  "call": it was asked that long ago. */
 static enum MHD_Result
 tell(const HaRest *rest, struct MHD_Connection *connection, const char *url,
-	 bool with_body)
+	 bool with_body, const HaRestCall *call)
 {
 	const HaFailsafe *failsafe = &ha_session_last_view(rest->session)->failsafe;
 	HaRestSnapshot snap;
@@ -343,6 +344,7 @@ tell(const HaRest *rest, struct MHD_Connection *connection, const char *url,
 		return answer(connection, MHD_HTTP_OK, "text/html; charset=utf-8",
 					  ha_status_page(), -1);
 	ha_rest_snapshot(rest, &snap);
+	snap.is_old = call != NULL && !ha_rest_position_is_new(call, &snap.worker);
 	if (strcmp(url, "/pg_ha") == 0 && with_body)
 		return answer(connection, MHD_HTTP_OK, "application/json",
 					  ha_status_page_json(rest, &snap), -1);
@@ -352,6 +354,25 @@ tell(const HaRest *rest, struct MHD_Connection *connection, const char *url,
 	status = ha_rest_health(rest, &snap, connection, url, &json);
 	return answer(connection, status, "application/json", with_body && json ?
 				  ha_rest_state_json(rest, &snap) : NULL, -1);
+}
+
+/* ... and, once the worker has taken another turn. */
+static enum MHD_Result
+tell_anew(HaRest *rest, struct MHD_Connection *connection, const char *url,
+		  void **context)
+{
+	HaRestCall *call = *context;
+
+	if (call == NULL)
+	{
+		call = begin_call(connection, NULL);
+		*context = call;
+		ha_rest_ask_position(rest, call);
+		return MHD_YES;
+	}
+	if (call->status == 0)
+		return MHD_NO;			/* we end before it was answered */
+	return tell(rest, connection, url, true, call);
 }
 
 static enum MHD_Result
@@ -370,7 +391,11 @@ handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 		return take_call(rest, connection, action, data, size, context);
 	if (refused != 0)
 		return answer_bare(connection, refused);
-	return tell(rest, connection, url, strcmp(method, "GET") == 0);
+	if (*context != NULL ||
+		(strcmp(url, "/patroni") == 0 && strcmp(method, "GET") == 0 &&
+		 ha_rest_position_counts(rest)))
+		return tell_anew(rest, connection, url, context);
+	return tell(rest, connection, url, strcmp(method, "GET") == 0, NULL);
 }
 
 /*
@@ -574,7 +599,9 @@ ha_rest_close(HaRest *rest)
 		MHD_resume_connection(call->connection);
 	for (HaRestCall *call = rest->waiting; call != NULL; call = call->next)
 		MHD_resume_connection(call->connection);
-	rest->line = rest->waiting = NULL;
+	for (HaRestCall *call = rest->positions; call != NULL; call = call->next)
+		MHD_resume_connection(call->connection);
+	rest->line = rest->waiting = rest->positions = NULL;
 	if (rest->daemon != NULL)
 		MHD_stop_daemon(rest->daemon);
 	if (rest->epoll_fd >= 0)
@@ -605,7 +632,7 @@ ha_rest_timeout(const HaRest *rest)
 	}
 	if (rest->line != NULL)
 		until = Min(until, rest->line->give_up_at);
-	if (rest->waiting != NULL)
+	if (rest->waiting != NULL || rest->positions != NULL)
 		until = Min(until, now + WAITING_TICK);
 	return until == NEVER ? -1 : (int) Min(Max(until - now, 0), INT_MAX);
 }
@@ -618,6 +645,7 @@ ha_rest_run(HaRest *rest)
 	{
 		ha_rest_serve_line(rest);
 		ha_rest_serve_waiting(rest);
+		ha_rest_serve_positions(rest);
 		MHD_run(rest->daemon);
 	}
 }

@@ -235,7 +235,7 @@ ha_rest_state_json(const HaRest *rest, const HaRestSnapshot *snap)
 	json_object_set_new(json, "role", json_string(role_to_tell(snap)));
 	if (running && snap->known)
 		add_server(json, snap);
-	if (running && snap->fresh &&
+	if (running && snap->fresh && !snap->is_old &&
 		(snap->leader ||
 		 (snap->worker.role == HA_ROLE_STANDBY && !snap->worker.aside)))
 		add_position(json, snap);

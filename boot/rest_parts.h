@@ -4,7 +4,8 @@
  *	  What the files of the HTTP listener have in common.
  *
  * A request is either answered at once, from a snapshot, or it waits with its
- * connection suspended in one of two lines: rest->line for the worker's promise,
+ * connection suspended in one of three lines: rest->line for the worker's promise,
+ * rest->positions for its next turn,
  * rest->waiting for everything else.  Nobody else waits meanwhile.
  *
  *-------------------------------------------------------------------------
@@ -95,6 +96,7 @@ struct HaRest
 	HaRestAccess access;
 	HaRestCall *line;			/* the first of it is before the worker */
 	HaRestCall *waiting;
+	HaRestCall *positions;
 	int			children;
 	struct MHD_Daemon *daemon;
 	int			epoll_fd;		/* the daemon's, and the pipes of children */
@@ -120,6 +122,8 @@ typedef struct HaRestSnapshot
 	bool		failsafe_active;	/* somebody leads by promises, maybe we */
 	int64_t		lag;			/* standby: what it has not replayed, and ... */
 	int64_t		write_lag;		/* ... has not received */
+	bool		is_old;			/* older than a question that must not be
+								 * answered with it */
 } HaRestSnapshot;
 
 /* rest.c: let it wait in a line, or wait on; the time for it begins now. */
@@ -156,6 +160,13 @@ extern json_t *ha_rest_tags(const HaRest *rest);	/* a reference to a new
 /* rest_failsafe.c: takes a question whose body is complete; serves those in line. */
 extern void ha_rest_ask_promise(HaRest *rest, HaRestCall *call);
 extern void ha_rest_serve_line(HaRest *rest);
+
+/* rest_position.c: is the position of this member to be of after the question? */
+extern bool ha_rest_position_counts(const HaRest *rest);
+extern void ha_rest_ask_position(HaRest *rest, HaRestCall *call);
+extern bool ha_rest_position_is_new(const HaRestCall *call,
+									const HaControlWorker *worker);
+extern void ha_rest_serve_positions(HaRest *rest);
 
 /* rest_actions.c: what is no more than a look, or has something done. */
 extern const struct HaRestAction *ha_rest_find_action(const char *method,

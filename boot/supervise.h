@@ -81,6 +81,8 @@ typedef struct HaBoot
 	HaPostmaster server;
 	HaPrepared	prepared;		/* what it was started with last */
 	int64_t		started_at;
+	int64_t		too_old_since;	/* a Patroni that is too old is there (S-11);
+								 * 0 = none is */
 	bool		up;				/* its worker has reported a role */
 	bool		signal_missing; /* standby.signal is not there: a primary runs */
 	int			stop_stage;		/* signals sent so far */

@@ -69,6 +69,7 @@ typedef struct Row
 #define GIVEN_UP \
 	"\"role\":\"primary\",\"timeline\":2,\"flush_lsn\":2000,\"frozen_lsn\":2000," \
 	"\"frozen_since\":97000,\"handed_over_at\":97500,\"patroni_seen\":true"
+#define NO_BOOT			",\"has_boot\":false"
 #define MIXED			",\"patroni_seen\":true"
 #define ASKED(name, at, more) \
 	",\"peers\":[{\"name\":\"" name "\",\"asked_at\":" at ",\"answered\":true," \
@@ -140,9 +141,37 @@ static const Row rows[] = {
 	{"... but not if /history is older than the record", "",
 		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n2\",\"timeline\":2}" HISTORY,
 	STANDBY, HA_DETACH, "no leader"},
-	{"... nor while a promotion is under way", "",
+	{"... also after a promotion of ours that came to nothing", "",
 		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"intent\":true,\"timeline\":2,\"reserved\":31}" HISTORY,
+	STANDBY, HA_TESTIFY, "/history tells"},
+	{"... unless it has the id of that one", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"intent\":true,\"timeline\":2,\"reserved\":3}" HISTORY,
 	STANDBY, HA_DETACH, "no leader"},
+	{"... whose WAL then counts for nobody", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n2\",\"intent\":true,\"timeline\":2,\"reserved\":3}" HISTORY,
+		"\"role\":\"standby\",\"timeline\":3,\"flush_lsn\":2500,\"replay_lsn\":2500,\"detached\":true,\"key_gone_since\":90000,"
+		"\"ancestors\":[{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000}]",
+	HA_WAIT, "nobody has recorded who led"},
+	{"... nor while nothing tells who promoted it", "", TERM HEARTBEAT("") ",\"status_revision\":48",
+		"\"role\":\"standby\",\"timeline\":3,\"flush_lsn\":2500,\"replay_lsn\":2500,\"detached\":true,\"key_gone_since\":90000,"
+		"\"ancestors\":[{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000}]",
+	HA_WAIT, "nobody has recorded who led"},
+	{"... but without traces it was in vain", "", TERM HEARTBEAT(""),
+		"\"role\":\"standby\",\"timeline\":3,\"flush_lsn\":2500,\"replay_lsn\":2500,\"detached\":true,\"key_gone_since\":90000,"
+		"\"ancestors\":[{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000}]",
+	HA_VOTE, "gone"},
+
+	/* what an older cluster has left in the store */
+	{"a new cluster is not one of its members", "",
+		"\"initialize_revision\":9,\"sync\":{\"present\":true,\"mod_revision\":5,\"leader\":\"x1\",\"standbys\":[\"x2\"]}"
+		",\"history_known\":true,\"history_revision\":6,\"history\":[{\"timeline\":7,\"end_lsn\":1000,\"owner\":\"x1\"}]",
+	"\"role\":\"primary\",\"timeline\":1", HA_ACQUIRE, "first leader"},
+	{"... what is newer is of this one", "",
+		"\"initialize_revision\":4,\"sync\":{\"present\":true,\"mod_revision\":5,\"leader\":\"x1\",\"standbys\":[\"x2\"]}",
+	"\"role\":\"primary\",\"timeline\":1", HA_DEMOTE, "may have led"},
+	{"... so is a line of /history", "",
+		"\"initialize_revision\":4,\"history_known\":true,\"history_revision\":6,\"history\":[{\"timeline\":7,\"end_lsn\":1000,\"owner\":\"x1\"}]",
+	"\"role\":\"primary\",\"timeline\":1", HA_DEMOTE, "may have led"},
 
 	/* two timelines of one id */
 	{"a promotion of ours is not taken for one of Patroni's", "",
@@ -162,6 +191,12 @@ static const Row rows[] = {
 		LED_BY_P1("primary", "4") ",\"history_known\":true,\"history_revision\":41,"
 		"\"history\":[{\"timeline\":3,\"end_lsn\":1000,\"owner\":\"n2\"}]",
 	STANDBY, HA_WAIT, "does not tell"},
+	{"... but ids that were left to Patroni are its own", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":15,\"owner\":\"p2\",\"foreign\":true,\"timeline\":10,"
+		"\"begin_lsn\":1000,\"timeline_owner\":\"p2\",\"reserved\":11,\"left\":true,\"lineage\":[{\"timeline\":9,\"end_lsn\":1000,\"owner\":\"p1\"}]}"
+		LED_BY_P1("primary", "11") ",\"history_known\":true,\"history_revision\":55,"
+		"\"history\":[{\"timeline\":9,\"end_lsn\":1000,\"owner\":\"p2\"},{\"timeline\":10,\"end_lsn\":2000,\"owner\":\"p1\"}]",
+	STANDBY, HA_TESTIFY, "record"},
 	{"a leader of ours is not put on record as Patroni's of that name", "", TERM HEARTBEAT("")
 		",\"leader\":{\"present\":true,\"name\":\"n2\",\"create_revision\":40,\"mod_revision\":50,\"lease\":8}"
 		MEMBERS(PATRONI("n2", "primary", "2")),
@@ -258,6 +293,12 @@ static const Row rows[] = {
 		DETACHED ",\"peers\":[{\"name\":\"p1\",\"asked_at\":99000,\"answered\":true,\"timeline\":1,\"lsn\":1500}]",
 	HA_WAIT, "too few"},
 
+	{"... nor one that has voted before it went to Patroni", "",
+		TERM HEARTBEAT("") ",\"sync\":{\"present\":true,\"mod_revision\":41,\"leader\":\"n2\",\"quorum\":2,\"standbys\":[\"n1\",\"p1\",\"p2\"]}"
+		",\"votes\":[{\"name\":\"n1\",\"mod_revision\":46,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000},"
+		"{\"name\":\"p1\",\"mod_revision\":47,\"term\":5,\"term_revision\":40,\"timeline\":2,\"lsn\":2000}]",
+	DETACHED ASKED("p1", "99500", ",\"lsn\":2000"), HA_WAIT, "too few"},
+
 	{"who is not to lead votes all the same, where it is counted", "", TERM HEARTBEAT("") QUORUM_OF_TWO,
 	DETACHED MIXED ",\"nofailover\":true", HA_VOTE, "gone"},
 	{"... and no more", "", TERM HEARTBEAT("") VOTED QUORUM_OF_TWO,
@@ -315,16 +356,28 @@ static const Row rows[] = {
 		MEMBERS("{\"name\":\"p1\",\"lease\":3,\"patroni\":\"3.0.2\",\"role\":\"standby\",\"state\":\"running\"}"),
 		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000",
 	HA_RENEW, "too old for that: p1", "\"lead\":true"},
+	{"... and one that has stopped is in nobody's way", "", TERM HEARTBEAT("") VOTED
+		MEMBERS("{\"name\":\"p1\",\"lease\":3,\"patroni\":\"3.0.2\",\"role\":\"standby\",\"state\":\"stopped\"}"),
+	DETACHED, HA_ACQUIRE, "best"},
 	{"who is run by Patroni does nothing", "", TERM HEARTBEAT("") VOTED
-	MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_WAIT, "Patroni runs this server"},
+		MEMBERS(PATRONI("n1", "standby", "2")), DETACHED NO_BOOT, HA_WAIT,
+	"Patroni runs this server", "\"looks_only\":true"},
 	{"... and does not lead", "", TERM HEARTBEAT("") VOTED
-		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":8}"
+		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":3}"
 		MEMBERS(PATRONI("n1", "primary", "2")),
-		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000",
+		"\"role\":\"primary\",\"timeline\":2" NO_BOOT,
 	HA_WAIT, "Patroni runs this server"},
+	{"... but a Patroni of our name that is elsewhere ends no reign", "",
+		"\"term\":{\"present\":true,\"mod_revision\":40,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		",\"leader\":{\"present\":true,\"name\":\"n1\",\"mod_revision\":40,\"lease\":8}"
+		MEMBERS("{\"name\":\"n1\",\"lease\":3,\"patroni\":\"4.1.5\",\"host\":\"elsewhere\",\"role\":\"starting\",\"state\":\"cloning\"}"),
+		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000" NO_BOOT,
+	HA_RENEW, "leads", "\"lead\":true"},
+	{"... nor keeps a standby of ours from voting", "", TERM HEARTBEAT("")
+	MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_VOTE, "gone"},
 	{"... until that has stopped", "", TERM HEARTBEAT("") VOTED
 		MEMBERS("{\"name\":\"n1\",\"lease\":3,\"patroni\":\"4.1.5\",\"role\":\"standby\",\"state\":\"stopped\"}"),
-	DETACHED, HA_ACQUIRE, "best"},
+	DETACHED NO_BOOT, HA_ACQUIRE, "best"},
 };
 
 static void
@@ -341,8 +394,10 @@ try_row(const Row *row)
 
 	snprintf(json, sizeof(json), "{\"now\":100000,\"config\":{%s},"
 			 "\"view\":{\"valid\":true,\"sent_at\":99900,\"sysid\":7,\"revision\":70,%s},"
-			 "\"local\":{\"name\":\"n1\",\"sysid\":7,\"has_boot\":true,%s}}",
-			 row->config, row->view, row->local);
+			 "\"local\":{\"name\":\"n1\",\"sysid\":7,%s%s}}",
+			 row->config, row->view,
+			 strstr(row->local, "has_boot") == NULL ? "\"has_boot\":true," : "",
+			 row->local);
 	if (!ha_problem_parse(json, strlen(json), &config, &view, &local, &now,
 						  err, sizeof(err)))
 	{

@@ -91,7 +91,7 @@ start_asking(void)
 static bool
 begin(void)
 {
-	return ha_asking_begin(&asking, &view, true, "n1", TTL, NOW);
+	return ha_asking_begin(&asking, &view, true, false, "n1", TTL, NOW);
 }
 
 /* Send all questions of the round; returns how many. */
@@ -156,7 +156,7 @@ test_whom(void)
 
 	view.failsafe.mod_revision = 61;
 	ok(!begin(), "another's list: nobody can be asked");
-	ok(ha_asking_begin(&asking, &view, false, "n1", TTL, NOW),
+	ok(ha_asking_begin(&asking, &view, false, false, "n1", TTL, NOW),
 	   "... but a view from before the put says nothing");
 	start_asking();
 	view.config.failsafe_mode = false;
@@ -180,7 +180,7 @@ static void
 test_patroni(void)
 {
 	start_asking();
-	ok(ha_asking_begin(&asking, &view, true, "n1", 4000, NOW) &&
+	ok(ha_asking_begin(&asking, &view, true, false, "n1", 4000, NOW) &&
 	   asking.nasked > 0, "members of ours are asked");
 	start_asking();
 	for (int i = 0; i < view.nmembers; i++)
@@ -189,10 +189,18 @@ test_patroni(void)
 		if (strcmp(view.members[i].name, "n1") != 0)
 			strcpy(view.members[i].patroni, "4.1.5");
 	}
-	ok(!ha_asking_begin(&asking, &view, true, "n1", 4000, NOW) &&
+	ok(!ha_asking_begin(&asking, &view, true, false, "n1", 4000, NOW) &&
 	   asking.began_at == 0 && asking.nasked == 0 &&
 	   strstr(asking.trouble, "Patroni runs member") != NULL,
 	   "nobody is where Patroni runs one");
+	start_asking();
+	view.nmembers = 1;
+	ok(ha_asking_begin(&asking, &view, true, false, "n1", 4000, NOW) &&
+	   asking.nasked > 0, "who has no member key is asked");
+	start_asking();
+	view.nmembers = 1;
+	ok(!ha_asking_begin(&asking, &view, true, true, "n1", 4000, NOW) &&
+	   asking.nasked == 0, "... but not where Patroni ran some");
 }
 
 static void

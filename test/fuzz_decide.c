@@ -64,6 +64,7 @@ make_bools(HaView *view, HaLocal *local)
 	MAKE_BOOL(view->term.standby);
 	MAKE_BOOL(view->term.foreign);
 	MAKE_BOOL(view->term.from_source);
+	MAKE_BOOL(view->term.left);
 	MAKE_BOOL(view->history_known);
 	MAKE_BOOL(view->sync.present);
 	MAKE_BOOL(view->failover.present);

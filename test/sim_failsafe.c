@@ -432,8 +432,8 @@ ha_failsafe_begin_worker(int node)
 	SimNode    *n = node_of(node);
 
 	n->worker.local.promises_known = n->control.promise_known;
-	n->worker.lease.bid = n->control.promise.bid;
-	n->worker.lease.bid_revision = n->control.promise.bid_revision;
+	ha_lease_recall_bid(&n->worker.lease, n->control.promise.bid,
+						n->control.promise.bid_revision);
 }
 
 /*-------------------------------------------------------------------------
