@@ -146,39 +146,63 @@ Wait until these are the standbys which stream from the leader, have nearly all 
 flushed, and say in the store that they run on its timeline; in a synchronous mode also until the leader
 waits for one of them and says so in /sync.
 
+=item wait_all_streaming(cluster)
+
+... until all others do; returns the leader.
+
 =cut
 
 sub wait_streaming
 {
 	my ($cluster, @names) = @_;
-	my $wanted = join ',', sort @names;
 
 	HaCluster::wait_until(
-		"$wanted stream",
-		sub {
-			my $leader = $cluster->leader or return;
-			my ($rc, $out) = $leader->psql(
-				q{SELECT string_agg(application_name, ',' ORDER BY application_name),
-						 bool_and(flush_lsn >= pg_current_wal_flush_lsn() - 100000),
-						 ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
-				  FROM pg_stat_replication
-				  WHERE state = 'streaming' AND application_name NOT LIKE 'pg_basebackup%'},
-				timeout => 5);
-			return if $rc != 0;
-			my ($streaming, $caught_up, $timeline) = split /\|/, $out;
-			return if $streaming ne $wanted || $caught_up ne 't';
-			foreach my $name (@names)
-			{
-				my $member = member($cluster, $name);
-				return
-				  if ($member->{state} // '') !~ /^(?:running|streaming)$/
-				  || ($member->{timeline} // 0) != $timeline;
-			}
-			return 1 if !$cluster->{config}{synchronous_mode};
-			my %wanted = map { $_ => 1 } @names;
-			return grep { $wanted{$_} } $cluster->sync_standbys($leader);
-		});
+		join(',', @names) . ' stream',
+		sub { are_streaming($cluster, $cluster->leader, @names); });
 	return;
+}
+
+sub wait_all_streaming
+{
+	my ($cluster) = @_;
+	my $leader;
+
+	HaCluster::wait_until(
+		'all others stream',
+		sub {
+			$leader = $cluster->leader or return;
+			are_streaming($cluster, $leader,
+				map { $_->name } grep { $_ != $leader } $cluster->nodes);
+		});
+	return $leader;
+}
+
+sub are_streaming
+{
+	my ($cluster, $leader, @names) = @_;
+	my $wanted = join ',', sort @names;
+
+	return if !$leader;
+	my ($rc, $out) = $leader->psql(
+		q{SELECT string_agg(application_name, ',' ORDER BY application_name),
+				 bool_and(flush_lsn >= pg_current_wal_flush_lsn() - 100000),
+				 ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+		  FROM pg_stat_replication
+		  WHERE state = 'streaming' AND application_name NOT LIKE 'pg_basebackup%'},
+		timeout => 5);
+	return if $rc != 0;
+	my ($streaming, $caught_up, $timeline) = split /\|/, $out;
+	return if $streaming ne $wanted || $caught_up ne 't';
+	foreach my $name (@names)
+	{
+		my $member = member($cluster, $name);
+		return
+		  if ($member->{state} // '') !~ /^(?:running|streaming)$/
+		  || ($member->{timeline} // 0) != $timeline;
+	}
+	return 1 if !$cluster->{config}{synchronous_mode};
+	my %wanted = map { $_ => 1 } @names;
+	return grep { $wanted{$_} } $cluster->sync_standbys($leader);
 }
 
 =item bin_dir()
