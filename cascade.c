@@ -23,7 +23,6 @@
  *-------------------------------------------------------------------------
  */
 #include "cascade.h"
-#include "decide.h"
 #include "rules.h"
 #include "switchover.h"
 

@@ -853,4 +853,27 @@ typedef struct HaPlan
 	bool		sync_on;		/* false: delete /sync, the mode is off */
 } HaPlan;
 
+/*-------------------------------------------------------------------------
+ * cluster.c: looking things up in it
+ *-------------------------------------------------------------------------
+ */
+
+/* NULL = there is no such member. */
+extern const HaMember *ha_find_member(const HaView *view, const char *name);
+
+/* NULL = it has given none. */
+extern const HaVote *ha_find_vote(const HaView *view, const char *name);
+
+/* Is it among the standbys that /sync lists? */
+extern bool ha_is_in_sync(const HaSync *sync, const char *name);
+
+/* Is that the record of a reign of that member, as a member of ours? */
+extern bool ha_term_is_of(const HaTerm *term, const char *name);
+
+/*
+ * Who promoted to a timeline ('' = nobody knows), in the record's memory; NULL = it
+ * is not in the record.
+ */
+extern const char *ha_timeline_owner(const HaTerm *term, uint32_t timeline);
+
 #endif							/* HA_CLUSTER_H */

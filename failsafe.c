@@ -3,7 +3,7 @@
  * failsafe.c
  *	  Failsafe mode: leading without the store, by the promises of all (S-9).
  *
- * Why that is safe.  Nobody may lead but those whom /failsafe lists (decide.c),
+ * Why that is safe.  Nobody may lead but those whom /failsafe lists (election.c),
  * and a leader asks everybody who may stand there.  Whoever accepts has had no
  * vote, no acquiring txn and no key, and promises by its own clock to want none
  * for one TTL from a moment after the question was sent.  So if all accept
@@ -23,7 +23,6 @@
  */
 #include "failsafe.h"
 #include "cluster_json.h"
-#include "decide.h"
 #include "lease.h"
 #include "mixed.h"
 #include "rules.h"

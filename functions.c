@@ -31,6 +31,8 @@
 #include "cluster_json.h"
 #include "control.h"
 #include "decide.h"
+#include "election.h"
+#include "lineage.h"
 #include "fence.h"
 #include "functions.h"
 #include "health.h"

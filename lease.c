@@ -37,7 +37,8 @@
  */
 #include "lease.h"
 #include "cluster_json.h"
-#include "decide.h"
+#include "election.h"
+#include "lineage.h"
 #include "history_json.h"
 #include "mixed.h"
 #include "rules.h"

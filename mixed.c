@@ -29,7 +29,9 @@
  *-------------------------------------------------------------------------
  */
 #include "mixed.h"
-#include "decide.h"
+#include "election.h"
+#include "lineage.h"
+#include "plan.h"
 #include "quorum.h"
 #include "rules.h"
 #include "switchover.h"
@@ -386,8 +388,9 @@ ha_mixed_runs_us(const HaView *view, const HaLocal *local)
 {
 	const HaMember *self = ha_find_member(view, local->name);
 
-	return view->valid && !local->has_boot && !local->holding &&
-		ha_mixed_is_patroni(self) && self->state != HA_STATE_STOPPED;
+	return view->valid && ha_mixed_is_patroni(self) &&
+		self->state != HA_STATE_STOPPED &&
+		(patroni_leader(view) == self || (!local->has_boot && !local->holding));
 }
 
 /*-------------------------------------------------------------------------
@@ -507,19 +510,13 @@ ha_mixed_supporters(const HaView *view, const HaLocal *local,
 	return n;
 }
 
-/* A reason of ours, which leaves room for a name. */
 static void
 wait_for(HaPlan *plan, int64_t wake_at, bool ask, const char *why,
 		 const char *name)
 {
-	size_t		length = strlen(why);
-
-	plan->verb = HA_WAIT;
-	plan->wake_at = wake_at;
+	ha_plan_wait(plan, wake_at, why);
+	ha_plan_because_name(plan, name);
 	plan->ask = ask;
-	memset(plan->why, 0, sizeof(plan->why));
-	memcpy(plan->why, why, length);
-	memcpy(plan->why + length, name, strnlen(name, HA_NAME_SIZE - 1));
 }
 
 /*
@@ -574,11 +571,27 @@ bool
 ha_mixed_led_without(const HaView *view, const char *name, uint32_t timeline)
 {
 	int			n = bounded(view->nhistory, HA_MAX_LINEAGE);
+	int64_t		since = timeline == 1 ? view->initialize_revision : 0;
 
 	return !view->term.present &&
 		((view->sync.present && view->sync.leader[0] != '\0' &&
-		  view->sync.mod_revision > view->initialize_revision &&
+		  view->sync.mod_revision > since &&
 		  !is_name(view->sync.leader, name)) ||
-		 (n > 0 && view->history_revision > view->initialize_revision &&
+		 (n > 0 && view->history_revision > since &&
 		  view->history[n - 1].timeline >= timeline));
+}
+
+/* Has a member of Patroni led since, of whose reign there is no record? */
+bool
+ha_mixed_led_since(const HaView *view, const HaLocal *local)
+{
+	return local->led_since || ha_mixed_left_traces(view);
+}
+
+/* Is there, or was there, a member of Patroni, as far as anybody could know? */
+bool
+ha_mixed_beside(const HaView *view, const HaLocal *local)
+{
+	return local->patroni_seen || view->term.foreign ||
+		ha_mixed_led_since(view, local);
 }

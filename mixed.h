@@ -62,7 +62,8 @@ extern bool ha_mixed_testimony(const HaView *view, HaTerm *term);
 /*
  * Does Patroni run this very server, under our name?  Then one of both must do nothing,
  * and that is us.  Not so if pg_ha_boot runs it, or it has the leader key by a lease of
- * ours: that is a Patroni elsewhere, to which somebody gave the same name.
+ * ours: that is a Patroni elsewhere, to which somebody gave the same name, and which is
+ * heeded only while it leads.
  */
 extern bool ha_mixed_runs_us(const HaView *view, const HaLocal *local);
 
@@ -90,8 +91,8 @@ extern bool ha_mixed_hides(const HaView *view, const char *name);
 
 /*
  * Without a record, which the store may have lost: does it show that another one has
- * led, or on a timeline as new as that one?  What is older than "initialize" is of a
- * cluster that was there before.
+ * led, or on a timeline as new as that one?  For a server that was
+ * never promoted, what is older than "initialize" is of a cluster that was there before.
  */
 extern bool ha_mixed_led_without(const HaView *view, const char *name,
 								 uint32_t timeline);
@@ -106,5 +107,11 @@ extern const char *ha_mixed_owner(const HaView *view, uint32_t timeline);
 
 /* Who leads that reign, if it can be cloned; NULL if not, or if it is us. */
 extern const HaMember *ha_mixed_source(const HaView *view, const char *name);
+
+/* Has a member of Patroni led since, of whose reign there is no record? */
+extern bool ha_mixed_led_since(const HaView *view, const HaLocal *local);
+
+/* Is there, or was there, one, as far as anybody could know? */
+extern bool ha_mixed_beside(const HaView *view, const HaLocal *local);
 
 #endif							/* HA_MIXED_H */

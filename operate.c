@@ -10,6 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cluster.h"
 #include "postgres.h"
 
 #include "fmgr.h"
@@ -22,7 +23,6 @@
 #include "utils/tuplestore.h"
 
 #include "control.h"
-#include "decide.h"
 #include "fence.h"
 #include "functions.h"
 #include "operate.h"

@@ -36,7 +36,7 @@
  *-------------------------------------------------------------------------
  */
 #include "cascade.h"
-#include "decide.h"
+#include "plan.h"
 #include "quorum.h"
 
 #include <string.h>
@@ -186,32 +186,23 @@ may_lack_between(const NameSet *voters, const Confirming *a,
 }
 
 static void
-because(HaPlan *plan, const char *why)
-{
-	memset(plan->why, 0, sizeof(plan->why));
-	strncpy(plan->why, why, sizeof(plan->why) - 1);
-}
-
-static void
 plan_sync(HaPlan *plan, const Electing *sync, bool sync_on, const char *why)
 {
-	plan->verb = HA_SET_SYNC;
+	ha_plan_set(plan, HA_SET_SYNC, why);
 	plan->sync_on = sync_on;
 	plan->quorum = sync->quorum;
 	plan->nnames = sync->set.n;
 	memcpy(plan->names, sync->set.names, sizeof(plan->names));
-	because(plan, why);
 }
 
 static void
 plan_names(HaPlan *plan, const Confirming *names, bool any, const char *why)
 {
-	plan->verb = HA_SET_NAMES;
+	ha_plan_set(plan, HA_SET_NAMES, why);
 	plan->confirm = names->count;
 	plan->any = any && names->count < names->set.n;
 	plan->nnames = names->set.n;
 	memcpy(plan->names, names->set.names, sizeof(plan->names));
-	because(plan, why);
 }
 
 /*-------------------------------------------------------------------------

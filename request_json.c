@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "cluster_json.h"
-#include "decide.h"
 #include "json_build.h"
 #include "json_guard.h"
 #include "request_json.h"

@@ -11,6 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cluster.h"
 #include "postgres.h"
 
 #include "fmgr.h"
@@ -21,7 +22,6 @@
 
 #include "config_json.h"
 #include "control.h"
-#include "decide.h"
 #include "documents.h"
 #include "functions.h"
 #include "operate.h"

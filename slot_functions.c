@@ -19,7 +19,6 @@
 #include "ask.h"
 #include "cluster_json.h"
 #include "control.h"
-#include "decide.h"
 #include "functions.h"
 #include "request_json.h"
 #include "slots.h"

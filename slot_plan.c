@@ -29,7 +29,6 @@
 #include <string.h>
 
 #include "cluster_json.h"
-#include "decide.h"
 #include "slot_plan.h"
 
 typedef struct Plan

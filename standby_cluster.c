@@ -23,33 +23,10 @@
  *-------------------------------------------------------------------------
  */
 #include "standby_cluster.h"
-#include "decide.h"
+#include "plan.h"
 #include "rules.h"
 
 #include <string.h>
-
-/* A reason of ours, which leaves room for a name. */
-static void
-set_plan(HaPlan *plan, HaVerb verb, const char *why)
-{
-	size_t		length = strlen(why);
-
-	plan->verb = verb;
-	memset(plan->why, 0, sizeof(plan->why));
-	memcpy(plan->why, why, length);
-}
-
-/* ... with a name behind it, which need not be terminated. */
-static void
-set_plan_for(HaPlan *plan, HaVerb verb, const char *why, const char *name)
-{
-	size_t		more = strnlen(name, HA_NAME_SIZE - 1);
-
-	set_plan(plan, verb, why);
-	memcpy(plan->why + strlen(why), name, more);
-	memset(plan->follow, 0, sizeof(plan->follow));
-	memcpy(plan->follow, name, more);
-}
 
 bool
 ha_is_standby_cluster(const HaConfig *config, const HaView *view)
@@ -114,17 +91,17 @@ heed_wish(const HaView *view, const HaLocal *local, HaPlan *plan)
 	if (!wish->present || local->refused == wish->mod_revision)
 		return false;
 	if (wish->scheduled_at != 0)
-		set_plan(plan, HA_CLEAR_FAILOVER,
-				 "a standby cluster has no scheduled switchovers");
+		ha_plan_set(plan, HA_CLEAR_FAILOVER,
+					"a standby cluster has no scheduled switchovers");
 	else if (wish->candidate[0] == '\0' && best != NULL)
-		set_plan_for(plan, HA_SET_FAILOVER, "the best candidate is ",
-					 best->name);
+		ha_plan_for(plan, HA_SET_FAILOVER, "the best candidate is ",
+					best->name);
 	else if (named == NULL || !may_take_over(named, local))
-		set_plan(plan, HA_CLEAR_FAILOVER, is_name(wish->candidate, local->name) ?
-				 "the candidate leads already" : "the candidate cannot lead");
+		ha_plan_set(plan, HA_CLEAR_FAILOVER, is_name(wish->candidate, local->name) ?
+					"the candidate leads already" : "the candidate cannot lead");
 	else
-		set_plan_for(plan, HA_RELEASE, "the operator's candidate is ",
-					 named->name);
+		ha_plan_for(plan, HA_RELEASE, "the operator's candidate is ",
+					named->name);
 	return true;
 }
 
@@ -134,24 +111,24 @@ ha_standby_cluster_lead(const HaView *view, const HaLocal *local, HaPlan *plan)
 	if (view->leader.lease != local->lease_id ||
 		!ha_term_is_of(&view->term, local->name))
 	{
-		set_plan(plan, HA_RELEASE, "the leader key is ours from an earlier life");
+		ha_plan_set(plan, HA_RELEASE, "the leader key is ours from an earlier life");
 		return;
 	}
 	if (!local->holding || local->reassert)
 	{
-		set_plan(plan, HA_REASSERT, "took the leader key by an answer that was lost");
+		ha_plan_set(plan, HA_REASSERT, "took the leader key by an answer that was lost");
 		return;
 	}
 	if (local->timeline != 0 && record_is_past(&view->term, local))
 	{
-		set_plan(plan, HA_CONFIRM, view->term.intent || !view->term.standby ?
-				 "leads a standby cluster" :
-				 "the source is on another timeline");
+		ha_plan_set(plan, HA_CONFIRM, view->term.intent || !view->term.standby ?
+					"leads a standby cluster" :
+					"the source is on another timeline");
 		return;
 	}
 	if (heed_wish(view, local, plan))
 		return;
-	set_plan(plan, HA_FOLLOW_SOURCE, "leads a standby cluster");
+	ha_plan_set(plan, HA_FOLLOW_SOURCE, "leads a standby cluster");
 }
 
 bool
@@ -161,8 +138,8 @@ ha_standby_cluster_starting(const HaConfig *config, const HaView *view,
 	if (!config->standby_cluster.active || local->timeline == 0 ||
 		(view->leader.present && !is_name(view->leader.name, local->name)))
 		return false;
-	set_plan(plan, HA_FOLLOW_SOURCE,
-			 "comes to consistency by what the source has");
+	ha_plan_set(plan, HA_FOLLOW_SOURCE,
+				"comes to consistency by what the source has");
 	return true;
 }
 
@@ -181,14 +158,14 @@ ha_standby_cluster_demotes(const HaConfig *config, const HaView *view,
 		return false;
 	if (primary && config->pause)
 	{
-		set_plan(plan, HA_WAIT, "this is a standby cluster, and paused");
+		ha_plan_set(plan, HA_WAIT, "this is a standby cluster, and paused");
 		return true;
 	}
 	if (!primary && local->holding && !local->reassert &&
 		view->leader.present && is_name(view->leader.name, local->name) &&
 		view->leader.lease == local->lease_id)
-		set_plan(plan, HA_RELEASE, "this became a standby cluster");
+		ha_plan_set(plan, HA_RELEASE, "this became a standby cluster");
 	else
-		set_plan(plan, HA_DEMOTE, "this is a standby cluster");
+		ha_plan_set(plan, HA_DEMOTE, "this is a standby cluster");
 	return true;
 }

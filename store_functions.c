@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "cluster.h"
 #include "postgres.h"
 
 #include "fmgr.h"
@@ -24,7 +25,6 @@
 
 #include "control.h"
 #include "dcs.h"
-#include "decide.h"
 #include "endpoint.h"
 #include "functions.h"
 #include "rows.h"

@@ -31,9 +31,10 @@
  */
 #include "cascade.h"
 #include "switchover.h"
-#include "decide.h"
+#include "election.h"
 #include "mixed.h"
 #include "quorum.h"
+#include "plan.h"
 #include "rules.h"
 
 #include <string.h>
@@ -59,20 +60,6 @@
 #define LATE_LIMIT(config)	((config)->ttl)
 
 static const char not_streaming[] = "the candidate does not stream from here";
-
-static void
-set_plan(HaPlan *plan, HaVerb verb, const char *why, const char *name)
-{
-	size_t		length = strnlen(why, HA_WHY_SIZE - HA_NAME_SIZE);
-	size_t		more = strnlen(name, HA_NAME_SIZE - 1);
-
-	plan->verb = verb;
-	memset(plan->why, 0, sizeof(plan->why));
-	memcpy(plan->why, why, length);
-	memcpy(plan->why + length, name, more);
-	memset(plan->follow, 0, sizeof(plan->follow));
-	memcpy(plan->follow, name, more);
-}
 
 /* How far that member has confirmed our WAL; 0 = it does not stream from here. */
 static uint64_t
@@ -156,7 +143,7 @@ choose(const HaConfig *config, const HaView *view, const HaLocal *local)
 static bool
 clear(HaPlan *plan, const HaView *view, const char *why)
 {
-	set_plan(plan, HA_CLEAR_FAILOVER, why, "");
+	ha_plan_for(plan, HA_CLEAR_FAILOVER, why, "");
 	memcpy(plan->follow, view->failover.candidate, HA_NAME_SIZE - 1);
 	plan->lead = true;
 	return true;
@@ -165,7 +152,7 @@ clear(HaPlan *plan, const HaView *view, const char *why)
 static bool
 lead_on(HaPlan *plan, HaVerb verb, const char *why, const char *target)
 {
-	set_plan(plan, verb, why, target);
+	ha_plan_for(plan, verb, why, target);
 	plan->lead = true;
 	return true;
 }
@@ -186,7 +173,7 @@ step_hold(const HaView *view, const HaLocal *local, const char *target,
 		(!local->drained && held <= DRAIN_LIMIT))
 		return lead_on(plan, HA_HOLD, "lets commits wait for a switchover to ",
 					   target);
-	set_plan(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
+	ha_plan_for(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
 	return true;
 }
 
@@ -195,12 +182,12 @@ step_frozen(const HaView *view, const HaLocal *local, const char *target,
 			uint64_t flushed, int64_t now, HaPlan *plan)
 {
 	if (flushed >= local->frozen_lsn)
-		set_plan(plan, HA_HAND_OVER, "hands the leader key over to ", target);
+		ha_plan_for(plan, HA_HAND_OVER, "hands the leader key over to ", target);
 	else if (now - local->frozen_since > CATCH_UP_LIMIT)
 		return clear(plan, view,
 					 "the candidate did not confirm the last of the WAL in time");
 	else
-		set_plan(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
+		ha_plan_for(plan, HA_FREEZE, "stops the WAL for a switchover to ", target);
 	return true;
 }
 
@@ -216,8 +203,8 @@ step_towards(const HaView *view, const HaLocal *local, const char *target,
 	if (!local->can_freeze)
 	{
 		/* the archive gets the last of the WAL while the server stops */
-		set_plan(plan, HA_SWITCHOVER, "the operator wants a switchover to ",
-				 target);
+		ha_plan_for(plan, HA_SWITCHOVER, "the operator wants a switchover to ",
+					target);
 		return true;
 	}
 	if (local->frozen_since != 0)
@@ -349,25 +336,25 @@ ha_switchover_gone(const HaConfig *config, const HaView *view,
 	{
 		if (handed_over_at == 0 || now >= patience)
 			return false;
-		set_plan(plan, HA_WAIT, "has handed the leader key over to ",
-				 view->failover.candidate);
+		ha_plan_for(plan, HA_WAIT, "has handed the leader key over to ",
+					view->failover.candidate);
 		plan->wake_at = patience;
 		return true;
 	}
 	if (term->present && !term->intent && term->unchecked_from == 0 &&
 		is_name(term->owner, leader))
 	{
-		set_plan(plan, HA_YIELD, "has handed over to the new leader ", leader);
+		ha_plan_for(plan, HA_YIELD, "has handed over to the new leader ", leader);
 		return true;
 	}
 	if (has_promoted_itself(view, local))
 	{
-		set_plan(plan, HA_YIELD, "has handed over to Patroni's member ", leader);
+		ha_plan_for(plan, HA_YIELD, "has handed over to Patroni's member ", leader);
 		return true;
 	}
 	if (now - local->frozen_since > ha_promote_timeout(config))
 		return false;
-	set_plan(plan, HA_WAIT, "waits for the promotion of ", leader);
+	ha_plan_for(plan, HA_WAIT, "waits for the promotion of ", leader);
 	return true;
 }
 

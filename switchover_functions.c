@@ -26,7 +26,6 @@
 #include "cluster_json.h"
 #include "control.h"
 #include "documents.h"
-#include "decide.h"
 #include "functions.h"
 #include "history_json.h"
 #include "pg_ha.h"

@@ -41,6 +41,7 @@
 #include "control.h"
 #include "dcs.h"
 #include "decide.h"
+#include "election.h"
 #include "documents.h"
 #include "failsafe.h"
 #include "fence.h"

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "../cluster_json.h"
-#include "../decide.h"
 #include "../mixed.h"
 #include "../rules.h"
 #include "leader.h"
@@ -108,37 +107,25 @@ ha_leader_clone_source(const HaView *view, const char *name)
 }
 
 /*
- * Does the record know who was promoted next, as it does of a cluster of Patroni's?  Of
- * one that was adopted with its WAL it may not know who wrote what.
- */
-static bool
-tells_who_came_next(const HaTerm *term, uint32_t timeline)
-{
-	int			n = bounded(term->nlineage, HA_MAX_LINEAGE);
-
-	for (int i = 0; i < n; i++)
-	{
-		if (term->lineage[i].timeline == timeline)
-			return (i + 1 < n ? term->lineage[i + 1].owner :
-					term->timeline_owner)[0] != '\0';
-	}
-	return false;
-}
-
-/*
  * An id is handed out once, so one that is not in the leader's lineage at all
  * names nothing but our own branch.  The record forgets its oldest entries,
  * though: below the first one it lists, it says nothing.
  */
 bool
-ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
+ha_leader_allows_rewind(const HaView *view, uint32_t timeline,
 						const char *name)
 {
+	const HaTerm *term = &view->term;
 	const char *owner = ha_timeline_owner(term, timeline);
 
+	/*
+	 * Nobody was ever promoted to it.  Patroni has told who was, to the next
+	 * one; of a cluster that was adopted with its WAL nobody knows who wrote
+	 * what.
+	 */
 	if (owner != NULL && owner[0] == '\0' && timeline == 1 &&
-		tells_who_came_next(term, timeline))
-		return true;			/* nobody was ever promoted to it */
+		ha_mixed_owner(view, 2)[0] != '\0')
+		return true;
 	if (owner != NULL)
 		return strcmp(owner, name) == 0;
 	return timeline > (term->nlineage > 0 ? term->lineage[0].timeline :

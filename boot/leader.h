@@ -45,7 +45,7 @@ extern const HaMember *ha_leader_clone_source(const HaView *view,
  * if somebody else is, or may be, on record for that timeline id: it then
  * names two histories, and pg_rewind can't tell them apart.
  */
-extern bool ha_leader_allows_rewind(const HaTerm *term, uint32_t timeline,
+extern bool ha_leader_allows_rewind(const HaView *view, uint32_t timeline,
 									const char *name);
 
 /* The leader key anew under its lease, which voids every txn in flight. */

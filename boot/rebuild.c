@@ -19,7 +19,6 @@
 
 #include "common/logging.h"
 
-#include "../decide.h"
 #include "../mixed.h"
 #include "clone.h"
 #include "leader.h"
@@ -369,7 +368,7 @@ why_no_rewind(const HaBoot *b, const HaView *view, const HaDataFacts *facts)
 
 	/* nobody's promotions over there are on record, the child compares ids */
 	if (!view->config.standby_cluster.active && b->wrote_timeline != 0 &&
-		!ha_leader_allows_rewind(&view->term, b->wrote_timeline, b->node.name))
+		!ha_leader_allows_rewind(view, b->wrote_timeline, b->node.name))
 		return "another member is on record for the timeline on which it was primary";
 	if (b->rewind_failures >= REWIND_TRIES)
 		return "pg_rewind has failed again and again";

@@ -30,7 +30,8 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
-#include "../decide.h"
+#include "../election.h"
+#include "../start.h"
 #include "../lease.h"
 #include "../mixed.h"
 #include "../standby_cluster.h"
@@ -57,8 +58,8 @@
 /* Another node with our name may be gone: give its lease time to run out. */
 #define RIVAL_GRACE			2000
 
-/* The least that Patroni takes. */
-#define PATRONI_TTL			20000
+/* Patroni's ttl, where the configuration has none. */
+#define PATRONI_TTL			30000
 
 #define RETRY_AFTER			1000
 #define SOON				300
@@ -638,7 +639,8 @@ is_beside_too_old(HaBoot *b, const HaView *view)
 	}
 	if (b->too_old_since == 0)
 		b->too_old_since = b->now;
-	if (b->now - b->too_old_since < Max(view->config.ttl, PATRONI_TTL))
+	if (b->now - b->too_old_since <
+		Max(view->config.ttl, PATRONI_TTL) + RIVAL_GRACE)
 		ha_boot_wait_for(b, "the end of a Patroni, since %s", why);
 	else
 	{

@@ -16,6 +16,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "../cluster.h"
 #include "postgres_fe.h"
 
 #include <fcntl.h>
@@ -29,7 +30,6 @@
 #include "pqexpbuffer.h"
 
 #include "../compat.h"
-#include "../decide.h"
 #include "../json_guard.h"
 #include "../versions.h"
 #include "files.h"

@@ -10,9 +10,9 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "../cluster.h"
 #include "postgres_fe.h"
 
-#include "../decide.h"
 #include "rest_parts.h"
 
 /*

@@ -15,7 +15,6 @@
 #include "../cluster_json.h"
 #include "../standby_cluster.h"
 #include "../tags_json.h"
-#include "../decide.h"
 #include "../json_build.h"
 #include "../json_guard.h"
 #include "../request_json.h"

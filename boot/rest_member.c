@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "../cluster_json.h"
-#include "../decide.h"
 #include "rest_actions.h"
 
 /* How long the end of a restart is waited for, if the client does not say. */

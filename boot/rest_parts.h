@@ -97,6 +97,7 @@ struct HaRest
 	HaRestCall *line;			/* the first of it is before the worker */
 	HaRestCall *waiting;
 	HaRestCall *positions;
+	int64_t		woken_at;		/* the worker, for these */
 	int			children;
 	struct MHD_Daemon *daemon;
 	int			epoll_fd;		/* the daemon's, and the pipes of children */

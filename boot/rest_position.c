@@ -15,10 +15,14 @@
 
 #include <signal.h>
 
+#include "../mixed.h"
 #include "rest_parts.h"
 
 /* Patroni waits 2 s. */
 #define TURN_MS				500
+
+/* A turn begins within that, and many may ask. */
+#define WAKE_AGAIN			10
 
 static bool
 worker_is_there(const HaRest *rest, HaControlWorker *worker)
@@ -32,7 +36,8 @@ ha_rest_position_counts(const HaRest *rest)
 {
 	HaControlWorker worker;
 
-	return worker_is_there(rest, &worker) &&
+	return ha_mixed_patroni(ha_session_last_view(rest->session)) != NULL &&
+		worker_is_there(rest, &worker) &&
 		worker.role == HA_ROLE_STANDBY &&
 		worker.synchronous_mode == HA_SYNC_QUORUM;
 }
@@ -41,7 +46,6 @@ void
 ha_rest_ask_position(HaRest *rest, HaRestCall *call)
 {
 	ha_rest_suspend(rest, call, &rest->positions, TURN_MS);
-	ha_rest_serve_positions(rest);
 }
 
 bool
@@ -67,7 +71,11 @@ ha_rest_serve_positions(HaRest *rest)
 		if (there && !ha_rest_position_is_new(call, &worker) &&
 			ha_now() < call->give_up_at)
 		{
-			(void) kill(worker.pid, SIGUSR1);
+			if (rest->woken_at + WAKE_AGAIN <= ha_now())
+			{
+				rest->woken_at = ha_now();
+				(void) kill(worker.pid, SIGUSR1);
+			}
 			return;
 		}
 		call->status = MHD_HTTP_OK;

@@ -31,7 +31,8 @@
 
 #include "common/logging.h"
 
-#include "../decide.h"
+#include "../election.h"
+#include "../start.h"
 #include "../versions.h"
 #include "aside.h"
 #include "callbacks.h"

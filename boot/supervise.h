@@ -21,7 +21,7 @@
 #include "rest.h"
 #include "commands.h"
 
-/* Crashes as primary that are remembered; decide.c gives up at three. */
+/* Crashes as primary that are remembered; start.c gives up at three. */
 #define HA_CRASHES_KEPT			4
 
 typedef enum HaBootState

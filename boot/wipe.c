@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "../cluster.h"
 #include "postgres_fe.h"
 
 #include <dirent.h>
@@ -16,7 +17,6 @@
 
 #include "common/logging.h"
 
-#include "../decide.h"
 #include "commands.h"
 #include "datadir.h"
 #include "files.h"

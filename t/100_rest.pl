@@ -233,17 +233,6 @@ sub synchronous
 	codes($n2, 200, '/read-only-quorum');
 	codes($n2, 503, '/async', '/sync', '/read-only-sync');
 	is(json_of($n2, '/patroni')->{quorum_standby}, JSON::PP::true, 'it says so');
-
-	# A candidate of Patroni's takes a position for a vote, so it must be of after the
-	# question (S-11).
-	like(json_of($n2, '/patroni')->{xlog}{received_location}, qr/^\d+$/,
-		'it tells its position');
-	$n2->freeze($n2->worker_pid);
-	my $told = json_of($n2, '/patroni');
-
-	$n2->thaw;
-	is($told->{state}, 'running', 'while its worker does nothing it answers');
-	ok(!exists $told->{xlog}, '... without one');
 	$cluster->configure({ synchronous_mode => JSON::PP::false });
 	HaCluster::wait_until('it is asynchronous again',
 		sub { $n2->rest('/async') == 200 });

@@ -38,6 +38,7 @@ my $writer;
 
 start_patroni();
 subtest 'a standby of Patroni\'s is run by pg_ha as it stands' => \&to_pg_ha;
+subtest 'a position that is counted is of after the question' => \&position;
 subtest 'a clone of Patroni\'s leader has its own access rules' => \&clone;
 subtest 'a switchover from Patroni to pg_ha' => sub { switchover($n1, $n3); };
 subtest 'a switchover from pg_ha to Patroni' => sub { switchover($n3, $n1); };
@@ -114,6 +115,26 @@ sub to_pg_ha
 	like($err, qr/"loop_wait" must be a whole number/, 'what Patroni would cut is refused');
 	is($n3->safe_psql(q{SELECT string_agg(check_name, ' ') FROM pg_ha_health() WHERE NOT ok}),
 		'', 'all is well');
+	return;
+}
+
+# A candidate of Patroni's takes it for a vote, in quorum mode.
+sub position
+{
+	my $told = sub { JSON::PP::decode_json(($n3->rest('/patroni'))[1]) };
+
+	is(($n1->http('PATCH', '/config', { synchronous_mode => 'quorum' }))[0],
+		200, 'one of a quorum is to confirm');
+	HaCluster::wait_until('n3 is one of it', sub { $n3->rest('/quorum') == 200 });
+	like($told->()->{xlog}{received_location}, qr/^\d+$/, 'it tells its position');
+	$n3->freeze($n3->worker_pid);
+	my $json = $told->();
+	$n3->thaw;
+	is($json->{state}, 'running', 'while its worker does nothing it answers');
+	ok(!exists $json->{xlog}, '... without one');
+	is(($n1->http('PATCH', '/config', { synchronous_mode => JSON::PP::true }))[0],
+		200, 'each is to confirm, again');
+	HaCluster::wait_until('n3 is one of them', sub { $n3->rest('/sync') == 200 });
 	return;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * decide_test.c
- *	  Rules of decide.c as a table: what is known, and what follows.
+ *	  Rules of decide.c and election.c as a table: what is known, and what follows.
  *
  * Prints TAP.  sql/decide.sql has the rules that have to do with members of pg_ha only,
  * and asks a server; here are those beside members of Patroni (S-11), and others that
@@ -161,11 +161,24 @@ static const Row rows[] = {
 		"\"ancestors\":[{\"timeline\":1,\"end_lsn\":1000},{\"timeline\":2,\"end_lsn\":2000}]",
 	HA_VOTE, "gone"},
 
+	/* a vote that may still land */
+	{"a vote under way is taken back before a leader is followed", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n2\",\"timeline\":2,\"timeline_owner\":\"n2\"}"
+		",\"leader\":{\"present\":true,\"name\":\"n2\",\"create_revision\":55,\"mod_revision\":55,\"lease\":8}" MEMBERS(OURS("n2")),
+	STANDBY ",\"vote_unknown\":true", HA_WITHDRAW, "follows again"},
+	{"... also by a server that is starting", "",
+		"\"term\":{\"present\":true,\"mod_revision\":60,\"term\":6,\"owner\":\"n2\",\"timeline\":2,\"timeline_owner\":\"n2\"}"
+		",\"leader\":{\"present\":true,\"name\":\"n2\",\"create_revision\":55,\"mod_revision\":55,\"lease\":8}" MEMBERS(OURS("n2")),
+	"\"role\":\"starting\",\"timeline\":2,\"flush_lsn\":2000,\"replay_lsn\":1500,\"vote_unknown\":true", HA_WITHDRAW, "follows again"},
+
 	/* what an older cluster has left in the store */
 	{"a new cluster is not one of its members", "",
 		"\"initialize_revision\":9,\"sync\":{\"present\":true,\"mod_revision\":5,\"leader\":\"x1\",\"standbys\":[\"x2\"]}"
 		",\"history_known\":true,\"history_revision\":6,\"history\":[{\"timeline\":7,\"end_lsn\":1000,\"owner\":\"x1\"}]",
 	"\"role\":\"primary\",\"timeline\":1", HA_ACQUIRE, "first leader"},
+	{"... but who was promoted may have been one of them", "",
+		"\"initialize_revision\":9,\"sync\":{\"present\":true,\"mod_revision\":5,\"leader\":\"x1\",\"standbys\":[\"x2\"]}",
+	"\"role\":\"primary\",\"timeline\":2", HA_DEMOTE, "may have led"},
 	{"... what is newer is of this one", "",
 		"\"initialize_revision\":4,\"sync\":{\"present\":true,\"mod_revision\":5,\"leader\":\"x1\",\"standbys\":[\"x2\"]}",
 	"\"role\":\"primary\",\"timeline\":1", HA_DEMOTE, "may have led"},
@@ -373,6 +386,16 @@ static const Row rows[] = {
 		MEMBERS("{\"name\":\"n1\",\"lease\":3,\"patroni\":\"4.1.5\",\"host\":\"elsewhere\",\"role\":\"starting\",\"state\":\"cloning\"}"),
 		"\"role\":\"primary\",\"timeline\":2,\"lease_id\":8,\"holding\":true,\"reign_checked\":true,\"deadline\":200000" NO_BOOT,
 	HA_RENEW, "leads", "\"lead\":true"},
+	{"... unless it leads", "",
+		"\"term\":{\"present\":true,\"mod_revision\":30,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		",\"leader\":{\"present\":true,\"name\":\"n1\",\"create_revision\":40,\"mod_revision\":40,\"lease\":3}"
+		MEMBERS(PATRONI("n1", "primary", "3")),
+	"\"role\":\"primary\",\"timeline\":2", HA_WAIT, "Patroni runs this server"},
+	{"... whatever we are", "",
+		"\"term\":{\"present\":true,\"mod_revision\":30,\"term\":5,\"owner\":\"n1\",\"timeline\":2}"
+		",\"leader\":{\"present\":true,\"name\":\"n1\",\"create_revision\":40,\"mod_revision\":40,\"lease\":3}"
+		MEMBERS(PATRONI("n1", "primary", "3")),
+	DETACHED, HA_WAIT, "Patroni runs this server"},
 	{"... nor keeps a standby of ours from voting", "", TERM HEARTBEAT("")
 	MEMBERS(PATRONI("n1", "standby", "2")), DETACHED, HA_VOTE, "gone"},
 	{"... until that has stopped", "", TERM HEARTBEAT("") VOTED

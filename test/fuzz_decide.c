@@ -5,7 +5,7 @@
  *	  (I-12).
  *
  * The input is laid over the arguments as it is.  Counts and names in them are
- * whatever they are; what decide.c and quorum.c make of them must stay within
+ * whatever they are; what the rules make of them must stay within
  * bounds, which is what the sanitizers look at.  An input that begins with "{" is a
  * problem in JSON, as pg_ha_decide() takes it: so the rules behind the first are
  * reached, too.

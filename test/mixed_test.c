@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "../cluster_json.h"
-#include "../decide.h"
 #include "../inquiry.h"
 #include "../mixed.h"
 #include "../patroni_json.h"

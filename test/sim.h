@@ -31,7 +31,6 @@
 #include "../cluster.h"
 #include "../control.h"
 #include "../dcs.h"
-#include "../decide.h"
 #include "../lease.h"
 
 #define SIM_NODES			5

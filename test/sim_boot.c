@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../election.h"
+#include "../start.h"
 #include "../boot/leader.h"
 #include "../cluster_json.h"
 #include "../rules.h"

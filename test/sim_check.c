@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../decide.h"
 #include "../cluster_json.h"
 #include "sim.h"
 

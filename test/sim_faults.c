@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../election.h"
 #include "../cluster_json.h"
 #include "sim.h"
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../decide.h"
+#include "../election.h"
 #include "sim.h"
 
 static SimNode *

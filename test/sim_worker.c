@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../decide.h"
 #include "../cluster_json.h"
 #include "../quorum.h"
 #include "../rules.h"
