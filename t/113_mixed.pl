@@ -294,7 +294,7 @@ sub to_patroni
 		'which was neither cloned nor rewound');
 	ok(!exists HaPatroni::member($cluster, 'n3')->{pg_ha_version}, 'Patroni runs it');
 	is($n3->safe_psql('SHOW shared_preload_libraries'), '', 'the library is out');
-	is($n3->safe_psql(q{SELECT count(*) FROM pg_settings WHERE sourcefile LIKE '%pg_ha%'}),
+	is($n3->safe_psql(q{SELECT count(*) FROM pg_settings WHERE sourcefile ~ '/pg_ha[^/]*$'}),
 		'0', 'no file of pg_ha is read');
 	return;
 }
