@@ -22,8 +22,8 @@
  *-------------------------------------------------------------------------
  */
 #include "failsafe.h"
-#include "cluster_json.h"
 #include "decide.h"
+#include "failsafe_json.h"
 #include "lease.h"
 #include "mixed.h"
 #include "rules.h"

@@ -28,8 +28,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "decide.h"
+#include "names.h"
 #include "slot_plan.h"
 
 typedef struct Plan

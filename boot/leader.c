@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../decide.h"
 #include "../mixed.h"
 #include "../rules.h"
+#include "../term_json.h"
 #include "leader.h"
 
 bool

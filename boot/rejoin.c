@@ -29,10 +29,10 @@
 
 #include "common/logging.h"
 
-#include "../cluster_json.h"
 #include "../decide.h"
 #include "../lease.h"
 #include "../mixed.h"
+#include "../names.h"
 #include "../standby_cluster.h"
 #include "../versions.h"
 #include "alone.h"

@@ -15,8 +15,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "../cluster_json.h"
 #include "../decide.h"
+#include "../member_json.h"
 #include "rest_actions.h"
 
 /* How long the end of a restart is waited for, if the client does not say. */

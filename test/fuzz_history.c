@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../history_json.h"
 #include "../json_guard.h"
 #include "../wall_time.h"

@@ -14,6 +14,8 @@
 
 #include "../boot/leader.h"
 #include "../cluster_json.h"
+#include "../config_values_json.h"
+#include "../member_json.h"
 #include "../rules.h"
 #include "sim.h"
 

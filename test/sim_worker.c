@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
+#include "../problem_json.h"
 #include "../quorum.h"
 #include "../rules.h"
 #include "../switchover.h"
