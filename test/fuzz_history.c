@@ -41,6 +41,22 @@ fuzz_lines(const char *text, size_t length)
 	require(!ha_history_line(text, length, -1, &line) || line.timeline >= 0);
 }
 
+/* As the rules read it: lines that follow from each other, or none. */
+static void
+fuzz_ended(const HaKv *kv)
+{
+	HaTimeline	lines[HA_MAX_LINEAGE];
+	int32_t		n;
+
+	require(ha_history_parse(kv, lines, &n) || n == 0);
+	require(n >= 0 && n <= HA_MAX_LINEAGE);
+	for (int i = 0; i < n; i++)
+	{
+		require(lines[i].timeline > 0);
+		require(memchr(lines[i].owner, '\0', sizeof(lines[i].owner)) != NULL);
+	}
+}
+
 /* A reign that ends is added to whatever was there. */
 static void
 fuzz_addition(const char *text)
@@ -115,6 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		case 0:
 			fuzz_lines(kv.value, kv.length);
+			fuzz_ended(&kv);
 			break;
 		case 1:
 			fuzz_addition(kv.value);
