@@ -21,8 +21,8 @@
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 
-#include "cluster_json.h"
 #include "config.h"
+#include "config_values_json.h"
 #include "pg_ha.h"
 
 #define TEMP_FILE		HA_CLUSTER_FILE ".tmp"

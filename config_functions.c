@@ -14,8 +14,8 @@
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
-#include "cluster_json.h"
 #include "config.h"
+#include "config_values_json.h"
 #include "control.h"
 #include "functions.h"
 #include "mixed.h"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "config_json.h"
+#include "config_values_json.h"
 #include "fail.h"
 #include "json_build.h"
 #include "json_guard.h"

@@ -3,9 +3,9 @@
  * config_json.h
  *	  The cluster's configuration as a document that operators change.
  *
- * Plain C and jansson, pure.  What the numbers in it mean is cluster_json.c's
- * business; here the document itself is: which keys there are, how a change is
- * merged into it, and what it says of the server's own settings.
+ * Plain C and jansson, pure.  What the values in it mean is config_values_json.c's
+ * business; here the document itself is: which keys there are, how a change is merged
+ * into it, and what it says of the server's own settings.
  *
  *	{"ttl":10,"loop_wait":2,...,"postgresql":{"parameters":{"work_mem":"8MB"}}}
  *

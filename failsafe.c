@@ -22,7 +22,7 @@
  *-------------------------------------------------------------------------
  */
 #include "failsafe.h"
-#include "cluster_json.h"
+#include "failsafe_json.h"
 #include "lease.h"
 #include "mixed.h"
 #include "rules.h"

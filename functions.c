@@ -28,7 +28,6 @@
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
-#include "cluster_json.h"
 #include "control.h"
 #include "decide.h"
 #include "election.h"
@@ -37,8 +36,10 @@
 #include "functions.h"
 #include "health.h"
 #include "lease.h"
+#include "member_json.h"
 #include "mixed.h"
 #include "pg_ha.h"
+#include "problem_json.h"
 #include "remember.h"
 #include "rows.h"
 #include "server.h"

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "history_json.h"
 #include "json_build.h"
 #include "json_guard.h"
+#include "names.h"
 #include "wall_time.h"
 
 /* What a phase may have taken, ms. */
@@ -258,4 +258,78 @@ ha_history_parse(const HaKv *kv, HaTimeline *lines, int32_t *n)
 	else
 		memset(lines, 0, HA_MAX_LINEAGE * sizeof(*lines));
 	return ok;
+}
+
+/* Patroni keeps all; nobody reads more, and the key must stay readable. */
+#define MAX_HISTORY_LINES	500
+
+/* The timeline of the last line; 0 = none, -1 = this is no history. */
+static int64_t
+last_timeline(json_t *history)
+{
+	size_t		n = json_array_size(history);
+	json_t	   *first;
+
+	if (!json_is_array(history))
+		return -1;
+	if (n == 0)
+		return 0;
+	first = json_array_get(json_array_get(history, n - 1), 0);
+	if (!json_is_integer(first) || json_integer_value(first) < 1)
+		return -1;
+	return json_integer_value(first);
+}
+
+/*
+ * When a timeline ended is known of the newest only.  Patroni takes lines
+ * without time and leader for those of before its days.
+ */
+static json_t *
+history_line(const HaTerm *term, int i, const char *iso_time)
+{
+	static const char reason[] = "no recovery target specified";
+	const HaTimeline *entry = &term->lineage[i];
+
+	if (i < term->nlineage - 1)
+		return json_pack("[I,o,s]", (json_int_t) entry->timeline,
+						 lsn_json(entry->end_lsn), reason);
+	return json_pack("[I,o,s,o,o]", (json_int_t) entry->timeline,
+					 lsn_json(entry->end_lsn), reason, text_json(iso_time),
+					 text_json(term->timeline_owner));
+}
+
+char *
+ha_history_json(const HaTerm *term, const char *old_value,
+				const char *iso_time)
+{
+	json_t	   *history = old_value != NULL ?
+	ha_json_load(old_value, strlen(old_value)) : NULL;
+	int64_t		last = last_timeline(history);
+	bool		is_new = old_value != NULL && last < 0;
+
+	if (last < 0)
+	{
+		json_decref(history);
+		history = json_array();
+	}
+	for (int i = 0; i < term->nlineage && i < HA_MAX_LINEAGE; i++)
+	{
+		if ((int64_t) term->lineage[i].timeline <= last)
+			continue;
+		if (json_array_append_new(history,
+								  history_line(term, i, iso_time)) != 0)
+		{
+			json_decref(history);
+			return NULL;
+		}
+		is_new = true;
+	}
+	if (!is_new)
+	{
+		json_decref(history);
+		return NULL;
+	}
+	while (json_array_size(history) > MAX_HISTORY_LINES)
+		json_array_remove(history, 0);
+	return dump(history);
 }

@@ -53,4 +53,13 @@ extern bool ha_history_line(const char *value, size_t length, int i,
  */
 extern bool ha_history_parse(const HaKv *kv, HaTimeline *lines, int32_t *n);
 
+/*
+ * Append [timeline, lsn, reason, ISO timestamp, new leader] lines for the newly
+ * ended timeline to a /history value (NULL or malformed = start anew from
+ * lineage).  malloc'd; NULL = it has them all, and is not to be written: that it was
+ * would tell of a new reign (mixed.c).
+ */
+extern char *ha_history_json(const HaTerm *term, const char *old_value,
+							 const char *iso_time);
+
 #endif							/* HA_HISTORY_JSON_H */

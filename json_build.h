@@ -4,7 +4,9 @@
  *	  How our JSON is put together.
  *
  * An object grows member by member until an allocation fails; then it is NULL for good,
- * and so is its text.
+ * and so is its text.  json_pack takes over what its "o" arguments refer to, and fails
+ * when one of them is NULL, so that a failed allocation anywhere ends as one NULL at
+ * the top.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +14,9 @@
 #define HA_JSON_BUILD_H
 
 #include <jansson.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 static inline void
 add(json_t **object, const char *name, json_t *value)
@@ -30,6 +35,34 @@ dump(json_t *json)
 
 	json_decref(json);
 	return text;
+}
+
+static inline json_t *
+lsn_json(uint64_t lsn)
+{
+	return json_integer(lsn > INT64_MAX ? INT64_MAX : (json_int_t) lsn);
+}
+
+/* jansson refuses what is not UTF-8: then all beyond ASCII becomes '?'. */
+static inline json_t *
+text_json(const char *text)
+{
+	json_t	   *json = json_string(text);
+	char	   *copy;
+
+	if (json != NULL)
+		return json;
+	copy = strdup(text);
+	if (copy == NULL)
+		return NULL;
+	for (char *p = copy; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p >= 0x80)
+			*p = '?';
+	}
+	json = json_string(copy);
+	free(copy);
+	return json;
 }
 
 #endif							/* HA_JSON_BUILD_H */

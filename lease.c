@@ -35,6 +35,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "config_values_json.h"
+#include "failsafe_json.h"
 #include "lease.h"
 #include "cluster_json.h"
 #include "election.h"
@@ -44,6 +46,7 @@
 #include "rules.h"
 #include "slots_json.h"
 #include "standby_cluster.h"
+#include "term_json.h"
 #include "versions.h"
 
 #include <stdlib.h>

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "cluster_json.h"
 #include "documents.h"
 #include "history_json.h"
 #include "record.h"

@@ -14,6 +14,7 @@
 
 #include "cluster_json.h"
 #include "json_guard.h"
+#include "member_json.h"
 #include "remember.h"
 
 /* Takes the value over. */

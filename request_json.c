@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "json_build.h"
 #include "json_guard.h"
+#include "names.h"
 #include "request_json.h"
 
 static const char *const kind_words[] = {"unreadable", "reinit", "stop", "restart", "reload"};

@@ -22,9 +22,9 @@
 #include "replication/walsender_private.h"
 #include "storage/fd.h"
 
-#include "cluster_json.h"
 #include "compat.h"
 #include "control.h"
+#include "names.h"
 #include "pg_ha.h"
 #include "settings.h"
 

@@ -17,8 +17,8 @@
 #include "utils/tuplestore.h"
 
 #include "ask.h"
-#include "cluster_json.h"
 #include "control.h"
+#include "failsafe_json.h"
 #include "functions.h"
 #include "request_json.h"
 #include "slots.h"

@@ -28,7 +28,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cluster_json.h"
+#include "names.h"
 #include "slot_plan.h"
 
 typedef struct Plan

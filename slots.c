@@ -24,10 +24,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "cluster_json.h"
 #include "compat.h"
 #include "control.h"
 #include "logical_slots.h"
+#include "names.h"
 #include "pg_ha.h"
 #include "settings.h"
 #include "slots.h"

@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "fail.h"
 #include "json_build.h"
 #include "json_guard.h"
+#include "names.h"
 #include "slots_json.h"
 
 #define YEAR_MS				(365 * INT64_C(86400000))
@@ -330,12 +330,6 @@ ha_slot_book_parse(json_t *status, HaSlotBook *book)
 		return true;
 	memset(book, 0, sizeof(*book));
 	return false;
-}
-
-static json_t *
-lsn_json(uint64_t lsn)
-{
-	return json_integer(lsn > INT64_MAX ? INT64_MAX : (json_int_t) lsn);
 }
 
 static json_t *

@@ -17,7 +17,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "cluster_json.h"
+#include "config_values_json.h"
 #include "functions.h"
 #include "source_probe.h"
 #include "standby_cluster.h"

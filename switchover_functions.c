@@ -28,6 +28,7 @@
 #include "documents.h"
 #include "functions.h"
 #include "history_json.h"
+#include "member_json.h"
 #include "pg_ha.h"
 #include "server.h"
 #include "wall_time.h"

@@ -20,8 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_json.h"
 #include "json_guard.h"
+#include "key_json.h"
+#include "names.h"
 #include "tags_json.h"
 
 #define LENGTH_OF(array)	(sizeof(array) / sizeof((array)[0]))

@@ -35,7 +35,6 @@
 
 #include "ask.h"
 #include "cascade.h"
-#include "cluster_json.h"
 #include "compat.h"
 #include "config.h"
 #include "control.h"
@@ -52,6 +51,7 @@
 #include "mixed.h"
 #include "peer.h"
 #include "pg_ha.h"
+#include "problem_json.h"
 #include "quorum.h"
 #include "record.h"
 #include "server.h"

@@ -21,8 +21,8 @@
 #include "common/logging.h"
 #include "fe_utils/string_utils.h"
 
-#include "../cluster_json.h"
 #include "../control.h"
+#include "../names.h"
 #include "address.h"
 #include "adopt.h"
 #include "datadir.h"

@@ -15,7 +15,8 @@
 
 #include "common/logging.h"
 
-#include "../cluster_json.h"
+#include "../config_values_json.h"
+#include "../dcs.h"
 #include "../hba_json.h"
 #include "bootstrap.h"
 #include "files.h"

@@ -21,8 +21,9 @@
 
 #include "libpq-fe.h"
 
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../mixed.h"
+#include "../names.h"
 #include "../versions.h"
 #include "files.h"
 #include "leader.h"

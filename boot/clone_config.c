@@ -18,7 +18,6 @@
 #include "common/logging.h"
 #include "port.h"
 
-#include "../cluster_json.h"
 #include "clone_config.h"
 
 #define DEFAULT_METHODS		"basebackup"

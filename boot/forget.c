@@ -20,7 +20,7 @@
 
 #include "common/logging.h"
 
-#include "../cluster_json.h"
+#include "../names.h"
 #include "commands.h"
 #include "store.h"
 

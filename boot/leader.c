@@ -15,9 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../mixed.h"
 #include "../rules.h"
+#include "../term_json.h"
 #include "leader.h"
 
 bool

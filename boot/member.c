@@ -26,6 +26,8 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../config_values_json.h"
+#include "../member_json.h"
 #include "../versions.h"
 #include "files.h"
 #include "member.h"

@@ -18,7 +18,6 @@
 
 #include "pqexpbuffer.h"
 
-#include "../cluster_json.h"
 #include "../history_json.h"
 #include "rest_parts.h"
 

@@ -23,7 +23,7 @@
 #include "common/logging.h"
 #include "port.h"
 
-#include "../cluster_json.h"
+#include "../names.h"
 #include "../suggest.h"
 #include "../tags_json.h"
 #include "address.h"

@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../cluster_json.h"
+#include "../member_json.h"
 #include "notify.h"
 
 /* Asked for anew after a third of it. */

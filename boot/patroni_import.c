@@ -15,8 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../cluster_json.h"
 #include "../config_json.h"
+#include "../config_values_json.h"
 #include "../hba_json.h"
 #include "../json_guard.h"
 #include "patroni_translate.h"

@@ -19,6 +19,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "bootstrap.h"
 #include "files.h"
 #include "recreate.h"

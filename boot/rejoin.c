@@ -29,11 +29,11 @@
 
 #include "common/logging.h"
 
-#include "../cluster_json.h"
 #include "../election.h"
 #include "../start.h"
 #include "../lease.h"
 #include "../mixed.h"
+#include "../names.h"
 #include "../standby_cluster.h"
 #include "../versions.h"
 #include "alone.h"

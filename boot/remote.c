@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "bootstrap.h"
 #include "programs.h"
 #include "remote.h"

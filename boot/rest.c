@@ -24,7 +24,7 @@
 
 #include "common/logging.h"
 
-#include "../cluster_json.h"
+#include "../failsafe_json.h"
 #include "address.h"
 #include "rest_parts.h"
 #include "status_page.h"

@@ -17,7 +17,6 @@
  */
 #include "postgres_fe.h"
 
-#include "../cluster_json.h"
 #include "../config_json.h"
 #include "../json_guard.h"
 #include "../wall_time.h"

@@ -14,7 +14,7 @@
 
 #include <signal.h>
 
-#include "../cluster_json.h"
+#include "../failsafe_json.h"
 #include "rest_parts.h"
 
 /* The body, how long it waits, and how many at a time. */

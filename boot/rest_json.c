@@ -12,7 +12,7 @@
 
 #include <time.h>
 
-#include "../cluster_json.h"
+#include "../member_json.h"
 #include "../standby_cluster.h"
 #include "../tags_json.h"
 #include "../json_build.h"

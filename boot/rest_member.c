@@ -15,7 +15,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "../cluster_json.h"
+#include "../member_json.h"
 #include "rest_actions.h"
 
 /* How long the end of a restart is waited for, if the client does not say. */

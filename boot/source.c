@@ -17,8 +17,8 @@
 #include "fe_utils/string_utils.h"
 #include "libpq-fe.h"
 
-#include "../cluster_json.h"
 #include "../control.h"
+#include "../names.h"
 #include "source.h"
 
 #define APPLICATION_NAME	"pg_ha clone"

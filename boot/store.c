@@ -12,6 +12,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../control.h"
 #include "store.h"
 

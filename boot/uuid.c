@@ -20,6 +20,7 @@
 #include "common/logging.h"
 
 #include "../cluster_json.h"
+#include "../names.h"
 #include "files.h"
 #include "preflight.h"
 #include "uuid.h"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../config_json.h"
+#include "../config_values_json.h"
 
 static int	ntests;
 static int	nfailed;

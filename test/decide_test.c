@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../decide.h"
+#include "../problem_json.h"
 #include "tap.h"
 
 typedef struct Row

@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../failsafe.h"
 #include "../lease.h"
 #include "../secret.h"

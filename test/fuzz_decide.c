@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../decide.h"
+#include "../problem_json.h"
 
 /* A bool of another value than 0 and 1 is undefined before anybody decides. */
 #define MAKE_BOOL(b) \

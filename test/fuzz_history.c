@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../history_json.h"
 #include "../json_guard.h"
 #include "../wall_time.h"
@@ -40,6 +39,22 @@ fuzz_lines(const char *text, size_t length)
 		require(line.timeline >= 0);
 	}
 	require(!ha_history_line(text, length, -1, &line) || line.timeline >= 0);
+}
+
+/* As the rules read it: lines that follow from each other, or none. */
+static void
+fuzz_ended(const HaKv *kv)
+{
+	HaTimeline	lines[HA_MAX_LINEAGE];
+	int32_t		n;
+
+	require(ha_history_parse(kv, lines, &n) || n == 0);
+	require(n >= 0 && n <= HA_MAX_LINEAGE);
+	for (int i = 0; i < n; i++)
+	{
+		require(lines[i].timeline > 0);
+		require(memchr(lines[i].owner, '\0', sizeof(lines[i].owner)) != NULL);
+	}
 }
 
 /* A reign that ends is added to whatever was there. */
@@ -116,6 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		case 0:
 			fuzz_lines(kv.value, kv.length);
+			fuzz_ended(&kv);
 			break;
 		case 1:
 			fuzz_addition(kv.value);

@@ -14,8 +14,11 @@
 
 #include "../cluster_json.h"
 #include "../config_json.h"
+#include "../config_values_json.h"
 #include "../control.h"
 #include "../failsafe.h"
+#include "../failsafe_json.h"
+#include "../names.h"
 #include "../request_json.h"
 #include "../wall_time.h"
 

@@ -18,7 +18,7 @@
 
 #include "../boot/clone_config.h"
 #include "../boot/node_file.h"
-#include "../cluster_json.h"
+#include "../names.h"
 
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../json_guard.h"
+#include "../problem_json.h"
 #include "../slot_plan.h"
 #include "../slots_json.h"
 

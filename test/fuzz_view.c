@@ -15,8 +15,15 @@
 
 #include "../cluster_json.h"
 #include "../config_json.h"
+#include "../config_values_json.h"
+#include "../failsafe_json.h"
 #include "../hba_json.h"
+#include "../history_json.h"
+#include "../member_json.h"
+#include "../names.h"
+#include "../problem_json.h"
 #include "../request_json.h"
+#include "../term_json.h"
 
 static const char *const keys[] = {
 	"config", "leader", "pg_ha/heartbeat", "pg_ha/term", "sync", "failover",

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "../boot/patroni_import.h"
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 
 #define MAX_VARIABLES	8
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * json_test.c
- *	  Tables of what may stand in the store, and what cluster_json.c makes of
- *	  it.
+ *	  Tables of what may stand in the store, and what the readers of its keys make
+ *	  of it.
  *
  * Prints TAP.
  *
@@ -15,8 +15,14 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../config_values_json.h"
+#include "../history_json.h"
+#include "../member_json.h"
+#include "../names.h"
+#include "../problem_json.h"
 #include "../standby_cluster_json.h"
 #include "../slots_json.h"
+#include "../term_json.h"
 
 static int	ntests;
 static int	nfailed;

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../lease.h"
+#include "../term_json.h"
 #include "tap.h"
 
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))

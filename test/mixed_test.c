@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../inquiry.h"
 #include "../mixed.h"
 #include "../patroni_json.h"

@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../quorum.h"
 
 #include <stdio.h>

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../cluster_json.h"
+#include "../member_json.h"
 #include "../request_json.h"
 #include "tap.h"
 

@@ -16,6 +16,8 @@
 #include "../start.h"
 #include "../boot/leader.h"
 #include "../cluster_json.h"
+#include "../config_values_json.h"
+#include "../member_json.h"
 #include "../rules.h"
 #include "sim.h"
 

@@ -34,6 +34,7 @@
 
 #include "../decide.h"
 #include "../cluster_json.h"
+#include "../term_json.h"
 #include "sim.h"
 
 /* From the check after a commit to the send no more than this, or it froze. */

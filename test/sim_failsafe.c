@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
 #include "../failsafe.h"
+#include "../failsafe_json.h"
 #include "sim.h"
 
 /* As in boot/rest.c. */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
+#include "../member_json.h"
 #include "sim.h"
 
 static uint32_t ambushed;		/* mask of moments at which something waits */

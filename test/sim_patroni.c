@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
+#include "../member_json.h"
 #include "sim.h"
 
 #define NAME			"patroni"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "../decide.h"
-#include "../cluster_json.h"
+#include "../problem_json.h"
 #include "../quorum.h"
 #include "../rules.h"
 #include "../switchover.h"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cluster_json.h"
+#include "../config_values_json.h"
 #include "../slot_plan.h"
 
 static HaConfig config;
