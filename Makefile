@@ -18,7 +18,7 @@ PGFILEDESC = "pg_ha - high availability from inside the server"
 # Plain C without PostgreSQL headers: the same objects go into the module,
 # pg_ha_boot, the simulator, the unit tests and the fuzzers.
 SHARED_OBJS = decide.o versions.o mixed.o switchover.o standby_cluster.o cascade.o quorum.o lease.o lease_answers.o lease_txn.o inquiry.o failsafe.o cluster_json.o tags_json.o config_json.o request_json.o history_json.o patroni_json.o wall_time.o remember.o hba.o hba_json.o slots_json.o standby_cluster_json.o slot_plan.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
-SERVER_OBJS = pg_ha.o worker.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o handover.o ask.o documents.o record.o config.o functions.o hba_functions.o config_functions.o store_functions.o privileges.o operate.o restart_functions.o switchover_functions.o slot_functions.o standby_cluster_functions.o source_probe.o
+SERVER_OBJS = pg_ha.o worker.o worker_act.o worker_report.o worker_log.o worker_end.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o handover.o ask.o documents.o record.o config.o functions.o hba_functions.o config_functions.o store_functions.o privileges.o operate.o restart_functions.o switchover_functions.o slot_functions.o standby_cluster_functions.o source_probe.o
 BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 
 MODULE_big = pg_ha
