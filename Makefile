@@ -17,8 +17,8 @@ PGFILEDESC = "pg_ha - high availability from inside the server"
 
 # Plain C without PostgreSQL headers: the same objects go into the module,
 # pg_ha_boot, the simulator, the unit tests and the fuzzers.
-SHARED_OBJS = cluster.o plan.o lineage.o decide.o election.o start.o versions.o mixed.o switchover.o standby_cluster.o cascade.o quorum.o lease.o inquiry.o failsafe.o names.o cluster_json.o term_json.o member_json.o failsafe_json.o config_values_json.o problem_json.o tags_json.o config_json.o request_json.o history_json.o patroni_json.o wall_time.o remember.o hba.o hba_json.o slots_json.o standby_cluster_json.o slot_plan.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
-SERVER_OBJS = pg_ha.o worker.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o handover.o ask.o documents.o record.o config.o functions.o hba_functions.o config_functions.o store_functions.o privileges.o operate.o restart_functions.o switchover_functions.o slot_functions.o standby_cluster_functions.o source_probe.o
+SHARED_OBJS = cluster.o plan.o lineage.o decide.o election.o start.o versions.o mixed.o switchover.o standby_cluster.o cascade.o quorum.o lease.o lease_answers.o lease_txn.o inquiry.o failsafe.o names.o cluster_json.o term_json.o member_json.o failsafe_json.o config_values_json.o problem_json.o tags_json.o config_json.o request_json.o history_json.o patroni_json.o wall_time.o remember.o hba.o hba_json.o slots_json.o standby_cluster_json.o slot_plan.o suggest.o dcs.o etcd_json.o dcs_etcd.o endpoint.o survey.o peer.o secret.o control.o
+SERVER_OBJS = pg_ha.o worker.o worker_act.o worker_report.o worker_log.o worker_end.o server.o wal.o slots.o logical_slots.o settings.o hba_rules.o hba_server.o health.o fence.o handover.o ask.o documents.o record.o config.o functions.o hba_functions.o config_functions.o store_functions.o privileges.o operate.o restart_functions.o switchover_functions.o slot_functions.o standby_cluster_functions.o source_probe.o
 BOOT_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard boot/*.c)))
 
 MODULE_big = pg_ha
@@ -41,7 +41,7 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/*_test.c)))
 FUZZERS = $(patsubst %.c,%,$(sort $(wildcard test/fuzz_*.c)))
 SANITIZED_OBJS = $(SHARED_OBJS:%.o=test/sanitized/%.o)
-PURE_SOURCES = cluster.c plan.c lineage.c decide.c election.c start.c versions.c mixed.c switchover.c standby_cluster.c cascade.c quorum.c lease.c inquiry.c failsafe.c names.c cluster_json.c term_json.c member_json.c failsafe_json.c config_values_json.c problem_json.c tags_json.c request_json.c history_json.c patroni_json.c wall_time.c slots_json.c standby_cluster_json.c dcs.c boot/leader.c
+PURE_SOURCES = cluster.c plan.c lineage.c decide.c election.c start.c versions.c mixed.c switchover.c standby_cluster.c cascade.c quorum.c lease.c lease_answers.c lease_txn.c inquiry.c failsafe.c names.c cluster_json.c term_json.c member_json.c failsafe_json.c config_values_json.c problem_json.c tags_json.c request_json.c history_json.c patroni_json.c wall_time.c slots_json.c standby_cluster_json.c dcs.c boot/leader.c
 SIM_SOURCES = test/sim.c $(sort $(wildcard test/sim_*.c))
 
 
