@@ -101,7 +101,8 @@ observe_patroni(HaLease *lease, int64_t now)
 	if (ha_mixed_patroni(view) != NULL)
 		lease->patroni_seen = true;
 	else if (view->leader.present && !view->term.intent &&
-			 ha_term_is_of(&view->term, view->leader.name))
+			 ha_term_is_of(&view->term, view->leader.name) &&
+			 ha_mixed_failsafe_is_ours(view))
 		lease->patroni_seen = false;	/* ours lead, with none of them there */
 	if (is_new)
 	{
@@ -153,7 +154,7 @@ take_read(HaLease *lease, const HaAnswer *answer, int64_t contact, int64_t now)
 		lease->wish_seen_at = now;
 	}
 	if (view->term.mod_revision > lease->bid_revision)
-		lease->bid = false;
+		lease->bid = lease->vote_unknown = false;	/* neither lands any more */
 	observe_patroni(lease, now);
 
 	mine = view->leader.present &&

@@ -181,6 +181,7 @@ build_acquire(HaTxn *txn, HaLease *lease, const HaPlan *plan,
 			copy_name(term.timeline_owner, lease->name);
 		term.timeline = local->timeline;
 		term.reserved = later(view->term.reserved, local->timeline);
+		term.left = view->term.left;
 		term.lost_bytes = 0;
 	}
 	ha_txn_put(txn, KEY_LEADER, copy_text(lease->name), lease->lease_id);

@@ -595,3 +595,17 @@ ha_mixed_beside(const HaView *view, const HaLocal *local)
 	return local->patroni_seen || view->term.foreign ||
 		ha_mixed_led_since(view, local);
 }
+
+bool
+ha_mixed_failsafe_is_ours(const HaView *view)
+{
+	for (int i = 0; i < bounded(view->failsafe.nmembers, HA_MAX_MEMBERS); i++)
+	{
+		const HaMember *member = ha_find_member(view,
+												view->failsafe.members[i]);
+
+		if (member == NULL || ha_mixed_is_patroni(member))
+			return false;
+	}
+	return true;
+}

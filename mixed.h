@@ -111,6 +111,9 @@ extern const HaMember *ha_mixed_source(const HaView *view, const char *name);
 /* Has a member of Patroni led since, of whose reign there is no record? */
 extern bool ha_mixed_led_since(const HaView *view, const HaLocal *local);
 
+/* Is everybody in /failsafe there, as a member of ours? */
+extern bool ha_mixed_failsafe_is_ours(const HaView *view);
+
 /* Is there, or was there, one, as far as anybody could know? */
 extern bool ha_mixed_beside(const HaView *view, const HaLocal *local);
 
