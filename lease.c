@@ -21,7 +21,7 @@
  * A stalled member may have answered it, and the store may drop a key early all
  * the same.  For that the txn has put a heartbeat: a candidate waits one TTL from
  * the time it saw that heartbeat, which is after we sent the txn, and so after our
- * deadline (E1 in decide.c).  Only when the store is so full that it refuses the
+ * deadline (E1 in election.c).  Only when the store is so full that it refuses the
  * put does safety rest on its timer alone.
  *
  * While the store does not answer, the promises of all other members can stand in
