@@ -127,7 +127,8 @@ sub position
 		200, 'one of a quorum is to confirm');
 	HaCluster::wait_until('n3 is one of it', sub { $n3->rest('/quorum') == 200 });
 	like($told->()->{xlog}{received_location}, qr/^\d+$/, 'it tells its position');
-	$n3->freeze($n3->worker_pid);
+	my $worker = $n3->worker_pid or die 'n3 has no worker';
+	$n3->freeze($worker);
 	my $json = $told->();
 	$n3->thaw;
 	is($json->{state}, 'running', 'while its worker does nothing it answers');

@@ -1602,27 +1602,28 @@ sub _children
 	my $postmaster = $self->postmaster_pid or return;
 	my $tree = HaCluster::process_tree($postmaster);
 
-	return grep { HaCluster::command_line($_) =~ $title } keys %$tree;
+	# Where cluster_name is set, as Patroni does, it comes first.
+	return grep { HaCluster::command_line($_) =~ /^postgres: (?:\S+: )?$title/ } keys %$tree;
 }
 
 sub worker_pid
 {
 	my ($self) = @_;
-	my ($pid) = $self->_children(qr/^postgres: pg_ha worker/);
+	my ($pid) = $self->_children(qr/pg_ha worker/);
 	return $pid // 0;
 }
 
 sub walreceiver_pid
 {
 	my ($self) = @_;
-	my ($pid) = $self->_children(qr/^postgres: walreceiver/);
+	my ($pid) = $self->_children(qr/walreceiver/);
 	return $pid // 0;
 }
 
 sub backend_pids
 {
 	my ($self) = @_;
-	return $self->_children(qr/^postgres: \S+ postgres \[local\]/);
+	return $self->_children(qr/\S+ postgres \[local\]/);
 }
 
 sub writer_pids
