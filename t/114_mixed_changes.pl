@@ -69,6 +69,7 @@ sub changes
 		$node->start;
 		HaPatroni::wait_streaming($cluster, qw(n2 n3 n4));
 	}
+	$n1->safe_psql('CREATE EXTENSION pg_ha');	# switchovers are asked for by SQL
 	for (1 .. CHANGES)
 	{
 		my @names = sort keys %change;
@@ -127,6 +128,7 @@ sub switchover
 		{ leader => $old->name, candidate => $to->name }, timeout => 60);
 
 	is($status, 200, 'it is done') or diag($body);
+	$cluster->wait_until_leads($to->name);
 	return;
 }
 
